@@ -2,8 +2,7 @@
 
 Questions whose reference answer holds a number of two digits or more, with the passage that has it and another one. The
 answer is the reference with one digit changed, so that no passage has the number. A model mangles in other ways, and
-seldom: this says what asking again does, not how often it is needed. `derived` is where a number should stay that no
-passage has: the model itself answers how many years lie between two, and what it wrote is looked at.
+seldom: this says what asking again does, not how often it is needed.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.mangled_copies [SET ...] [--n 20] [--model NAME] [--record]
 """
@@ -27,8 +26,6 @@ from rag.evaluate.beir import load_beir
 from rag.stages.checks.exact import missing_in
 
 SETS = ("xquad/en", "xquad/de", "poquad")
-DERIVED = "derived"
-TOWNS = ("Ash", "Birk", "Cole", "Dene", "Elm", "Fen", "Gale", "Holt", "Ives", "Kirk")
 _NUMBER = re.compile(r"\d{2,}")
 
 
@@ -62,22 +59,6 @@ def _mangled(right: str, question: str, passages: Sequence[Document], chance: ra
     return ""
 
 
-def derived(n: int) -> Iterator[tuple[Context, str]]:
-    """Questions whose answer follows from two numbers of a passage, and that answer."""
-    chance = random.Random(0)
-    for place in range(n):
-        opened, years = chance.randrange(1850, 1950), chance.randrange(23, 70)
-        name = (
-            f"{chance.choice(('The mill', 'The bridge', 'The school', 'The theatre'))} of {TOWNS[place % len(TOWNS)]}"
-        )
-        text = f"{name} was opened in {opened}, at a cost of {chance.randrange(1000, 9000)} pounds."
-        closed = f"{name} was closed in {opened + years}, after a fire that {chance.randrange(100, 900)} people saw."
-        documents = (Document(doc_id="opened", text=text), Document(doc_id="closed", text=closed))
-        hits = tuple(ScoredDocument(document=document, score=1.0) for document in documents)
-        question = f"How many years after it was opened was {name[0].lower()}{name[1:]} closed?"
-        yield Context(query=Query(qid=str(place), text=question), passages=hits), str(years)
-
-
 def put_right(text: str, context: Context, generator: CitedGenerator) -> str:
     """What becomes of an answer."""
     question = context.query.text
@@ -96,17 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", action=Record, help="append to results/mangled_copies.jsonl")
     options = parser.parse_args(arguments)
     generator = CitedGenerator(llm=LlamaCppLLM(model=options.model), prompt="answer_found")
-    for name in (DERIVED, *options.sets):
+    for name in options.sets:
         found = Counter[str]()
-        if name == DERIVED:
-            for context, right in derived(options.n):
-                [answer] = generator.generate([context])
-                stays = put_right(answer.text, context, generator) == answer.text
-                found[f"{'right' if right in answer.text else 'wrong'}, {'left' if stays else 'changed'}"] += 1
-        else:
-            for context, right, wrong in mangled(name, options.n):
-                text = put_right(wrong, context, generator)
-                found["right" if text == right else "left" if text == wrong else "another one"] += 1
+        for context, right, wrong in mangled(name, options.n):
+            text = put_right(wrong, context, generator)
+            found["right" if text == right else "left" if text == wrong else "another one"] += 1
         line = {"set": name, "model": options.model, "found": dict(found.most_common())}
         print(line, flush=True)
         if options.record:
