@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 PLUGINS := $(patsubst %/pyproject.toml,-e './%[test]',$(wildcard plugins/*/pyproject.toml))
 $(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(BIN)/python
 	@echo "installing ragline with the test extra (the first time takes minutes)" >&2
-	@$(PIP) install $(INDEX_FLAGS) -e '.[ray,test]' $(PLUGINS)
+	@$(PIP) install $(INDEX_FLAGS) -e '.[test]' $(PLUGINS)
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
@@ -37,7 +37,7 @@ $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
 
 # Tools of their own environment: what they need is no part of what they lock.
 LOCK_TOOLS := build/locking
-LOCKED := bench encoders languages ocr ray serve static test watch
+LOCKED := bench encoders languages ocr serve static test watch
 $(LOCK_TOOLS)/.ready:
 	@rm -rf $(LOCK_TOOLS) && $(or $(PYTHON),python3.11) -m venv $(LOCK_TOOLS)
 	@$(LOCK_TOOLS)/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.9' 'pip-audit>=2.9'

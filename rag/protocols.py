@@ -1,5 +1,6 @@
 """The protocols of stages and of what they are given, by their short name."""
 
+from rag.core.clusters import Cluster, RemoteWork
 from rag.core.llm_protocols import (
     CanChoose,
     CanKeepForms,
@@ -84,6 +85,7 @@ __all__ = [
     "ChecksSources",
     "ChoosingLLM",
     "Closable",
+    "Cluster",
     "ComputesIn",
     "CountsCached",
     "CountsPromptMemory",
@@ -109,6 +111,7 @@ __all__ = [
     "ReadsFirst",
     "ReadsKinds",
     "Reformulator",
+    "RemoteWork",
     "Reranker",
     "Retriever",
     "SaysState",

@@ -15,11 +15,11 @@ from typing import Any
 
 from rag.batch.checking import require_good, require_unchanged
 from rag.batch.done import BatchDone, batch_done
+from rag.batch.elsewhere import through_cluster
 from rag.batch.folder import LEDGER, RunFolder, open_folder
-from rag.batch.ray import through_ray
 from rag.core.access import Asker
 from rag.core.as_they_come import as_they_come
-from rag.core.cluster import Cluster
+from rag.core.clusters import Cluster
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent
@@ -109,7 +109,7 @@ def run_batch(
         limit: only the first questions of the file.
         where: a metadata filter for all questions, beside those of their lines.
         asker: who asks the questions whose lines do not say it (`asker`).
-        cluster: work on Ray; lines are still committed by this process. Default: work in this process.
+        cluster: work on its machines; lines are still committed by this process. Default: work in this process.
         progress: is told at the start, and whenever answers were committed.
         forecast: is told once, after the first answers.
     Raises:
@@ -224,7 +224,7 @@ class _Run:
                 yield batch_done(one, identities, told=len(searched))
 
     def _on(self, cluster: Cluster, batches: Iterable[list[Query]]) -> Generator[list[BatchDone], None, None]:
-        for done in through_ray(batches, self._pipeline, self._folder.identities, cluster):
+        for done in through_cluster(batches, self._pipeline, self._folder.identities, cluster):
             yield [done]
 
     def _unfinished(self, questions: Iterator[Query]) -> Iterator[Query]:

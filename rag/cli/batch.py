@@ -25,7 +25,7 @@ from rag.cli.options import (
     written,
 )
 from rag.cli.progress import progress_bar
-from rag.core.cluster import Cluster
+from rag.core.clusters import CLUSTERS, Cluster
 from rag.core.filters import both
 from rag.pipeline import load_pipeline
 
@@ -110,7 +110,10 @@ def _told_to_end() -> Iterator[None]:
 
 
 def _cluster(args: Namespace) -> Cluster | None:
-    return None if args.ray is None else Cluster(address=args.ray, actors=args.workers or WORKERS, gpus=args.ray_gpus)
+    if args.ray is None:
+        return None
+    cluster: Cluster = CLUSTERS.get("ray")(address=args.ray, actors=args.workers or WORKERS, cpus=1, gpus=args.ray_gpus)
+    return cluster
 
 
 def _tell(forecast: Forecast) -> None:

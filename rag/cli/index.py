@@ -13,7 +13,7 @@ from rag.cli.console import plain_data, say, say_json, warn
 from rag.cli.options import GRAPH_HELP, LANGUAGE_HELP, add_plugins, consenting, indexed, positive
 from rag.cli.progress import progress_bar
 from rag.cli.sources import say_chosen, say_losses, with_consent
-from rag.core.cluster import Cluster
+from rag.core.clusters import CLUSTERS, Cluster
 from rag.core.errors import SpecError
 from rag.core.progress import Progress
 from rag.core.protocols import CanReadAhead, KeepsStates
@@ -73,7 +73,7 @@ def options(parser: ArgumentParser) -> None:
 def _cluster_options(parser: ArgumentParser) -> None:
     cluster = parser.add_argument_group("texts encoded on a Ray cluster")
     cluster.add_argument(
-        "--ray", metavar="ADDRESS", help="encode on this Ray cluster, or 'local' (needs the extra ray)"
+        "--ray", metavar="ADDRESS", help="encode on this Ray cluster, or 'local' (the plug-in ragline-cluster)"
     )
     cluster.add_argument("--ray-actors", type=positive, metavar="N", help="actors, each with a copy of the model (1)")
     cluster.add_argument("--ray-cpus", type=positive, metavar="N", help="processors of an actor, and its threads (1)")
@@ -134,9 +134,10 @@ def _cluster_of(given: Namespace) -> Cluster | None:
             "rag index: --watch builds again and again, a few files at a time; a cluster is for one large build. Give "
             "--ray first, and --watch without it afterwards"
         )
-    return Cluster(
+    cluster: Cluster = CLUSTERS.get("ray")(
         address=given.ray, actors=given.ray_actors or 1, cpus=given.ray_cpus or 1, gpus=given.ray_gpus or 0.0
     )
+    return cluster
 
 
 def _build(

@@ -9,7 +9,7 @@ from typing import Any
 from rag.cli.compare import show_compared
 from rag.cli.console import plain_data, say, say_json
 from rag.cli.progress import progress_bar
-from rag.core.cluster import Cluster
+from rag.core.clusters import Cluster
 from rag.core.errors import SpecError
 from rag.core.trec import read_qrels
 from rag.evaluate.shadow import Judged, judge_shadow

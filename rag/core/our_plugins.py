@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 OURS = {
+    "cluster": ("cluster.ray",),
     "lab": ("command.lab", "command.leaderboard"),
     "recipes": (
         "generate.chain",
@@ -36,7 +37,7 @@ OURS = {
         "server.qdrant+local",
     ),
 }
-"""Plug-in -> its components, graphs, commands and servers.
+"""Plug-in -> its components, graphs, commands, servers and clusters.
 
 It is the distribution `ragline-NAME`, in `plugins/NAME` of a checkout."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rag.core.errors import IndexProblem, RagError, SpecError
 from rag.core.progress import Progress
-from rag.indexing.encoders import Encoders, Here
+from rag.indexing.encoders import Encoders
 from rag.indexing.labels import Given, access_of, labelled
 from rag.indexing.languages import (
     USUAL_LANGUAGE,
@@ -57,7 +57,7 @@ class IndexReport:
     all. `ignored`: files of kinds that nothing reads. `n_reused_vectors`: units whose vector was taken from the index
     before. `n_encoded`: texts that went through the encoder; what a killed build had already encoded is in neither.
     `languages`: code -> documents, "" for those of none that is known; empty where nobody looked.
-    `on_cluster`: leg -> texts of these that a Ray cluster read; empty where none did.
+    `on_cluster`: leg -> texts of these that a cluster read; empty where none did.
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
     part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
     `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
@@ -147,7 +147,7 @@ class Build:
         self._select, self._place, self._labels = select, place, labels
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
-        self._encoders, self._timings = encoders or Here(), Timings()
+        self._encoders, self._timings = encoders or Encoders(), Timings()
 
     def run(self, new: Building) -> IndexReport:
         """Write everything into the folder of `new`.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from rag.core.cluster import Cluster
+from rag.core.clusters import Cluster
 from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress, silent
@@ -64,7 +64,7 @@ def build_index(
             them, and stays one that shows nothing unasked.
         prune: drop sources that are not named; with none named, those that are no longer there.
         most_lost: share of the index's documents that may go.
-        cluster: a Ray cluster whose actors read the texts with the models of legs. What is written, and when, is as without
+        cluster: machines that read the texts with the models of legs. What is written, and when, is as without
             one. Default: this process reads them.
     Raises:
         SpecError: no source, or no text in the sources, one doc_id in two files, an unusable transform, or no cluster there.

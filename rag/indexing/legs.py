@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.core.progress import Progress
-from rag.indexing.encoders import Encoders, Here
+from rag.indexing.encoders import Encoders
 from rag.ingest import word_spans
 from retrievers.index.built import BuiltIndex
 from retrievers.index.digests import describe_files
@@ -40,7 +40,7 @@ from retrievers.stores.computed import in_this_process
 BeforeOf = Callable[[str, LegMaker], Before | None]
 """Name and maker of a leg -> the same leg over other documents, where what it has need not be computed again."""
 
-_HERE = Here()
+_HERE = Encoders()
 
 
 class Timings:

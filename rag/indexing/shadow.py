@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from rag.core.cluster import Cluster
+from rag.core.clusters import Cluster
 from rag.core.errors import IndexProblem
 from rag.core.files import write_atomically
 from rag.core.progress import Progress, silent

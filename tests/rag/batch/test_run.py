@@ -19,13 +19,13 @@ from generators.llm.scripted import ScriptedLLM
 from rag.batch.folder import ANSWERS, FAILURES, LEDGER
 from rag.batch.run import BatchReport, Forecast, run_batch
 from rag.cli import main
-from rag.core.cluster import Cluster
 from rag.core.errors import MissingModel, SpecError
 from rag.core.types import Completion, Document, Prompt, SamplingParams
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.questions import read_questions
 from tests.generators.llm.conftest import save_random_model
+from tests.other_machines import HerePickled
 from tests.small_index import small_index
 
 WORDS = ["leave", "bicycle", "laptop", "warranty", "signatures", "train", "goggles", "wheel", "assembly", "receipt"]
@@ -436,7 +436,7 @@ def test_by_stage_takes_one_batch_at_a_time_and_no_cluster(
         with pytest.raises(SpecError, match="workers must be 1, got 2"):
             run_batch(path, pipeline, out=tmp_path / "out", workers=2)
         with pytest.raises(SpecError, match="a cluster keeps each stage in actors of its own"):
-            run_batch(path, pipeline, out=tmp_path / "out", cluster=Cluster(address="local"))
+            run_batch(path, pipeline, out=tmp_path / "out", cluster=HerePickled())
     assert not (tmp_path / "out").exists()
     spec = tmp_path / "graph.json"
     spec.write_text(json.dumps(graph()))

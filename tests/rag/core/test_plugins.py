@@ -161,7 +161,7 @@ def fails():
     "[ragline.shots]\ntoy = toy.shots\n"
     "[ragline.reader]\nbackwards = toy.backwards\n[ragline.models]\ntoy = toy.models:TABLE\n"
     "[ragline.encoder]\ntoy = toy.encoder:Toy\n[ragline.token_encoder]\ntoy = toy.encoder:Toy\n"
-    "[ragline.server]\ntoy = toy.encoder:Toy\n[ragline.index]\ntoy = toy.encoder:Toy\n"
+    "[ragline.server]\ntoy = toy.encoder:Toy\n[ragline.index]\ntoy = toy.encoder:Toy\n[ragline.cluster]\ntoy = toy.encoder:Toy\n"
     "[ragline.check]\ntoys = toy.checks:toys\nfails = toy.checks:fails\n",
 }
 """A package that adds one of everything."""
@@ -210,9 +210,10 @@ from retrievers.encoders.sentence_encoder import SentenceEncoder
 print(prompts.load("toy_prompt").description, prompts.load_shots("toy_shots").shots[0].reply)
 encoder = SentenceEncoder(model="model")
 print(encoder.encode(["ab", "abc"], role="query").tolist(), encoder.describe()["kind"])
+from rag.core.clusters import CLUSTERS
 from retrievers.index import INDEXES, SERVERS
 from retrievers.encoders.token_encoder import TOKEN_ENCODERS
-print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (TOKEN_ENCODERS, INDEXES, SERVERS)})
+print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (TOKEN_ENCODERS, INDEXES, SERVERS, CLUSTERS)})
 """
     home = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, str(toy)])}
@@ -225,7 +226,7 @@ print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (
 
 def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> None:
     listed = rag("list", "plugins", cwd=folder, path=toy).stdout
-    adds = "check.fails check.toys encoder.toy graphs.toy index.toy models.toy prompts.toy reader.backwards"
+    adds = "check.fails check.toys cluster.toy encoder.toy graphs.toy index.toy models.toy prompts.toy reader.backwards"
     assert (
         f"ragline-toy 1.0\n    {', '.join([*adds.split(), 'server.toy', 'shots.toy', 'token_encoder.toy'])}\n" in listed
     )
@@ -380,6 +381,8 @@ import rag.cli
 codes = [rag.cli.main(["check", each]) for each in ("graph.yaml", "persuade")]
 codes.append(rag.cli.main(["ls", "--index", "milvus://host/notes"]))
 codes.append(rag.cli.main(["index", "notes", "--index", "qdrant+local:///data/notes"]))
+codes.append(rag.cli.main(["index", "notes", "--index", "idx", "--ray", "local"]))
+codes.append(rag.cli.main(["batch", "questions.txt", "--graph", "closed.yaml", "--out", "out", "--ray", "10.0.0.1:6379"]))
 try:
     rag.cli.main(["lab", "lost", "runs/1"])
 except SystemExit as end:
@@ -391,9 +394,14 @@ raise SystemExit(sum(codes))
 def test_whoever_lacks_a_plugin_of_ours_is_told_which(folder: Path) -> None:
     graph = "version: 1\nnodes: {answer: {use: generate.persuade, in: query}}\noutput: answer\n"
     (folder / "graph.yaml").write_text(graph)
+    model = "{use: llm.scripted, with: {replies: [So.]}}"
+    closed = (
+        "version: 1\nmodels: {small: %s}\nnodes: {answer: {use: generate.closed_book, in: query, with: {llm: small}}}\n"
+    )
+    (folder / "closed.yaml").write_text(closed % model + "output: answer\n")
     command = [sys.executable, "-c", LACKING]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 14, done.stderr
+    assert done.returncode == 18, done.stderr
     told = "It is in the plug-in 'ragline-recipes'. From a checkout: pip install ./plugins/recipes."
     assert f"no component named 'generate.persuade'. {told}" in done.stderr
     assert f"no graph 'persuade': neither a file nor a built-in graph. {told}" in done.stderr
@@ -404,3 +412,6 @@ def test_whoever_lacks_a_plugin_of_ours_is_told_which(folder: Path) -> None:
     servers = "It is in the plug-in 'ragline-servers'. From a checkout: pip install ./plugins/servers."
     assert f"index 'milvus://host/notes': there is no kind of index 'milvus'. {servers}" in done.stderr
     assert f"index 'qdrant+local:///data/notes': an index of this kind is not built. {servers}" in done.stderr
+    cluster = "It is in the plug-in 'ragline-cluster'. From a checkout: pip install ./plugins/cluster."
+    assert done.stderr.count(f"no component named 'cluster.ray'. {cluster}") == 2
+    assert not (folder / "idx").exists()

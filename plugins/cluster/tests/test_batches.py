@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
+from rag.batch.elsewhere import through_cluster
 from rag.batch.folder import ANSWERS
-from rag.batch.ray import through_ray
 from rag.batch.run import Forecast, run_batch
 from rag.cli import main
-from rag.core.cluster import Cluster
-from rag.core.errors import MissingDependency, MissingModel, SpecError
-from rag.core.types import Document, Query
+from rag.errors import MissingModel, SpecError
 from rag.pipeline import load_pipeline
 from rag.pipeline.identity import Identities, graph_identity
 from rag.pipeline.questions import read_questions
+from rag.types import Document, Query
+from ragline_cluster import RayCluster
 from tests.generators.llm.conftest import save_random_model
 from tests.small_index import small_index
 
@@ -69,9 +69,9 @@ def address() -> Iterator[str]:
     """Two nodes of two processors each; the graph's three pools fit on neither alone."""
     pytest.importorskip("ray")
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112, Ray reads this very name; its workers come last otherwise
-    from ray.cluster_utils import Cluster as Nodes
+    from ray.cluster_utils import Cluster
 
-    nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     nodes.add_node(num_cpus=2)
     nodes.wait_for_nodes()
     yield nodes.address
@@ -101,7 +101,7 @@ def test_a_cluster_gives_the_lines_of_one_machine(index: Path, model: Path, addr
     with load_pipeline(graph(model), index=index) as pipeline:
         run_batch(path, pipeline, out=tmp_path / "here", batch=8)
         report = run_batch(
-            path, pipeline, out=tmp_path / "there", batch=8, cluster=Cluster(address=address), forecast=told.append
+            path, pipeline, out=tmp_path / "there", batch=8, cluster=RayCluster(address=address), forecast=told.append
         )
     assert stripped(tmp_path / "there") == stripped(tmp_path / "here")
     assert len({line["answer"] for line in stripped(tmp_path / "there")}) > 1
@@ -117,7 +117,7 @@ def test_a_long_file_is_given_to_the_cluster_in_windows(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lines and their order stay; no more of the file is read than the window that is worked on."""
-    monkeypatch.setattr("rag.batch.ray.WINDOW", 3)
+    monkeypatch.setattr("ragline_cluster.through.WINDOW", 3)
     path = questions(tmp_path, 20)
     taken: list[int] = []
 
@@ -131,7 +131,7 @@ def test_a_long_file_is_given_to_the_cluster_in_windows(
         run_batch(path, pipeline, out=tmp_path / "here")
         identities = Identities(graph=graph_identity(pipeline.graph), index="")
         answers: list[dict[str, Any]] = []
-        for number, done in enumerate(through_ray(batches(4), pipeline, identities, Cluster(address=address))):
+        for number, done in enumerate(through_cluster(batches(4), pipeline, identities, RayCluster(address=address))):
             assert len(taken) == (3 if number < 3 else 5)
             answers += done.answers
     assert [line["id"] for line in answers] == [f"q{number}" for number in range(20)]
@@ -144,7 +144,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from rag.batch.run import run_batch
-from rag.core.cluster import Cluster
+from ragline_cluster import RayCluster
 from rag.pipeline import load_pipeline
 
 def stop(what, done, total):
@@ -154,7 +154,7 @@ def stop(what, done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 
 graph, index, questions, out = sys.argv[1:]
-run_batch(questions, load_pipeline(graph, index=index), out=out, batch=8, cluster=Cluster(actors=2), progress=stop)
+run_batch(questions, load_pipeline(graph, index=index), out=out, batch=8, cluster=RayCluster(actors=2), progress=stop)
 """
 
 
@@ -186,7 +186,7 @@ def test_what_hits_all_questions_alike_ends_the_run(index: Path, address: str, t
     with load_pipeline(graph(folder), index=index) as pipeline:
         folder.rename(tmp_path / "elsewhere")  # this process loads no weights, so an actor finds out
         with pytest.raises(MissingModel):
-            run_batch(questions(tmp_path, 30), pipeline, out=tmp_path / "out", cluster=Cluster(address=address))
+            run_batch(questions(tmp_path, 30), pipeline, out=tmp_path / "out", cluster=RayCluster(address=address))
     assert (tmp_path / "out" / ANSWERS).read_bytes() == b""
 
 
@@ -201,7 +201,7 @@ CLOSED = {
 def test_ray_does_not_connect_by_itself_behind_a_run_unless_the_program_had_it_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from rag.core.cluster import _stay_disconnected
+    from ragline_cluster.connecting import _stay_disconnected
 
     monkeypatch.setenv("RAY_ENABLE_AUTO_CONNECT", "")  # so that what it was comes back afterwards
     monkeypatch.delenv("RAY_ENABLE_AUTO_CONNECT")
@@ -213,18 +213,13 @@ def test_ray_does_not_connect_by_itself_behind_a_run_unless_the_program_had_it_b
     assert os.environ["RAY_ENABLE_AUTO_CONNECT"] == "0"
 
 
-def test_without_ray_the_way_to_get_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: None)
-    with load_pipeline(CLOSED) as pipeline, pytest.raises(MissingDependency, match=r"pip install .*\[ray\]"):
-        run_batch(questions(tmp_path, 3), pipeline, out=tmp_path / "out", cluster=Cluster())
-
-
-def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: name)
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with (
         load_pipeline(CLOSED) as pipeline,
         pytest.raises(SpecError, match=f"no Ray cluster answers at '127.0.0.1:{port}'"),
     ):
-        run_batch(questions(tmp_path, 3), pipeline, out=tmp_path / "out", cluster=Cluster(address=f"127.0.0.1:{port}"))
+        run_batch(
+            questions(tmp_path, 3), pipeline, out=tmp_path / "out", cluster=RayCluster(address=f"127.0.0.1:{port}")
+        )

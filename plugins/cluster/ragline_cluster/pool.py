@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
-from rag.core.cluster import last_line
-from rag.core.errors import StageError
-from rag.indexing.cluster.actor import Trouble
-from retrievers.stores.computed import Columns
+from rag.errors import StageError
+from ragline_cluster.actor import Trouble
+from ragline_cluster.connecting import last_line
 
 _EACH = 2
 """Blocks that an actor has at a time: it reads one while the other is on its way."""
@@ -37,7 +37,7 @@ class Pool:
     Args:
         ray: connected.
         start: starts an actor with the methods of `Reader`.
-        n_actors: as many as there are at a time, as far as the cluster has room.
+        n_actors: as many as there are at a time, as far as there are blocks for them, and the cluster has room.
     """
 
     def __init__(self, ray: Any, start: Callable[[], Any], *, n_actors: int) -> None:
@@ -49,16 +49,18 @@ class Pool:
         self._waiting: deque[_Block] = deque()
         self._n_failed = 0
 
-    def read(self, blocks: Iterator[list[str]]) -> Iterator[Columns]:
-        """What is computed of each block, in order. No more are taken than `_EACH` an actor, the one that is next included.
+    def read(self, blocks: Iterator[list[str]]) -> Iterator[Any]:
+        """What becomes of each block, in order. No more are taken than `_EACH` an actor, the one that is next included.
 
         Raises:
             StageError: an actor failed in a way that another would too, or the cluster gives no actor.
             MissingModel, IndexMismatch: a node has not the model, or another one; names the node.
         """
-        for _ in range(self._n_actors):
+        first = list(islice(blocks, self._n_actors))
+        for _ in first:
             self._begin()
-        done: dict[int, Columns] = {}
+        blocks = chain(first, blocks)
+        done: dict[int, Any] = {}
         given = taken = 0
         try:
             while True:
@@ -101,7 +103,7 @@ class Pool:
             self._ready[actor] += 1
             self._sent[actor.read.remote(block.texts)] = actor, block
 
-    def _received(self) -> dict[int, Columns]:
+    def _received(self) -> dict[int, Any]:
         """Wait until something comes back: a block, an actor that is ready, or the loss of one."""
         [first], _ = self._ray.wait([*self._sent, *self._starting], num_returns=1)
         if first in self._starting:

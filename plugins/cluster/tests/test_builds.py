@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +16,17 @@ import numpy as np
 import pytest
 
 from rag.cli import main
-from rag.core.cluster import Cluster
-from rag.core.errors import IndexMismatch, MissingDependency, MissingModel, SpecError, StageError
+from rag.errors import IndexMismatch, MissingModel, SpecError, StageError
 from rag.indexing import build_index
-from rag.indexing.cluster.actor import Reader, Task, Trouble
-from rag.indexing.cluster.encoders import OnCluster
+from rag.indexing.encoders import Reading
+from ragline_cluster import RayCluster
+from ragline_cluster.actor import Reader, Trouble
 from retrievers.encoders.sentence_encoder import SentenceEncoder
-from retrievers.index.manifest import MANIFEST, ragline_version
-from retrievers.index.settings import IndexSettings, leg_kind
-from retrievers.legs.protocol import Encodes
-from retrievers.stores.computed import Apply
+from retrievers.index.manifest import ragline_version
+from retrievers.index.settings import IndexSettings
+from tests.rag.test_indexing_elsewhere import corpus, written
 from tests.retrievers.tiny_encoders import tiny_static
-from tests.small_legs import SmallModels, Way, usual_settings, ways
+from tests.small_legs import SmallModels, usual_settings
 from tests.threads import one_thread
 
 # Ray warns of its own settings, and leaves pipes of the processes it started to the garbage collector.
@@ -39,7 +36,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BLOCK = 1024
 N = 5 * BLOCK
 MARK = "RAGLINE_TEST_NODES"
@@ -50,10 +47,10 @@ class Nodes:
     """Two nodes of a processor each. Their own number of threads is another than that of an actor."""
 
     def __init__(self) -> None:
-        from ray.cluster_utils import Cluster as Processes
+        from ray.cluster_utils import Cluster
 
         self._own = {"num_cpus": 1, "env_vars": {"OMP_NUM_THREADS": "3", MARK: str(os.getpid())}}
-        self._processes = Processes(initialize_head=True, head_node_args={**self._own, "include_dashboard": False})
+        self._processes = Cluster(initialize_head=True, head_node_args={**self._own, "include_dashboard": False})
         self.address: str = self._processes.address
         self.add()
 
@@ -109,23 +106,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return corpus(tmp_path_factory.mktemp("texts") / "corpus.jsonl", N, repeated=1)
 
 
-def corpus(path: Path, n: int, *, repeated: int = 0) -> Path:
-    lines = [{"_id": f"d{i}", "text": f"the paid leave of day {i} was lost in {i * 7 % 13} bicycles"} for i in range(n)]
-    lines += [{**line, "_id": f"again-{line['_id']}"} for line in lines[:repeated]]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
 def static(models: SmallModels) -> IndexSettings:
     return IndexSettings.model_validate({"dense": {"encoder": str(models.static)}})
-
-
-def written(home: Path) -> dict[str, bytes]:
-    """Every file of the index by its name, without the time at which it was made."""
-    [folder] = home.glob("generation-*")
-    manifest = {**json.loads((folder / MANIFEST).read_text()), "created": ""}
-    files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    return {**files, MANIFEST: json.dumps(manifest).encode()}
 
 
 @pytest.mark.slow
@@ -138,11 +120,11 @@ def test_two_nodes_write_the_bytes_of_one_process(nodes: Nodes, small_models: Sm
     settings = usual_settings(small_models)
     build_index(source, tmp_path / "here", settings=settings, legs=legs)
     report = build_index(
-        source, tmp_path / "there", settings=settings, legs=legs, cluster=Cluster(address=nodes.address, actors=2)
+        source, tmp_path / "there", settings=settings, legs=legs, cluster=RayCluster(address=nodes.address, actors=2)
     )
     assert report.on_cluster == dict.fromkeys(legs, 2 * BLOCK + 2)
     assert written(tmp_path / "there") == written(tmp_path / "here")
-    again = build_index(source, tmp_path / "there", cluster=Cluster(address=nodes.address))
+    again = build_index(source, tmp_path / "there", cluster=RayCluster(address=nodes.address))
     assert again.unchanged
     assert not again.on_cluster
 
@@ -159,7 +141,7 @@ def test_the_block_of_an_actor_that_is_killed_is_read_by_another(
             killed.append(nodes.actors()[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    cluster = Cluster(address=nodes.address, actors=1)
+    cluster = RayCluster(address=nodes.address, actors=1)
     build_index(texts, tmp_path / "there", settings=settings, legs=["dense"], cluster=cluster, progress=kill_one)
     build_index(texts, tmp_path / "here", settings=settings, legs=["dense"])
     assert killed
@@ -178,7 +160,7 @@ def test_a_node_that_is_lost_leaves_its_blocks_to_the_other(
             lost.append(done)
             nodes.lose()
 
-    cluster = Cluster(address=nodes.address, actors=2)
+    cluster = RayCluster(address=nodes.address, actors=2)
     try:
         build_index(texts, tmp_path / "there", settings=settings, legs=["dense"], cluster=cluster, progress=lose_one)
     finally:
@@ -190,11 +172,9 @@ def test_a_node_that_is_lost_leaves_its_blocks_to_the_other(
 
 KILLED = """
 import os, signal, sys
-from rag.core.cluster import Cluster
+from ragline_cluster import RayCluster
 from rag.indexing import build_index
-from retrievers.index.settings import IndexSettings, leg_kind
-from retrievers.legs.protocol import Encodes
-from retrievers.stores.computed import Apply
+from retrievers.index.settings import IndexSettings
 
 def stop(step, done, total):
     if step == "encode" and done > 2 * 1024:
@@ -202,7 +182,7 @@ def stop(step, done, total):
 
 texts, home, encoder = sys.argv[1:]
 settings = IndexSettings.model_validate({"dense": {"encoder": encoder}})
-build_index(texts, home, settings=settings, legs=["dense"], cluster=Cluster(actors=2), progress=stop)
+build_index(texts, home, settings=settings, legs=["dense"], cluster=RayCluster(actors=2), progress=stop)
 """
 
 
@@ -216,7 +196,7 @@ def test_a_build_that_is_killed_encodes_nothing_twice(
     killed = subprocess.run([sys.executable, "-c", KILLED, *given], cwd=ROOT, check=False, timeout=1200)
     assert killed.returncode == -signal.SIGKILL
     settings = static(small_models)
-    cluster = Cluster(address=nodes.address)
+    cluster = RayCluster(address=nodes.address)
     report = build_index(texts, there, settings=settings, legs=["dense"], cluster=cluster)
     assert report.n_encoded == N - 2 * BLOCK
     assert report.on_cluster == {"dense": N - 2 * BLOCK}
@@ -233,7 +213,7 @@ def test_a_model_that_a_node_has_not_is_told_with_the_node(nodes: Nodes, texts: 
             encoder.rename(tmp_path / "elsewhere")
 
     settings = IndexSettings.model_validate({"dense": {"encoder": str(encoder)}})
-    cluster = Cluster(address=nodes.address)
+    cluster = RayCluster(address=nodes.address)
     with pytest.raises(MissingModel, match=f"node {socket.gethostname()}: no model folder at '{encoder}'"):
         build_index(texts, tmp_path / "idx", settings=settings, legs=["dense"], cluster=cluster, progress=move)
     assert not nodes.actors()
@@ -257,22 +237,22 @@ def test_the_command_tells_what_was_encoded_where(
     assert "on the cluster: nothing, as no model had texts left to read" in capsys.readouterr().out
 
 
-def blocks_of(cluster: Cluster, *blocks: list[str]) -> list[Any]:
+def blocks_of(cluster: RayCluster, *blocks: list[str]) -> list[Any]:
     """What actors make of blocks of a leg that a test replaced."""
-    with OnCluster(cluster) as encoders:
-        return list(encoders.apply_of("toy", {})(lambda texts: {}, iter(blocks)))
+    with cluster.reading() as read:
+        return list(read(reading({}), iter(blocks)))
 
 
 @pytest.mark.slow
 def test_an_actor_has_as_many_threads_as_processors(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     class Threads:
-        def __init__(self, task: Task) -> None: ...
+        def __init__(self, work: Any) -> None: ...
         def load(self) -> None: ...
         def read(self, texts: list[str]) -> dict[str, Any]:
             return {"threads": np.array([int(os.environ["OMP_NUM_THREADS"])]), "texts": np.array(texts)}
 
-    monkeypatch.setattr("rag.indexing.cluster.encoders.Reader", Threads)
-    made = blocks_of(Cluster(address=nodes.address, actors=2), *([str(n)] for n in range(20)))
+    monkeypatch.setattr("ragline_cluster.reading.Reader", Threads)
+    made = blocks_of(RayCluster(address=nodes.address, actors=2), *([str(n)] for n in range(20)))
     assert [each["texts"].tolist() for each in made] == [[str(n)] for n in range(20)]
     assert {each["threads"].item() for each in made} == {1}
 
@@ -280,7 +260,7 @@ def test_an_actor_has_as_many_threads_as_processors(nodes: Nodes, monkeypatch: p
 @pytest.mark.slow
 def test_texts_that_end_every_actor_end_the_build(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     class Ends:
-        def __init__(self, task: Task) -> None: ...
+        def __init__(self, work: Any) -> None: ...
         def load(self) -> None: ...
         def read(self, texts: list[str]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -293,28 +273,28 @@ def test_texts_that_end_every_actor_end_the_build(nodes: Nodes, monkeypatch: pyt
         def read(self, texts: list[str]) -> None:
             raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr("rag.indexing.cluster.pool._MOST_SENT", 2)
-    monkeypatch.setattr("rag.indexing.cluster.pool._MOST_FAILED", 2)
+    monkeypatch.setattr("ragline_cluster.pool._MOST_SENT", 2)
+    monkeypatch.setattr("ragline_cluster.pool._MOST_FAILED", 2)
     for kind, said in (
         (Ends, "2 actors were lost over the same 1 texts"),
         (NeverReady, "2 actors ended before they were ready"),
         (Fails, "an actor failed: RuntimeError: no such kernel"),
     ):
-        monkeypatch.setattr("rag.indexing.cluster.encoders.Reader", kind)
+        monkeypatch.setattr("ragline_cluster.reading.Reader", kind)
         with pytest.raises(StageError, match=said):
-            blocks_of(Cluster(address=nodes.address), ["a"])
+            blocks_of(RayCluster(address=nodes.address), ["a"])
     assert not nodes.actors()
 
 
 @pytest.mark.slow
 def test_no_more_blocks_are_taken_than_actors_can_have(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     class Echo:
-        def __init__(self, task: Task) -> None: ...
+        def __init__(self, work: Any) -> None: ...
         def load(self) -> None: ...
         def read(self, texts: list[str]) -> dict[str, Any]:
             return {"texts": np.array(texts)}
 
-    monkeypatch.setattr("rag.indexing.cluster.encoders.Reader", Echo)
+    monkeypatch.setattr("ragline_cluster.reading.Reader", Echo)
     taken = 0
 
     def blocks() -> Iterator[list[str]]:
@@ -322,8 +302,8 @@ def test_no_more_blocks_are_taken_than_actors_can_have(nodes: Nodes, monkeypatch
         for taken in range(1, 21):
             yield [str(taken)]
 
-    with OnCluster(Cluster(address=nodes.address, actors=2)) as encoders:
-        for given, made in enumerate(encoders.apply_of("toy", {})(lambda texts: {}, blocks())):
+    with RayCluster(address=nodes.address, actors=2).reading() as read:
+        for given, made in enumerate(read(reading({}), blocks())):
             assert made["texts"].tolist() == [str(given + 1)]
             assert taken <= given + 4
 
@@ -333,66 +313,23 @@ def test_an_actor_that_fits_on_no_node_is_refused(nodes: Nodes) -> None:
     with pytest.raises(
         SpecError, match=r"an actor takes 4 processors and 0 GPUs, and no node .* has them; the largest has 1"
     ):
-        blocks_of(Cluster(address=nodes.address, cpus=4), ["a"])
+        blocks_of(RayCluster(address=nodes.address, cpus=4), ["a"])
 
 
-def test_where_no_model_reads_texts_in_actors_ray_is_left_alone(small_models: SmallModels, tmp_path: Path) -> None:
-    """Words have no model; one behind a server is asked by the process that builds."""
-    pytest.importorskip("ray")
-    source = corpus(tmp_path / "corpus.jsonl", 3)
-    served = {"dense": {"encoder": {"url": small_models.url, "model": "tiny"}}}
-    settings = IndexSettings.model_validate(served)
-    report = build_index(source, tmp_path / "idx", settings=settings, cluster=Cluster())
-    assert report.legs == ("lexical", "dense")
-    assert report.n_encoded == 3
-    assert report.on_cluster == {}
-
-
-def task(leg: str, made_by: dict[str, Any], **given: Any) -> Task:
-    return Task(**{"leg": leg, "made_by": made_by, "several": False, "version": ragline_version(), **given})
-
-
-@pytest.mark.parametrize("way", [way for way in ways() if isinstance(leg_kind(way.leg), Encodes)], ids=str)
-def test_what_a_leg_describes_is_enough_to_read_its_texts_elsewhere(
-    way: Way, small_models: SmallModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each way to build each leg, by an actor that runs in this process, of what would be sent to it."""
-
-    class InReaders:
-        n_elsewhere: dict[str, int] = {}
-
-        def apply_of(self, leg: str, made_by: dict[str, Any]) -> Apply:
-            reader = Reader(pickle.loads(pickle.dumps(task(leg, made_by, several=True))))
-            assert reader.load() is None
-            return lambda compute, blocks: map(reader.read, blocks)
-
-    source, settings = corpus(tmp_path / "corpus.jsonl", 300), way.settings(small_models)
-    build_index(source, tmp_path / "here", settings=settings, legs=[way.leg])
-    monkeypatch.setattr("rag.indexing.indexing.encoders_of", lambda cluster: nullcontext(InReaders()))
-    build_index(source, tmp_path / "there", settings=settings, legs=[way.leg])
-    assert written(tmp_path / "there") == written(tmp_path / "here")
+def reading(made_by: dict[str, Any], **given: Any) -> Reading:
+    return Reading(**{"leg": "dense", "made_by": made_by, "several": False, "version": ragline_version(), **given})
 
 
 def test_an_actor_tells_what_its_node_has_not(small_models: SmallModels) -> None:
     made_by = SentenceEncoder(model=str(small_models.static)).describe()
-    assert Reader(task("dense", made_by)).load() is None
+    reader = Reader(reading(made_by))
+    assert reader.load() is None
+    assert reader.read(["paid leave"])["vector"].shape[0] == 1
     for wrong, kind, said in (
-        (
-            task("dense", {**made_by, "name": "/no/such"}),
-            MissingModel,
-            "node n7: no model folder at '/no/such'. Every node",
-        ),
-        (
-            task("dense", {**made_by, "weights_sha256": "0"}),
-            IndexMismatch,
-            "node n7: .*another encoder.*weights_sha256",
-        ),
-        (
-            task("dense", made_by, version="0.0.1"),
-            IndexMismatch,
-            "is installed there, and 0.0.1 where the index is built",
-        ),
-        (task("dense", made_by, plugins=("no_such_module",)), StageError, "node n7: plug-in 'no_such_module' cannot"),
+        (reading({**made_by, "name": "/no/such"}), MissingModel, "node n7: no model folder at '/no/such'. Every node"),
+        (reading({**made_by, "weights_sha256": "0"}), IndexMismatch, "node n7: .*another encoder.*weights_sha256"),
+        (reading(made_by, version="0.0.1"), IndexMismatch, "node n7: ragline .* is installed there, and 0.0.1 where"),
+        (reading(made_by, plugins=("no_such_module",)), StageError, "node n7: plug-in 'no_such_module' cannot"),
     ):
         trouble = Reader(wrong, node="n7").load()
         assert isinstance(trouble, Trouble)
@@ -400,43 +337,16 @@ def test_an_actor_tells_what_its_node_has_not(small_models: SmallModels) -> None
             raise trouble.raised()
 
 
-def test_an_actor_loads_its_model_before_the_first_of_several_blocks(small_models: SmallModels) -> None:
-    """Few texts would else be read in a lighter way, by the actor that has the last block alone."""
-    encoder = SentenceEncoder(model=str(small_models.sentences), compute="float32")
-    encoder.encode(["a b c"] * 9, role="document")
-    reader = Reader(task("dense", encoder.describe(), several=True))
-    assert reader.load() is None
-    columns = reader.read(["paid leave of a day"])
-    assert not isinstance(columns, Trouble)
-    assert np.array_equal(columns["vector"], encoder.encode(["paid leave of a day"], role="document"))
+def test_a_cluster_of_no_size_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["index", str(tmp_path), "--index", str(tmp_path / "idx"), "--ray", "local", "--ray-gpus", "nan"]
+    assert main(command) == 2
+    assert "at least 1 actor of at least 1 processor and 0 GPUs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--ray-actors", "2"], "--ray-actors goes with --ray"),
-        (["--ray-gpus", "0.5"], "--ray-gpus goes with --ray"),
-        (["--ray", "local", "--watch"], "--watch builds again and again"),
-        (["--ray", "local", "--ray-gpus", "nan"], "at least 1 actor of at least 1 processor and 0 GPUs"),
-    ],
-)
-def test_options_that_do_not_go_together_are_refused(
-    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["index", str(tmp_path), "--index", str(tmp_path / "idx"), *options]) == 2
-    assert said in capsys.readouterr().err
-
-
-def test_a_cluster_that_is_not_there_is_told_before_anything_is_read(
-    small_models: SmallModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_that_is_not_there_is_told_before_anything_is_read(small_models: SmallModels, tmp_path: Path) -> None:
     source = corpus(tmp_path / "corpus.jsonl", 3)
-    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: name)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(SpecError, match=f"no Ray cluster answers at '{address}'"):
-        build_index(source, tmp_path / "idx", settings=static(small_models), cluster=Cluster(address=address))
-    monkeypatch.setattr("rag.core.optional.find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match=r"rag index --ray needs ray.*pip install .*\[ray\]"):
-        build_index(source, tmp_path / "idx", settings=static(small_models), cluster=Cluster())
+        build_index(source, tmp_path / "idx", settings=static(small_models), cluster=RayCluster(address=address))
     assert not (tmp_path / "idx").exists()
