@@ -25,7 +25,7 @@ _MOST_CHOICES = 64
 _MARKER = re.compile(r"\[[\d\s,;]*\Z")
 _LINE, _ITEM = re.compile(r"(?:^|\n)[ \t]*\Z"), re.compile(r"[.)]\s")
 """What stands before and behind the number of an item of a list."""
-_JOINING = frozenset("€ $ £ ¥ of de di".split())
+_JOINING = frozenset(("€", "$", "£", "¥", "of", "de", "di"))
 """Words between the parts of a day, or before a number."""
 
 

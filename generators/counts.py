@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +19,13 @@ from rag.core.filters import Filter, both
 from rag.core.protocols import LLM
 from rag.core.ranking import in_this_order
 from rag.core.types import NO_USAGE, OK, Context, Outcome, Settled
+from rag.stages.checks.dates import is_month
+from rag.stages.checks.exact import names_in
 from retrievers.index_protocol import Index
 
 logger = logging.getLogger(__name__)
 
+_WORD = re.compile(r"[^\W_]+")
 _LOOKED_AT = 10_000
 """Passages that fields are learnt from: reading them takes about a second, of an index of any size. Counted are all."""
 
@@ -47,8 +51,8 @@ class CountsAssembler:
     Rules tell such questions (`generators.tally_question`): by their form, and by values, fields or tables that they name.
     Only of these the model writes a plan, as `generate.tally` has it; one that fields alone decide is carried out over all
     documents that whoever asks may read, and the context has the answer (`Context.settled`) and the documents that it cites.
-    Where a number is asked for and there is no such plan, the answer says so. Questions of another form, or of which the
-    model says that they are no such question, keep their passages.
+    A plan that leaves out a name of the question does not decide it. Where a number is asked for and there is no such plan, the
+    answer says so. Questions of another form, or of which the model says that they are no such question, keep their passages.
 
     One call for a question that the rules tell, none for the others.
 
@@ -119,9 +123,10 @@ class CountsAssembler:
 
     def _settled(self, counting: _Counting) -> Context:
         plan, context, usage = counting.planned.plan, counting.context, counting.planned.usage
-        if isinstance(plan, Plan) and not plan.condition:
+        left = plan.condition or " ".join(_left_out(plan, counting)) if isinstance(plan, Plan) else ""
+        if isinstance(plan, Plan) and not left:
             return self._carried_out(plan, counting)
-        why = plan.detail if isinstance(plan, Unplanned) else f"it takes reading for '{plan.condition}'"
+        why = plan.detail if isinstance(plan, Unplanned) else f"it takes reading for '{left}'"
         logger.info("assemble.counts: no plan that fields decide: %s", why)
         other = isinstance(plan, Unplanned) and plan.trouble == "other_question"
         if other or not counting.asked.number:
@@ -151,6 +156,19 @@ class CountsAssembler:
             outcome=outcome,
             usage=counting.planned.usage,
         )
+
+
+def _left_out(plan: Plan, counting: _Counting) -> list[str]:
+    """Names of the question that a plan says nothing of: a number without them would be that of another question."""
+    question = counting.context.query.root.text
+    told = f"{plan} {' '.join(counting.planned.fields)} {name_of_table(counting.asked.sources)}"
+    known = _words(told)
+    names = [name for name in names_in(question) if not is_month(name)]
+    return [name for name in names if not known & {*_words(name), *_words(f"{name}s")}]
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))
 
 
 def _counted_by(plan: Plan, counting: _Counting) -> str:

@@ -86,6 +86,25 @@ def test_a_number_is_worked_out_over_all_rows_of_the_table_that_is_named(index: 
     assert "rooms" not in shown  # a field of the other table
 
 
+@pytest.mark.parametrize(
+    ("question", "where", "left"),
+    [
+        ("How many orders came from Berlin to Milan?", "city = 'Berlin'", "Milan"),
+        ("How many orders of Novak came from Berlin?", "city = 'Berlin'", "Novak"),
+        ("How many orders of Novak came from Berlin?", "city = 'Berlin' AND customer = 'Novak'", ""),
+        ("How many Orders have the City Berlin in May?", "city = 'Berlin'", ""),
+        ("Wie viele Bestellungen in orders kamen im letzten Jahr aus Berlin?", "city = 'Berlin'", ""),
+    ],
+)
+def test_a_plan_that_leaves_out_a_name_of_the_question_counts_nothing(
+    index: LocalIndex, question: str, where: str, left: str
+) -> None:
+    context, _ = counted(index, question, plan("count", where=where))
+    assert context.settled is not None
+    assert (f"it takes reading for '{left}'" in context.settled.text) == bool(left)
+    assert context.settled.status == ("no_answer" if left else "answered")
+
+
 def test_a_sum_adds_decimals_as_decimals(index: LocalIndex) -> None:
     question = "What is the total amount of the orders of Novak?"
     context, _ = counted(index, question, plan("sum", where="customer = 'Novak'", field="amount"))

@@ -37,7 +37,10 @@ _LEAST_LETTERS = 3
 _ENDING = 3
 """Letters that endings change: "Berlin's", "Athenians"."""
 _MOST_CAPITALS = 0.6
-_GERMAN = frozenset("der das und ist nicht ein eine einer mit dem den des im auf für von zum zur wird wurde sich".split())
+_GERMAN_WORDS = """
+    der das und ist nicht ein eine einer mit dem den des im auf für von zum zur wird wurde sich
+"""
+_GERMAN = frozenset(_GERMAN_WORDS.split())
 _MOST_GERMAN = 0.05
 """Share of German words from which on a text is German, where nouns have capitals."""
 _ONE_LETTER_OF = 6
@@ -132,6 +135,15 @@ def missing_in(text: str, sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(copy.said for copy in Originals(sources).missing(text)))
 
 
+def names_in(text: str) -> list[str]:
+    """The names of a text, in order; none where capitals are no sign of a name.
+
+    >>> names_in("How many orders came from Berlin?")
+    ['Berlin']
+    """
+    return [word[0] for word in _inner_words(text) if _is_name(word[0])] if _capitals_are_names(text) else []
+
+
 def _unit(measure: re.Match[str]) -> str:
     return measure["behind"] or measure["before"] or ""
 
@@ -168,7 +180,9 @@ def _plain(word: str) -> str:
 def _capitals_are_names(text: str) -> bool:
     words = [word[0] for word in _inner_words(text)]
     german = sum(word in _GERMAN for word in words)
-    return german <= _MOST_GERMAN * len(words) and sum(word[0].isupper() for word in words) <= _MOST_CAPITALS * len(words)
+    return german <= _MOST_GERMAN * len(words) and sum(word[0].isupper() for word in words) <= _MOST_CAPITALS * len(
+        words
+    )
 
 
 def _inner_words(text: str) -> Iterator[re.Match[str]]:
