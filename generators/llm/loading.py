@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from generators.llm.turns import TurnLock
 from rag.core.errors import MissingModel, SpecError
 from rag.core.memory import place
+from rag.core.quiet import no_progress_bar
 from rag.models import weight_files
 from rag.models.importing import import_transformers
 from rag.models.processor import bfloat16_pays
@@ -128,7 +129,7 @@ def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
         MissingModel: transformers cannot load the folder.
     """
     auto = import_transformers().AutoModelForCausalLM
-    with _explained(folder), _no_progress_bar():
+    with _explained(folder), no_progress_bar():
         model = auto.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
     placed = cast(Any, model).to(device).eval()
     share_keys(placed)
@@ -188,21 +189,6 @@ def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
     for said in (tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id):
         ends.update([said] if isinstance(said, int) else said or ())
     return frozenset(ends)
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """transformers draws its own bar on stderr; ours tells of loading already."""
-    from transformers.utils import logging
-
-    noise: Any = logging
-    enabled = noise.is_progress_bar_enabled()
-    noise.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            noise.enable_progress_bar()
 
 
 def _attention(

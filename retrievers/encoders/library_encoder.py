@@ -15,6 +15,7 @@ from rag.core.digests import data_sha256, file_sha256
 from rag.core.errors import SpecError
 from rag.core.memory import Need, place
 from rag.core.optional import need
+from rag.core.quiet import no_progress_bar
 from retrievers.encoders.kinds import Batch, Compute, Requested
 from retrievers.encoders.sentence_folder import Role, module_classes, sentence_options
 from retrievers.encoders.tokenizer import readable
@@ -148,7 +149,7 @@ def load_by_library(folder: Path, model_type: str) -> Any:
     """
     import sentence_transformers
 
-    from retrievers.encoders.transformer import device, no_progress_bar
+    from retrievers.encoders.transformer import device
 
     loader = getattr(sentence_transformers, model_type)
     with no_progress_bar():

@@ -7,12 +7,11 @@ Zen 5 cores.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag.core.errors import SpecError
+from rag.core.quiet import no_progress_bar
 from rag.models.importing import import_transformers
 from rag.models.processor import bfloat16_pays, may_have_gpu
 
@@ -206,21 +205,6 @@ def _matmul_attention(
         )
     weights = torch.softmax(scores, dim=-1, out=scores)
     return (weights @ value).transpose(1, 2).contiguous(), None
-
-
-@contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """transformers draws a bar on every load, to a terminal or not."""
-    from transformers.utils import logging
-
-    transformers_logging: Any = logging
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
 
 
 def _first_sees_last(model: PreTrainedModel) -> bool:
