@@ -95,6 +95,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
     "relevance": ["--n", "8"],
     "encoder_choice": ["xquad/zh", "--limit", "20", "--work", "runs/encoder_choice_smoke"],
+    "own_fit": ["xquad/zh", "--encoder", "all-minilm-l6-v2", "--limit", "20", "--work", "runs/own_fit_smoke"],
     "languages": ["xquad/zh"],
     "mixed_languages": ["even", "--limit", "20"],
     "bitext": ["de", "--limit", "30"],

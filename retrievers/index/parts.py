@@ -20,7 +20,7 @@ from retrievers.index.generations import PARTS
 from retrievers.index.manifest import Manifest, PartFacts, read_manifest
 from retrievers.index.near_duplicates import DUPLICATES, KEYS, Keys, NearDuplicates, near_duplicates, read_keys
 from retrievers.index.settings import leg_kind
-from retrievers.legs.protocol import Facts, Leg, Mask, Opening, Readable
+from retrievers.legs.protocol import FIT, Facts, Leg, Mask, Opening, Readable
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.chain_rows import ChainRows, Rows
 
@@ -135,6 +135,10 @@ class Parts:
                 facts[name] = len(self.rows)
             elif name.startswith("n_"):
                 facts[name] = sum(each[name] for each in own)
+            elif name == FIT:
+                fits = [each.get(FIT, facts[FIT]) for each in own]
+                sizes = [part.manifest.corpus.n_units for part in self.parts]
+                facts[name] = round(float(np.average(fits, weights=sizes)), 2)
         return facts
 
     def opening(self, name: str, facts: Facts, mask: Mask) -> Opening:

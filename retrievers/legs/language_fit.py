@@ -1,4 +1,7 @@
-"""How much of an index is in a language that the model of a leg was made for: scores of the rest say little."""
+"""How far a leg is to be trusted over an index: how much of it is in a language that its model was made for.
+
+Of a model that does not say its languages counts what the build measured (`retrievers.legs.own_sentences`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from rag.ingest.common_words import SHOWN, seeming_language
 from rag.ingest.language import code_of
 from rag.models.table import PACKAGED
 from retrievers.index_protocol import Index
-from retrievers.legs.protocol import MADE_BY
+from retrievers.legs.protocol import FIT, MADE_BY
 from retrievers.stores.kept import Kept
 
 logger = logging.getLogger(__name__)
@@ -32,7 +35,7 @@ _READERS = 1_000
 class LanguageFit:
     """Of one leg of an index. Reads some documents when it is first asked. Safe to share between threads.
 
-    Only packaged models say which languages they were made for; any other fits all.
+    Only packaged models say which languages they were made for; any other fits as well as was measured, or all.
 
     Args:
         by: the retriever, as a log names it.
@@ -50,11 +53,11 @@ class LanguageFit:
         if fit < _SAID and not self._said:
             self._said = True
             logger.warning(
-                "%s: %.0f%% of the documents are in a language that %s was not made for; where lists are compared over the "
-                "index, as by hybrid, this one has %.0f%% of its weight",
+                "%s: %s; where lists are compared over the index, as by hybrid, this one has %.0f%% of its weight",
                 self._by,
-                100 * (1 - fit),
-                self._model,
+                f"{1 - fit:.0%} of the documents are in a language that {self._model} was not made for"
+                if self._model in PACKAGED
+                else f"{self._model} finds these texts by sentences of them far less often than words do",
                 100 * fit,
             )
         return replace(population, fit=fit)
@@ -66,7 +69,9 @@ class LanguageFit:
 
     def _fit(self, where: Where | None) -> float:
         known = PACKAGED.get(self._model)
-        if known is None or not known.languages:
+        if known is None:
+            return float(self._index.facts(self._leg).get(FIT, 1.0))
+        if not known.languages:
             return 1.0
         rows = self._index.rows(readers_of(where))
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).round().astype(np.int64))]

@@ -29,6 +29,9 @@ Facts = Mapping[str, Any]
 RECALL = "recall_at_10"
 """The fact that says how much of an exact search is found, where a search is not exact."""
 
+FIT = "fit"
+"""The fact that says how well a model reads the texts, 0 to 1, where it says no languages and that was measured."""
+
 READS = "reads"
 """In what describes a maker: the kinds of content that it reads; left out where that is text alone."""
 
@@ -413,7 +416,9 @@ class AsVectors(Protocol):
 
 def settled(facts: Facts) -> dict[str, Any]:
     """What a leg is, whatever texts it holds: its facts without those that count or measure them."""
-    return {name: fact for name, fact in facts.items() if not name.startswith("n_") and name not in ("rows", RECALL)}
+    return {
+        name: fact for name, fact in facts.items() if not name.startswith("n_") and name not in ("rows", RECALL, FIT)
+    }
 
 
 def leg_reads(facts: Facts) -> frozenset[str]:

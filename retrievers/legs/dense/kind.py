@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, Where
+from rag.ingest.settings import ReadSettings
+from rag.models.table import PACKAGED
 from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.legs.dense.by_size import AUTO, BY_SIZE, Size, by_size
 from retrievers.legs.dense.settings import AsBuilt, DenseSettings, ServedEncoderSettings
 from retrievers.legs.dense.with_encoder import WithEncoder, is_served, remade
 from retrievers.legs.protocol import (
+    FIT,
     MADE_BY,
     Before,
     Built,
@@ -74,7 +77,8 @@ class DenseKind(TakesEncoder, LegKind):
     """What `structure: auto` chooses from."""
 
     def maker(self, settings: Sections) -> LegMaker:
-        return DenseMaker(cast(DenseSettings, settings.section("dense")), sizes=self.sizes)
+        apart = cast(ReadSettings, settings.section("reading")).own_statistics
+        return DenseMaker(cast(DenseSettings, settings.section("dense")), sizes=self.sizes, apart=apart)
 
     def open(self, opening: Opening) -> LocalDense:
         from retrievers.legs.dense.leg import DenseLeg
@@ -165,11 +169,12 @@ class DenseKind(TakesEncoder, LegKind):
 
 @dataclass(slots=True)
 class DenseMaker(LegMaker):
-    """A dense leg to be. `sizes`: what `structure: auto` chooses from."""
+    """A dense leg to be. `sizes`: what `structure: auto` chooses from. `apart`: nothing may be told of all texts together."""
 
     settings: DenseSettings
     _encoder: SentenceEncoder | ServedEncoder | None = None
     sizes: Sequence[Size] = BY_SIZE
+    apart: bool = False
 
     @property
     def encoder(self) -> SentenceEncoder | ServedEncoder:
@@ -243,8 +248,18 @@ class DenseMaker(LegMaker):
         facts = DenseLeg.build(encoded.vectors, job.folder, settings=settings, progress=job.progress)
         if settings.storage != "float32":
             np.save(job.folder.parent / _ENCODED, encoded.vectors)
+        if job.apply is in_this_process and (fit := self._fit(job.texts, encoded.vectors)) is not None:
+            facts[FIT] = fit
         counts = {"n_encoded": encoded.n_encoded, "n_reused_vectors": encoded.n_reused}
         return Built(facts=facts, counts=counts, seconds={"encode": seconds})
+
+    def _fit(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> float | None:
+        """How well the encoder reads the texts, where nothing else says for which languages it was made."""
+        from retrievers.legs.own_sentences import fit_by_own_sentences
+
+        if self.apart or self._is_served or self.describe()["name"] in PACKAGED:
+            return None
+        return fit_by_own_sentences(texts, vectors, lambda some, role: self.encoder.encode(some, role=role))
 
 
 class LocalDense(WithEncoder):
