@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from math import log, sqrt
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.ingest import word_spans
 from rag.ingest.sentences import sentences
+from retrievers.encoders.sentence_folder import Role
 
-Encode = Callable[[Sequence[str], str], NDArray[np.float32]]
+Encode = Callable[[Sequence[str], Role], NDArray[np.float32]]
 """Texts and their role, query or document -> float32 [n, dim]."""
 
 _AMONG = 1_000
@@ -87,7 +89,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text[start:end].casefold() for start, end in spans)
 
 
-def _reciprocal_rank(scores: NDArray[np.floating], places: Sequence[int]) -> float:
+def _reciprocal_rank(scores: NDArray[np.floating[Any]], places: Sequence[int]) -> float:
     """Mean over questions, a row each, of 1 / rank of the text at its place; texts of equal score stand before it."""
     own = scores[np.arange(len(places)), places]
     return float((1 / (scores >= own[:, None]).sum(axis=1)).mean())
