@@ -136,12 +136,13 @@ def missing_in(text: str, sources: Sequence[str]) -> list[str]:
 
 
 def names_in(text: str) -> list[str]:
-    """The names of a text, in order; none where capitals are no sign of a name.
+    """The names of a text, in order, also right behind a colon; none where capitals are no sign of a name.
 
-    >>> names_in("How many orders came from Berlin?")
-    ['Berlin']
+    >>> names_in("How many orders came from Berlin: Mitte?")
+    ['Berlin', 'Mitte']
     """
-    return [word[0] for word in _inner_words(text) if _is_name(word[0])] if _capitals_are_names(text) else []
+    words = _inner_words(text.replace(":", ","))
+    return [word[0] for word in words if _is_name(word[0])] if _capitals_are_names(text) else []
 
 
 def _unit(measure: re.Match[str]) -> str:
