@@ -6,27 +6,37 @@ not, is told by `rag.stages.checks.exact`. For text that comes in pieces.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import cast
 
 from rag.core.completions import choose_each, usage_of
+from rag.core.errors import StageError
 from rag.core.powers import kept_forms, lacking
 from rag.core.protocols import LLM, ChoosingLLM
 from rag.core.types import NO_USAGE, Message, Prompt, SamplingParams, Usage
 from rag.stages.checks.dates import is_month
 from rag.stages.checks.exact import Copy, Originals
 
+logger = logging.getLogger(__name__)
+
 _WORTH = 2.0
 """How much likelier, in nats, what the model wrote may be to it than what a passage has, and is still put right."""
 _MOST = 4
 """Places of an answer that are asked for again."""
-_MOST_CHOICES = 64
+_MOST_CHOICES, _LONGEST = 64, 32
+"""What it may choose from, and the characters of each: a row of a table is no number."""
+_TOKENS = 4 * _LONGEST
+"""A character is four tokens at most."""
 _MARKER = re.compile(r"\[[\d\s,;]*\Z")
 _LINE, _ITEM = re.compile(r"(?:^|\n)[ \t]*\Z"), re.compile(r"[.)]\s")
 """What stands before and behind the number of an item of a list."""
 _JOINING = frozenset(("€", "$", "£", "¥", "of", "de", "di"))
 """Words between the parts of a day, or before a number."""
+
+
+_NOTHING = (Originals(()), Originals(()))
 
 
 def can_be_asked_again(llm: LLM) -> bool:
@@ -50,10 +60,9 @@ class Copies:
     """
 
     def __init__(self, llm: LLM | None, prompt: Prompt, *, question: str, passages: Sequence[str]) -> None:
-        self._llm = llm if llm is not None and passages else None
+        self._llm = llm if passages else None
         self._prompt = [turn for turn in prompt if turn is not prompt[-1] or turn.role != "assistant"]
-        self._known = Originals([question, *passages])
-        self._choices = Originals(passages)
+        self._known, self._choices = (Originals([question, *passages]), Originals(passages)) if self._llm else _NOTHING
         self._text, self._given = "", 0
         self._held = False
         self.mended = 0
@@ -90,21 +99,29 @@ class Copies:
 
     def _asked_again(self, copy: Copy) -> str:
         """What stands in the place of a copy: itself, or what a passage has."""
-        llm, choices = self._llm, self._choices.like(copy)[:_MOST_CHOICES]
-        if not choices or llm is None:
-            return copy.said
+        choices = [each for each in self._choices.like(copy) if len(each) <= _LONGEST][:_MOST_CHOICES]
         before = self._text[: copy.start]
         begun = before.rstrip()
         blank = " " if begun != before and begun else ""
         prompt = [*self._prompt, Message(role="assistant", content=begun)] if begun else self._prompt
-        best = blank + choices[0]
+        try:
+            return self._chosen(prompt, [blank + each for each in choices], blank + copy.said).removeprefix(blank)
+        except StageError as error:  # the answer is there without it
+            logger.warning("generate.cited: %r is in no passage, and was not asked for again: %s", copy.said, error)
+            return copy.said
+
+    def _chosen(self, prompt: Prompt, choices: Sequence[str], written: str) -> str:
+        """What the model chooses, or what was written: where that is far likelier, or there is no room to ask."""
+        llm = self._llm
+        if llm is None or not choices or llm.count_tokens([prompt])[0] + _TOKENS > llm.context_window:
+            return written
+        best = choices[0]
         if len(choices) > 1:
-            among = SamplingParams(max_tokens=32, temperature=0.0, choices=tuple(blank + each for each in choices))
-            [completion] = llm.complete([prompt], among)
+            [completion] = llm.complete([prompt], SamplingParams(max_tokens=_TOKENS, choices=tuple(choices)))
             best, self.usage = completion.text, self.usage + usage_of(completion)
-        [((written, other), usage)] = choose_each(cast(ChoosingLLM, llm), [prompt], [blank + copy.said, best])
+        [((own, other), usage)] = choose_each(cast(ChoosingLLM, llm), [prompt], [written, best])
         self.usage += usage
-        return best.removeprefix(blank) if other > written - _WORTH else copy.said
+        return best if other > own - _WORTH else written
 
     def _hand_out(self, end: int) -> str:
         piece, self._given = self._text[self._given : end], max(self._given, end)

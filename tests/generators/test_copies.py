@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from generators.cited import CitedGenerator
 from generators.copies import Copies, can_be_asked_again
 from generators.llm.scripted import ScriptedLLM
+from rag.core.errors import StageError
 from rag.core.types import Completion, Context, Document, Message, Prompt, Query, SamplingParams, ScoredDocument
 
 PASSAGE = "In Peru sind 91 % der 587.000 km2 Weiden, sagte Zoë Gedächtnis am 3. Mai 1996; 12 kg kosten 40 €."
@@ -93,6 +94,23 @@ def test_it_chooses_among_its_own_kind_after_what_was_written_before() -> None:
 def test_what_the_model_is_sure_of_stays() -> None:
     assert put_right("Zusammen 147.", Choosing(likes=["91"], likely={"91": -9.0})) == ("Zusammen 147.", 0)
     assert put_right("Zusammen 147.", Choosing(likes=["91"], likely={"91": -1.0})) == ("Zusammen 91.", 1)
+
+
+def test_a_row_of_numbers_is_no_choice_and_without_room_nothing_is_asked() -> None:
+    row = " ".join(str(number) for number in range(11, 61))
+    llm = Choosing(likes=["91"])
+    assert put_right("Es sind 79.", llm, passage=f"Eins ist 91 und nicht 92. Werte: {row}") == ("Es sind 91.", 1)
+    assert llm.asked == [(" 91", " 92")]
+    assert put_right("Es sind 79.", Choosing(likes=["91"], context_window=40)) == ("Es sind 79.", 0)
+
+
+def test_where_the_model_fails_the_text_stays_and_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Choosing):
+        def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+            raise StageError("the server has no logprobs")
+
+    assert put_right("Es sind 79.", Failing()) == ("Es sind 79.", 0)
+    assert "'79' is in no passage, and was not asked for again: the server has no logprobs" in caplog.text
 
 
 def test_nothing_is_held_back_before_the_first_place_but_what_may_become_one() -> None:
