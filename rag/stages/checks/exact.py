@@ -132,7 +132,11 @@ def missing_in(text: str, sources: Sequence[str]) -> list[str]:
     >>> missing_in("On 3 May it weighed 12 kg.", ["On May 4th it was 12 lb, and on June 3rd more."])
     ['3 May', '12 kg']
     """
-    return list(dict.fromkeys(copy.said for copy in Originals(sources).missing(text)))
+    found = Originals(sources).missing(text)
+    shouted = not _capitals_are_names(text)
+    return list(
+        dict.fromkeys(copy.said for copy in found if not (shouted and copy.kind == "name" and copy.said[0].isupper()))
+    )
 
 
 def names_in(text: str) -> list[str]:

@@ -30,6 +30,7 @@ GERMAN = (
         ("In 2019-31 it was 3,5 m.", []),
         ("See RFC 7232, said Ada's friend of Athens.", ["7232"]),
         ("There Charles Babbage met 2 of them.", ["Charles", "Babbage"]),
+        ("THERE CHARLES BABBAGE MET 22 OF THEM.", ["22"]),
         ("Nobody knows. Everybody asks: Why? (Perhaps.)", []),
         ("骨架是4011天。", []),
         ("It was 190 miles, 190km, 3.5 m.", []),
