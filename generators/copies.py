@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import cast
 
 from rag.core.completions import choose_each, usage_of
@@ -36,9 +37,6 @@ _JOINING = frozenset(("€", "$", "£", "¥", "of", "de", "di"))
 """Words between the parts of a day, or before a number."""
 
 
-_NOTHING = (Originals(()), Originals(()))
-
-
 def can_be_asked_again(llm: LLM) -> bool:
     """Whether a model can be held to choices, and says how likely they are. It may ask a server what it can."""
     return not lacking(llm, ["choose"]) and "choices" in kept_forms(llm)
@@ -62,11 +60,19 @@ class Copies:
     def __init__(self, llm: LLM | None, prompt: Prompt, *, question: str, passages: Sequence[str]) -> None:
         self._llm = llm if passages else None
         self._prompt = [turn for turn in prompt if turn is not prompt[-1] or turn.role != "assistant"]
-        self._known, self._choices = (Originals([question, *passages]), Originals(passages)) if self._llm else _NOTHING
+        self._question, self._passages = question, passages
         self._text, self._given = "", 0
         self._held = False
         self.mended = 0
         self.usage: Usage = NO_USAGE
+
+    @cached_property
+    def _known(self) -> Originals:
+        return Originals([self._question, *self._passages])
+
+    @cached_property
+    def _choices(self) -> Originals:
+        return Originals(self._passages)
 
     def add(self, piece: str) -> str:
         """What is settled after one more piece."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,20 +11,17 @@ from typing import ClassVar
 from generators.tally_answer import drafted, told_filter
 from generators.tally_plan import Plan, Unplanned
 from generators.tally_planner import Planned, Planner
-from generators.tally_question import Asked, has_form, read_question
+from generators.tally_question import Asked, has_form, names_left_out, read_question
 from generators.tally_tables import name_of_table
 from rag.core.arguments import require_positive
 from rag.core.filters import Filter, both
 from rag.core.protocols import LLM
 from rag.core.ranking import in_this_order
 from rag.core.types import NO_USAGE, OK, Context, Outcome, Settled
-from rag.stages.checks.dates import is_month
-from rag.stages.checks.exact import names_in
 from retrievers.index_protocol import Index
 
 logger = logging.getLogger(__name__)
 
-_WORD = re.compile(r"[^\W_]+")
 _LOOKED_AT = 10_000
 """Passages that fields are learnt from: reading them takes about a second, of an index of any size. Counted are all."""
 
@@ -123,7 +119,7 @@ class CountsAssembler:
 
     def _settled(self, counting: _Counting) -> Context:
         plan, context, usage = counting.planned.plan, counting.context, counting.planned.usage
-        left = plan.condition or " ".join(_left_out(plan, counting)) if isinstance(plan, Plan) else ""
+        left = _unread(plan, counting) if isinstance(plan, Plan) else ""
         if isinstance(plan, Plan) and not left:
             return self._carried_out(plan, counting)
         why = plan.detail if isinstance(plan, Unplanned) else f"it takes reading for '{left}'"
@@ -158,17 +154,13 @@ class CountsAssembler:
         )
 
 
-def _left_out(plan: Plan, counting: _Counting) -> list[str]:
-    """Names of the question that a plan says nothing of: a number without them would be that of another question."""
-    question = counting.context.query.root.text
+def _unread(plan: Plan, counting: _Counting) -> str:
+    """What it takes reading for: the plan's own condition, or the names of the question that it says nothing of.
+
+    A number without these would be that of another question.
+    """
     told = f"{plan} {' '.join(counting.planned.fields)} {name_of_table(counting.asked.sources)}"
-    known = _words(told)
-    names = [name for name in names_in(question) if not is_month(name)]
-    return [name for name in names if not known & {*_words(name), *_words(f"{name}s")}]
-
-
-def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.casefold()))
+    return plan.condition or " ".join(names_left_out(counting.context.query.root.text, told))
 
 
 def _counted_by(plan: Plan, counting: _Counting) -> str:

@@ -14,6 +14,8 @@ from functools import cached_property
 
 from generators.tally_words import ALL, BETWEEN, COUNT, ENDS, EVERYTHING, MONTHS, SUM, THINGS
 from rag.core.replies import folded
+from rag.stages.checks.dates import is_month
+from rag.stages.checks.exact import names_in
 from retrievers.index.fields import Field
 
 _WORD = re.compile(r"\w+")
@@ -150,6 +152,13 @@ class _Said:
 
     def _has_thing(self, words: Sequence[str]) -> bool:
         return any(word in THINGS or word in self._known.things for word in words)
+
+
+def names_left_out(question: str, told: str) -> list[str]:
+    """The names of a question that a text says nothing of, in the singular or the plural; months are none."""
+    said = {form for word in _words(told.replace("_", " ")) for form in _forms(word)}
+    names = [name for name in names_in(question) if not is_month(name)]
+    return [name for name in names if said.isdisjoint(_words(name))]
 
 
 def _short(question: str) -> list[str]:

@@ -34,10 +34,13 @@ def stretches(
     nothing more fits. Passages of which nothing fits are left out.
     """
     passages = _passages(documents, question, ruler)
-    while grown := max((one for passage in passages for one in passage.next(room)), default=None):
+    while ways := [way for passage in passages for way in passage.next(room)]:
+        grown = max(ways, key=lambda way: way.worth)  # of two that are worth the same, that of the better passage
         room -= grown.tokens
         grown.passage.window = grown.window
-    return [(passage.place, *passage.kept(ruler)) for passage in passages if passage.window]
+    kept = [(passage.place, passage.part(*passage.window)) for passage in passages if passage.window]
+    tokens = ruler.count([numbered(part, place + 1) for place, part in kept])
+    return [(place, part, n) for (place, part), n in zip(kept, tokens, strict=True)]
 
 
 @dataclass(slots=True)
@@ -67,26 +70,20 @@ class _Passage:
             if self.tokens[sentence] + more <= room:
                 yield _Growth(self, self.worth[sentence], window, self.tokens[sentence] + more)
 
-    def kept(self, ruler: Ruler) -> tuple[Document, int]:
-        """The part of the passage in the window, and its tokens."""
-        assert self.window is not None
-        first, end = self.window
+    def part(self, first: int, end: int) -> Document:
+        """The passage from one sentence to before another; itself where that is all."""
         whole = (first, end) == (0, len(self.spans))
-        part = self.document if whole else cut(self.document, self.spans[first][0], self.spans[end - 1][1])
-        return part, ruler.count([numbered(part, self.place + 1)])[0]
+        return self.document if whole else cut(self.document, self.spans[first][0], self.spans[end - 1][1])
 
 
 @dataclass(frozen=True, slots=True)
 class _Growth:
-    """A sentence that a window may grow by. Of two that are worth the same, that of the better passage is the greater."""
+    """A sentence that a window may grow by."""
 
     passage: _Passage
     worth: float
     window: Span
     tokens: int
-
-    def __lt__(self, other: _Growth) -> bool:
-        return (self.worth, -self.passage.place) < (other.worth, -other.passage.place)
 
 
 def _passages(documents: Sequence[Document], question: str, ruler: Ruler) -> list[_Passage]:

@@ -39,7 +39,11 @@ _YEAR_LAST = re.compile(r"(?<!\d)(?P<one>\d{1,2})[-/.]\s?(?P<two>\d{1,2})[-/.]\s
 
 
 def spelled(text: str) -> Iterator[re.Match[str]]:
-    """The places of days whose month has its name."""
+    """The places of days whose month has its name.
+
+    >>> [(found[0], day_of(found)) for found in spelled("From March 3rd to 31. März, and 5 May.")]
+    [('31. März', (31, 3)), ('5 May', (5, 5)), ('March 3', (3, 3))]
+    """
     for pattern in _SPELLED:
         for found in pattern.finditer(text):
             if is_month(found["name"]):  # a letter such as the dotless i is alike and not the same
@@ -56,18 +60,9 @@ def day_of(found: re.Match[str]) -> Day:
     return int(found["day"]), _MONTH[found["name"].casefold()]
 
 
-def spelled_days(text: str) -> Iterator[tuple[str, Day]]:
-    """The days whose month has its name: as the text spells each, and which it is.
-
-    >>> list(spelled_days("From March 3rd to 31. März, and 5 May."))
-    [('31. März', (31, 3)), ('5 May', (5, 5)), ('March 3', (3, 3))]
-    """
-    return ((found[0], day_of(found)) for found in spelled(text))
-
-
 def days(text: str) -> set[Day]:
     """All days of a text. One such as 3/4/2019 is both that it can be."""
-    known = {day for _, day in spelled_days(text)}
+    known = {day_of(found) for found in spelled(text)}
     known |= {(int(found["day"]), int(found["month"])) for found in _YEAR_FIRST.finditer(text)}
     for found in _YEAR_LAST.finditer(text):
         one, two = int(found["one"]), int(found["two"])

@@ -18,7 +18,7 @@ from typing import Literal
 
 from rapidfuzz.distance import OSA
 
-from rag.stages.checks.dates import day_of, days, spelled, spelled_days
+from rag.stages.checks.dates import day_of, days, spelled
 
 _NUMBER = re.compile(r"\d+(?:[.,:/'’\u00a0\u202f -]\d+)*")
 _DIGITS = re.compile(r"\d+")
@@ -90,7 +90,7 @@ class Originals:
         A name is near that differs in accents alone, or in one letter of six.
         """
         if copy.kind == "day":
-            return list(dict.fromkeys(said for said, _ in spelled_days(self._text)))
+            return list(dict.fromkeys(found[0] for found in spelled(self._text)))
         if copy.kind == "measure":
             measures = [measure[0].strip() for measure in _MEASURE.finditer(self._text) if _unit(measure)]
             return list(dict.fromkeys(measures))
