@@ -98,6 +98,8 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "own_fit": ["xquad/zh", "--encoder", "all-minilm-l6-v2", "--limit", "20", "--work", "runs/own_fit_smoke"],
     "languages": ["xquad/zh"],
     "mixed_languages": ["even", "--limit", "20"],
+    "mixed_defaults": ["even", "--limit", "5"],
+    "long_table": ["--rows", "0", "200", "--prose", "5"],
     "bitext": ["de", "--limit", "30"],
     "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
     "sparse_speed": ["windows", "--passages", "200", "--queries", "4", "--rounds", "1", "--work", "runs/sparse_smoke"],

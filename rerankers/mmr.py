@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +27,17 @@ class MMRReranker:
 
     Args:
         index: whose dense leg has the vectors.
+        leg: its name, where the index has several of this kind.
         balance: 1 keeps the order, 0 looks at likeness alone.
         depth: how many of a ranking's first hits are reordered; the others follow. None: all.
     """
 
-    leg: ClassVar[str] = "dense"
+    leg: str = "dense"
 
-    def __init__(self, *, index: Index, balance: float = 0.7, depth: int | None = 100) -> None:
+    def __init__(self, *, index: Index, leg: str = leg, balance: float = 0.7, depth: int | None = 100) -> None:
         require_share("rerank.mmr", balance=balance)
         require_positive("rerank.mmr", depth=depth)
-        self.balance, self.depth, self._index = balance, depth, index
+        self.balance, self.depth, self._index, self.leg = balance, depth, index, leg
 
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """The same documents, at most `k`, in order of what each adds."""
@@ -56,7 +56,7 @@ class MMRReranker:
         known = [(place, row) for place, hit in enumerate(hits) if (row := self._row(hit)) is not None]
         if not known:
             return np.zeros((len(hits), 1), dtype=np.float32)
-        found = dense(self._index).vectors(np.array([row for _, row in known]))
+        found = dense(self._index, self.leg).vectors(np.array([row for _, row in known]))
         vectors = np.zeros((len(hits), found.shape[1]), dtype=np.float32)
         vectors[[place for place, _ in known]] = unit(found)
         return vectors

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from rag.core.errors import SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Where
@@ -97,6 +98,23 @@ class CarriesLabels(Protocol):
 
 
 @runtime_checkable
+class CountsValues(Protocol):
+    """An index that counts documents by the values of their metadata."""
+
+    def counts(
+        self, keys: Sequence[str], rows: NDArray[np.integer[Any]], where: Where | None = None
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Key -> name of a value (`rag.core.filters.values.name_of`) -> documents of which one of these rows has it.
+
+        Of a document that whoever asks by `where` may not read nothing counts.
+
+        Raises:
+            SpecError: no document that they may read has one of the keys.
+        """
+        ...
+
+
+@runtime_checkable
 class HasParts(Protocol):
     """Several indexes searched as one."""
 
@@ -114,6 +132,17 @@ def kinds_held(index: object) -> frozenset[str]:
 def is_labelled(index: object) -> bool:
     """Whether some documents of an index say who may read them, so that no row is shown unasked."""
     return isinstance(index, CarriesLabels) and index.labelled
+
+
+def counting(index: Index) -> CountsValues:
+    """The index, as one that counts.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    if not isinstance(index, CountsValues):
+        raise SpecError(f"index '{index.name}' cannot count values: that is for indexes in directories")
+    return index
 
 
 def let_through(index: Index, rows: Sequence[int], where: Where | None) -> list[int]:

@@ -95,13 +95,19 @@ SEARCHES: Mapping[str, Sequence[Mapping[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """A leg, and how it is built."""
+    """A leg, and how it is built. `kind`: of a leg that has a name of its own."""
 
     leg: str
     name: str
+    kind: str = ""
 
     def __str__(self) -> str:
         return f"{self.leg}, {self.name}"
+
+    @property
+    def own_kind(self) -> str:
+        """The leg of the table."""
+        return self.kind or self.leg
 
     def settings(self, models: SmallModels) -> IndexSettings:
         """Those of an index with this leg."""
@@ -109,22 +115,32 @@ class Way:
 
     def section(self, models: SmallModels) -> Section:
         """The leg's part of the settings, by its name; nothing where it is built by its defaults."""
-        made = SECTIONS.get(self.leg, {}).get(self.name)
-        return {} if made is None else {leg_kind(self.leg).section: made(models)}
+        made = SECTIONS.get(self.own_kind, {}).get(self.name)
+        said = {} if made is None else made(models)
+        if self.kind:
+            return {"legs": {self.leg: {"kind": self.kind, **said}}}
+        return {leg_kind(self.leg).section: said} if said else {}
 
     def retrievers(self, index: Index) -> dict[str, Any]:
         """All that search this leg, each way, by what it is called in messages."""
         found = {}
         for name in RETRIEVERS:
             kind = RETRIEVERS.get(name)
-            if POWERS["search a leg"].kept_by(kind) and kind.leg == self.leg:
-                found |= {f"{name} {said}": kind(index=index, **said) for said in SEARCHES.get(name, ({},))}
+            if POWERS["search a leg"].kept_by(kind) and kind.leg == self.own_kind:
+                named = {"leg": self.leg} if self.kind else {}
+                found |= {f"{name} {said}": kind(index=index, **said, **named) for said in SEARCHES.get(name, ({},))}
         return found
 
 
 def ways() -> list[Way]:
     """Each leg of the table, each way."""
     return [Way(leg=leg, name=name) for leg in LEGS.names() for name in SECTIONS.get(leg, ("by default",))]
+
+
+def named_ways() -> list[Way]:
+    """Legs with names of their own, of each kind whose retriever can be told which to search."""
+    able = ("lexical", "dense", "sparse", "late_interaction")
+    return [Way(leg=f"other_{kind}", kind=kind, name=next(iter(SECTIONS[kind]))) for kind in able]
 
 
 def usual_settings(models: SmallModels) -> IndexSettings:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rag.core.types import Document
 from rag.erasure.finder import Finder
 from retrievers.index.directory import LocalIndex
-from retrievers.legs.dense.search import dense
+from retrievers.legs.protocol import TellsRows
 
 WINDOW = 24
 """Bytes of a mark. A quotation of 47 bytes holds one whole."""
@@ -22,7 +22,6 @@ SHORTEST = 8
 _TOGETHER = 1_000
 """Documents that are searched as one text."""
 _ROWS = 16_384
-_NUMBERS = WINDOW // np.dtype(np.float32).itemsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +63,12 @@ def marks_of(gone: Iterable[Document], stays: Iterable[Document]) -> Marks:
 
 
 def vector_marks(index: LocalIndex, gone: NDArray[np.int64], stays: NDArray[np.int64]) -> frozenset[bytes]:
-    """The first numbers of the dense leg's vectors of rows that go, as float32, but for those that a row that stays has too.
+    """The first numbers of rows that go in each leg that tells them, but for those that a row that stays has too.
 
     A text can be guessed from its vector. They can only be found where vectors are kept as float32.
     """
-    if "dense" not in index.legs:
-        return frozenset()
     own = frozenset(mark for mark in _beginnings(index, gone) if len(mark) >= SHORTEST)
-    return own.difference(_beginnings(index, stays))
+    return own.difference(_beginnings(index, stays)) if own else own
 
 
 def _strings(document: Document) -> Iterator[str]:
@@ -109,6 +106,10 @@ def _windows(text: str) -> Iterator[bytes]:
 
 
 def _beginnings(index: LocalIndex, rows: NDArray[np.int64]) -> Iterator[bytes]:
-    for start in range(0, len(rows), _ROWS):
-        for vector in dense(index).vectors(rows[start : start + _ROWS])[:, :_NUMBERS]:
-            yield vector.tobytes()
+    for leg in index.legs:
+        kind = index.kind(leg)
+        if isinstance(kind, TellsRows):
+            for start in range(0, len(rows), _ROWS):
+                yield from (
+                    row.tobytes()[:WINDOW] for row in kind.begins_with(index.leg(leg), rows[start : start + _ROWS])
+                )

@@ -48,7 +48,7 @@ from retrievers.analysis.settings import AUTO
 from retrievers.index.opening import is_index, open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index_protocol import Index
-from retrievers.legs import LEGS, PLAIN
+from retrievers.legs import PLAIN
 
 BATCH = 16
 """Queries that go through a graph at a time."""
@@ -215,7 +215,7 @@ def cached_index(
     """
     legs, settings = tuple(legs or ()) or check(load_spec(graph)).legs or (PLAIN,), settings.judging_documents()
     sources = list(dataset.corpus)
-    key = index_key(sources, settings=settings, legs=LEGS.ordered({PLAIN, *legs}))
+    key = index_key(sources, settings=settings, legs=settings.ordered({PLAIN, *legs}))
     place = home() / "indexes" / key[:24]
     if is_index(place):
         index = open_index(place)

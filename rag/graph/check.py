@@ -149,13 +149,21 @@ def _know(checked: Checked) -> None:
         component = _component(checked, ("nodes", name, "use"), node, "nodes", STAGES)
         if component is not None:
             checked.classes[name] = component
-            _add_leg(checked, component)
+            _add_leg(checked, component, node, _below(checked, ("nodes", name)))
             checked.signatures[name] = signature(component, STAGES[node.stage].method)
 
 
-def _add_leg(checked: Checked, component: Any) -> None:
-    if isinstance(component, SearchesLeg):
-        checked.leg_names.add(component.leg)
+def _add_leg(checked: Checked, component: Any, part: Part, complain: Complain) -> None:
+    """The leg that a part searches: that of its kind, or one with a name of its own of the same kind."""
+    if not isinstance(component, SearchesLeg):
+        return
+    known = checked.spec.graph.index.legs_of(component.leg)
+    leg = part.params.get("leg", component.leg)
+    if leg in known:
+        checked.leg_names.add(leg)
+    elif isinstance(leg, str):  # another type is complained of where the part is made
+        hint = f"Name it in the graph: index: {{legs: {{{leg}: {{kind: {component.leg}, ...}}}}}}"
+        complain(("with", "leg"), f"no {component.leg} leg '{leg}'. {did_you_mean(leg, known)} {hint}")
 
 
 def _make_nodes(checked: Checked) -> None:
@@ -254,7 +262,7 @@ def _inline(checked: Checked, part: Part, param: Param, value: Any, complain: Co
     except (SpecError, TypeError) as error:
         complain(place, str(error))
         return Supplied(thing=None)
-    _add_leg(checked, component)
+    _add_leg(checked, component, inner, complain)
     shared = {p.name for p in signed.params if p.resource == "llm"} & set(part.params)
     inner = Part.model_validate({"use": inner.use, "with": {**{n: part.params[n] for n in shared}, **inner.params}})
 

@@ -44,7 +44,7 @@ from retrievers.index.own_statistics import require_apart
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Holding, SourceRecord, together, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
-from retrievers.legs import LEGS, USUAL
+from retrievers.legs import USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ class Build:
         with past(place.home, elsewhere=place.before, rebuild=self._prune, progress=self._progress) as before:
             settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
             settings = as_before(settings, before.settings, before.legs)
-            legs = LEGS.ordered(self._legs if self._legs is not None else before.legs or USUAL)
+            legs = settings.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
                     f"index '{place.address}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
@@ -189,7 +189,7 @@ class Build:
         if told is None:
             told = {} if settings.reading.own_statistics else seen or named_language(settings)
         read_as, settings = settings, by_languages(asked, legs, told)
-        if settings.analyzer.language == AUTO and reads_words(legs):
+        if settings.analyzer.language == AUTO and reads_words(settings, legs):
             language = self._language(settings, legs, seen)
             asked, settings = in_language(asked, language), in_language(settings, language)
         if settings != read_as:

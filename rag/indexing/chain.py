@@ -29,7 +29,6 @@ from retrievers.index.generations import PARTS, Building
 from retrievers.index.manifest import FORMAT_VERSION, MANIFEST, Manifest, PartFacts, ragline_version, write_manifest
 from retrievers.index.near_duplicates import KEYS
 from retrievers.index.parts import REMOVED, Part, Parts, removed_file
-from retrievers.index.settings import leg_kind
 from retrievers.index.sources import GIVEN, Holding, Source, SourceRecord, given_name, together, write_sources
 from retrievers.index.writer import DocumentsWriter
 from retrievers.legs.protocol import MADE_BY, Before, LegMaker, settled
@@ -46,7 +45,7 @@ def why_anew(index: LocalIndex, legs: Legs) -> str:
         return "another version, or other models, made it"
     if not all(KEYS in part.manifest.files for part in index.stored.parts):
         return "an older version made it"
-    return next(filter(None, (leg_kind(leg).why_whole(index.facts(leg)) for leg in index.legs)), "")
+    return next(filter(None, (index.kind(leg).why_whole(index.facts(leg)) for leg in index.legs)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, Building
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Source, given_name
-from retrievers.legs import LEGS
 
 NOTHING: Rows = np.empty(0, dtype=np.int64)
 
@@ -291,7 +290,7 @@ def _require_own(home: Path, settings: IndexSettings | None, legs: Sequence[str]
     with LocalIndex.open(home) as index:
         before = index.manifest.settings
         wanted_settings = None if settings is None else as_before(settings, before, index.legs)
-        wanted = index.legs if legs is None else LEGS.ordered(legs)
+        wanted = index.legs if legs is None else (settings or before).ordered(legs)
         alike = wanted_settings is None or wanted_settings.counted(index.legs) == before.counted(index.legs)
         if wanted != index.legs or not alike:
             raise SpecError(

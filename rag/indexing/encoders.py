@@ -32,17 +32,17 @@ class Encoders:
         self.n_elsewhere = Counter[str]()
         self._read = read
 
-    def apply_of(self, leg: str, made_by: Facts) -> Apply:
+    def apply_of(self, leg: str, kind: str, made_by: Facts) -> Apply:
         """How blocks of texts of a leg are computed. `made_by`: what the maker of the leg describes of itself."""
-        return in_this_process if self._read is None else partial(self._elsewhere, self._read, leg, made_by)
+        return in_this_process if self._read is None else partial(self._elsewhere, self._read, leg, kind, made_by)
 
     def _elsewhere(
-        self, read: Read, leg: str, made_by: Facts, compute: Compute, blocks: Iterable[list[str]]
+        self, read: Read, leg: str, kind: str, made_by: Facts, compute: Compute, blocks: Iterable[list[str]]
     ) -> Iterator[Columns]:
         left = iter(blocks)
         if first := list(islice(left, 2)):
             reading = Reading(
-                leg=leg, made_by=made_by, several=len(first) > 1, version=ragline_version(), plugins=loaded_plugins()
+                kind=kind, made_by=made_by, several=len(first) > 1, version=ragline_version(), plugins=loaded_plugins()
             )
             yield from read(reading, self._counted(leg, chain(first, left)))
 
@@ -56,10 +56,10 @@ class Encoders:
 class Reading:
     """What another process needs to compute of blocks what the process that sent it would.
 
-    `made_by`: what the maker of the leg describes of itself. `several`: blocks, so that the model is loaded for all alike.
+    `kind`: of the leg. `made_by`: what its maker describes of itself. `several`: blocks, so that the model is loaded for all alike.
     """
 
-    leg: str
+    kind: str
     made_by: Facts
     several: bool
     version: str
@@ -80,7 +80,7 @@ class Reading:
             )
         for name in self.plugins:
             load_plugin(name)
-        kind = leg_kind(self.leg)
+        kind = leg_kind(self.kind)
         assert isinstance(kind, Encodes)
         compute = kind.block_encoder(self.made_by)
         if self.several:

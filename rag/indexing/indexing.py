@@ -27,9 +27,9 @@ from retrievers.index.built import BuiltIndex
 from retrievers.index.directory import LocalIndex
 from retrievers.index.manifest import FORMAT_VERSION, ragline_version
 from retrievers.index.opening import open_index, scheme_of
-from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Holding, corpus_sha256
-from retrievers.legs import LEGS, USUAL
+from retrievers.legs import USUAL
 
 _DEFAULTS = IndexSettings()
 
@@ -170,13 +170,13 @@ def index_key(
 
     Reads all files; fetches the encoder if it is not there, as building would.
     """
-    names = LEGS.ordered(legs)
+    names = settings.ordered(legs)
     selection = Update(_paths(sources), home=None)(Past(), lambda record, removed: False)
     files = [file for chosen in selection.chosen for file in chosen.files]
     parts: dict[str, Any] = {
         "corpus": corpus_sha256((file.name, file_sha256(file.path)) for file in files),
         "settings": settings.model_dump(mode="json", include={"reading", "chunking", "transforms"}),
-        "legs": {leg: leg_kind(leg).maker(settings).key() for leg in names},
+        "legs": {leg: settings.kind(leg).maker(settings).key() for leg in names},
         "version": [ragline_version(), FORMAT_VERSION, INGEST_VERSION],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

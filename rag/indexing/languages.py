@@ -16,7 +16,7 @@ from rag.ingest.language import LanguageReader
 from rag.models.table import PACKAGED
 from retrievers.analysis.settings import AUTO, EACH, AnalyzerSettings
 from retrievers.encoders.by_language import MULTILINGUAL
-from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.settings import IndexSettings
 
 Item = TypeVar("Item")
 
@@ -53,9 +53,9 @@ def languages_seen(texts: Sequence[str], firsts: Sequence[int] = (), *, expected
     return Counter(filter(None, (reader.of(text) for text, _ in shown)))
 
 
-def reads_words(legs: Sequence[str]) -> bool:
+def reads_words(settings: IndexSettings, legs: Sequence[str]) -> bool:
     """Whether one of the legs has words that are analysed."""
-    return any("analyzer" in leg_kind(leg).also for leg in legs)
+    return any("analyzer" in settings.kind(leg).also for leg in legs)
 
 
 def chosen_language(seen: Mapping[str, int]) -> str:
@@ -96,18 +96,21 @@ def as_before(settings: IndexSettings, before: IndexSettings | None, legs: Seque
     """
     if before is None:
         return settings
+    settings = settings.model_copy(
+        update={"legs": {n: before.legs[n] for n in legs if n in before.legs} | settings.legs}
+    )
     if settings.analyzer.language == AUTO and not settings.analyzer.says_language:
         settings = in_language(settings, before.analyzer.language)
-    for kind in map(leg_kind, legs):
+    for kind in map(before.kind, legs):
         built = dict(before.section(kind.section))
-        settings = _with(settings, kind.section, {name: built[name] for name in kind.left_open(settings)})
+        settings = settings.with_section(kind.section, {name: built[name] for name in kind.left_open(settings)})
     return settings
 
 
 def by_languages(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> IndexSettings:
     """Settings with what the legs leave to the languages of the texts chosen. `seen`: code -> texts."""
-    for kind in map(leg_kind, legs):
-        settings = _with(settings, kind.section, kind.by_languages(settings, seen))
+    for kind in map(settings.kind, legs):
+        settings = settings.with_section(kind.section, kind.by_languages(settings, seen))
     return settings
 
 
@@ -115,8 +118,8 @@ def chosen_by_languages(settings: IndexSettings, legs: Sequence[str], seen: Mapp
     """Leg -> what of it the languages decide, in words; nothing where it is as for texts of the usual language."""
     told = {}
     for leg in legs:
-        chosen = leg_kind(leg).by_languages(settings, seen)
-        if chosen != leg_kind(leg).by_languages(settings, {}):
+        chosen = settings.kind(leg).by_languages(settings, seen)
+        if chosen != settings.kind(leg).by_languages(settings, {}):
             told[leg] = f"{', '.join(map(str, chosen.values()))}, as the texts are in {_listed(seen)}"
     return told
 
@@ -156,12 +159,6 @@ def _listed(seen: Mapping[str, int]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _with(settings: IndexSettings, section: str, fields: Mapping[str, object]) -> IndexSettings:
-    if not fields:
-        return settings
-    return settings.model_copy(update={section: settings.section(section).model_copy(update=fields)})
-
-
 def warn_of_language(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
     """Say what of an index was made for other languages than its texts are in: its words, and models that read texts.
 
@@ -175,7 +172,7 @@ def warn_of_language(settings: IndexSettings, legs: Sequence[str], seen: Mapping
 def _warn_of_words(settings: IndexSettings, legs: Sequence[str], seen: Mapping[str, int]) -> None:
     own, total = settings.analyzer.language, sum(seen.values())
     others = {code: n for code, n in seen.items() if code != own and n >= _ONE_OF_SEVERAL * total}
-    if own == EACH or not others or not reads_words(legs):
+    if own == EACH or not others or not reads_words(settings, legs):
         return
     log.warning(
         "words are analysed as '%s', and of %s texts that were looked at %s. Their words are found as they are written, and in "
@@ -193,7 +190,7 @@ def _warn_of_models(settings: IndexSettings, legs: Sequence[str], seen: Mapping[
     foreign = [
         f"{name} ({leg}, for {', '.join(known.languages)})"
         for leg in legs
-        for name, _ in leg_kind(leg).wanted_models(settings)
+        for name, _ in settings.kind(leg).wanted_models(settings)
         if (known := PACKAGED.get(name)) and known.languages and told not in known.languages
     ]
     if foreign:

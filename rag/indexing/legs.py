@@ -21,9 +21,10 @@ from retrievers.index.documents import Documents, StoredDocuments
 from retrievers.index.manifest import FORMAT_VERSION, MANIFEST, CorpusFacts, Manifest, ragline_version, write_manifest
 from retrievers.index.near_duplicates import write_duplicates
 from retrievers.index.parts import Parts
-from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import SourceRecord, corpus_sha256
 from retrievers.legs.protocol import (
+    KIND,
     MADE_BY,
     Before,
     Built,
@@ -31,6 +32,7 @@ from retrievers.legs.protocol import (
     Encodes,
     Facts,
     Job,
+    LegKind,
     LegMaker,
     LegRuler,
     Merges,
@@ -88,7 +90,7 @@ class Legs:
         encoders: Encoders = _HERE,
     ) -> None:
         self.settings, self._timings, self._progress, self._encoders = settings, timings, progress, encoders
-        self.makers = {leg: leg_kind(leg).maker(settings) for leg in legs}
+        self.makers = {leg: settings.kind(leg).maker(settings) for leg in legs}
         self._described = {leg: maker.describe() for leg, maker in self.makers.items()}
         rulers = (maker.ruler() for maker in self.makers.values())
         self.ruler = next((ruler for ruler in rulers if ruler), LegRuler(facts={"kind": "words"}, spans=word_spans))
@@ -148,12 +150,13 @@ class Legs:
         facts: dict[str, dict[str, Any]] = {}
         counts: dict[str, Mapping[str, int]] = {}
         for leg, maker in self.makers.items():
-            kind = leg_kind(leg)
+            kind = self.settings.kind(leg)
             if parts and isinstance(kind, Merges):
                 built = self._merge(leg, kind, folder, parts)
             else:
-                built = self._build(leg, maker, folder, work, documents, before)
-            facts[leg] = built.facts | ({MADE_BY: self._described[leg]} if self._described[leg] else {})
+                built = self._build(leg, kind, maker, folder, work, documents, before)
+            named = {KIND: type(kind).name} if leg in self.settings.legs else {}
+            facts[leg] = named | built.facts | ({MADE_BY: self._described[leg]} if self._described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
         with self._timings.timed("digests"):
             manifest = Manifest(
@@ -176,7 +179,14 @@ class Legs:
             return Built(facts=kind.merge(parts.opening(leg, parts.facts(leg), lambda where: None), folder))
 
     def _build(
-        self, leg: str, maker: LegMaker, home: Path, work: Path, documents: StoredDocuments, before: BeforeOf
+        self,
+        leg: str,
+        kind: LegKind,
+        maker: LegMaker,
+        home: Path,
+        work: Path,
+        documents: StoredDocuments,
+        before: BeforeOf,
     ) -> Built:
         start = time.perf_counter()
         folder = home / leg
@@ -188,8 +198,8 @@ class Legs:
             work=work / leg,
             before=before(leg, maker),
             progress=self._progress,
-            apply=self._encoders.apply_of(leg, self._described[leg])
-            if isinstance(leg_kind(leg), Encodes)
+            apply=self._encoders.apply_of(leg, type(kind).name, self._described[leg])
+            if isinstance(kind, Encodes)
             else in_this_process,
         )
         built = maker.build(job)

@@ -14,7 +14,6 @@ from rag.graph.load import load_spec
 from rag.models import locate, packaged_model, require_meaning, resolve
 from rag.pipeline.release import inside
 from retrievers.index.opening import open_index
-from retrievers.index.settings import leg_kind
 from retrievers.index_protocol import Index
 
 Named = tuple[str, str | None]
@@ -26,11 +25,11 @@ def models_loaded(graph: Graph | Checked, index: Index | None) -> list[Named]:
 
     Without an index, those that an index for this graph would be built with.
     """
-    names = models_of_parts(graph)
+    names, settings = models_of_parts(graph), graph.spec.graph.index
     if index is not None:
         names += index.model_names(graph.legs)
     else:
-        names += [named for leg in graph.legs for named in leg_kind(leg).wanted_models(graph.spec.graph.index)]
+        names += [named for leg in graph.legs for named in settings.kind(leg).wanted_models(settings)]
     return list(dict.fromkeys(names))
 
 

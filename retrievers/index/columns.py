@@ -55,6 +55,16 @@ class Column:
             return self._rows_of(codes_of(self, operator))
         return self._rows_of([code for name, code in self.codes.items() if operator.holds(value_named(name))])
 
+    def counts(self, mask: NDArray[np.bool_], documents: NDArray[np.int32]) -> dict[str, int]:
+        """Name of a value -> documents that have it in a row of the mask, bool [n]. `documents`: of each row its number."""
+        chosen = mask[self.rows]
+        codes = np.repeat(np.arange(len(self.codes)), np.diff(self.starts))[chosen]
+        owners = documents[self.rows[chosen]]
+        first = np.ones(len(codes), dtype=np.bool_)  # rows of a document follow one another, in each value too
+        first[1:] = (codes[1:] != codes[:-1]) | (owners[1:] != owners[:-1])
+        n = np.bincount(codes[first], minlength=len(self.codes)).tolist()
+        return {name: n[code] for name, code in self.codes.items() if n[code]}
+
     def _rows_of(self, codes: Codes) -> NDArray[np.int32]:
         if len(codes) == 0:
             return np.empty(0, np.int32)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial, reduce
 from operator import and_
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rag.core.access import NOBODY
 from rag.core.errors import IndexProblem
@@ -191,6 +191,20 @@ class LocalIndex(OpenedIndex):
     def rows(self, where: Where | None) -> NDArray[np.int64]:
         """Rows that pass a filter, ascending."""
         return self._rows_in(self.mask(where))
+
+    def counts(
+        self, keys: Sequence[str], rows: NDArray[np.integer[Any]], where: Where | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Key -> name of a value -> documents of which one of these rows has it, which whoever asks by `where` may read.
+
+        Raises:
+            SpecError: no document that they may read has one of the keys.
+        """
+        import numpy as np
+
+        mask, readable = np.zeros(len(self), dtype=np.bool_), self._readable(where).rows if self.labelled else None
+        mask[rows] = True
+        return self._filter.counts(keys, mask if readable is None else mask & readable, among=readable)
 
     def _rows_in(self, mask: NDArray[np.bool_] | None) -> NDArray[np.int64]:
         import numpy as np

@@ -35,6 +35,7 @@ class MetadataFilter:
     def __init__(self, documents: StoredDocuments, labels: NDArray[np.int32] | None = None) -> None:
         self._documents, self._labels = documents, labels
         self._columns: dict[str, Column] = {}
+        self._owners = np.empty(0, dtype=np.int32)
         self._known: dict[str, list[int]] | None = None
         self._lock = threading.Lock()
 
@@ -49,11 +50,26 @@ class MetadataFilter:
         tree = parse_where(where)
         if tree is None:
             return None
-        keys = list(dict.fromkeys(condition.key for condition in conditions(tree)))
+        self._require(list(dict.fromkeys(condition.key for condition in conditions(tree))), among)
+        return fold(tree, condition=self._mask_of, all_of=_all, any_of=_any, negation=_not)
+
+    def counts(self, keys: Sequence[str], mask: Mask, *, among: Mask | None = None) -> dict[str, dict[str, int]]:
+        """Key -> name of a value -> documents of which a row of the mask has it. A value of a list counts as each of them.
+
+        Args:
+            mask: bool [n].
+            among: as for `mask`.
+        Raises:
+            SpecError: no document has one of the keys.
+        """
+        self._require(keys, among)
+        return {key: self._columns[key].counts(mask, self._owners) for key in keys}
+
+    def _require(self, keys: Sequence[str], among: Mask | None) -> None:
+        """Have the columns of these keys."""
         self._read(keys, among)
         if unknown := [key for key in keys if not self._may_know(key, among)]:
             raise SpecError(*_problems(unknown, self._known or () if among is None else ()))
-        return fold(tree, condition=self._mask_of, all_of=_all, any_of=_any, negation=_not)
 
     def _mask_of(self, condition: Condition) -> Mask:
         mask = np.zeros(len(self._documents), dtype=np.bool_)
@@ -83,7 +99,10 @@ class MetadataFilter:
         pairs = {key: (array("i"), array("i")) for key in keys}
         labels = [0] * len(self._documents) if self._labels is None else self._labels.tolist()
         first, seen = dict[int, int](), dict[int, set[str]]()
+        owners, last = array("i"), None
         for row, (label, document) in enumerate(zip(labels, self._documents, strict=True)):
+            owners.append(owners[-1] + (document.parent != last) if owners else 0)
+            last = document.parent
             first.setdefault(label, row)
             seen.setdefault(label, set()).update(document.metadata)
             for key in keys:
@@ -97,7 +116,7 @@ class MetadataFilter:
         for label, names in seen.items():
             for name in names:
                 known.setdefault(name, []).append(first[label])
-        self._known = known
+        self._known, self._owners = known, np.array(owners, dtype=np.int32)
         return {key: Column(codes[key], *pairs[key]) for key in keys if key in known}
 
 

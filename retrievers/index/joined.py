@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, unquote
@@ -19,7 +22,7 @@ from rag.core.progress import Progress, silent
 from rag.core.types import Document, Population, Where
 from retrievers.analysis.multilingual import differ, together
 from retrievers.index.settings import leg_kind
-from retrievers.index_protocol import DocumentTable, Index, Sections, is_labelled, kinds_held
+from retrievers.index_protocol import DocumentTable, Index, Sections, counting, is_labelled, kinds_held
 from retrievers.legs.protocol import MADE_BY
 from retrievers.stores.hits import Found, merged
 from retrievers.stores.population import merged_population
@@ -113,8 +116,7 @@ class JoinedIndex:
         Raises:
             IndexMismatch: a part has none of this name, or has one that was made otherwise; or such legs cannot be merged.
         """
-        self.facts(name)
-        if not leg_kind(name).joins:
+        if not leg_kind(name, self.facts(name)).joins:
             raise IndexMismatch(f"a {name} leg cannot be searched over several indexes: name one index")
         return JoinedLeg([part.leg(name) for part in self._parts], self._starts)
 
@@ -145,6 +147,22 @@ class JoinedIndex:
         found = _by_those_who_can(self._parts, lambda part: part.rows(where))
         kept = [rows + start for rows, start in zip(found, self._starts, strict=False) if rows is not None]
         return np.concatenate(kept)
+
+    def counts(
+        self, keys: Sequence[str], rows: NDArray[np.integer[Any]], where: Where | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Key -> name of a value -> documents of all parts. A part without a key has no such documents.
+
+        Raises:
+            SpecError: no part has one of the keys, or a part cannot count.
+        """
+        own = [rows[(rows >= first) & (rows < last)] - first for first, last in pairwise(self._starts)]
+        counts = {}
+        for key in keys:
+            asked = partial(_counts_of, key=key, where=where)
+            found = _by_those_who_can([*zip(self._parts, own, strict=True)], asked)
+            counts[key] = dict(sum((Counter(each) for each in found if each is not None), Counter[str]()))
+        return counts
 
     def check(self, settings: Sections, legs: Sequence[str]) -> None:
         """Return if every part may serve a graph with these settings and legs, and all together.
@@ -350,6 +368,11 @@ class JoinedLeg:
         """Let go of weights."""
         for part in self._parts:
             part.release()
+
+
+def _counts_of(part: tuple[Index, NDArray[np.integer[Any]]], *, key: str, where: Where | None) -> Mapping[str, int]:
+    index, rows = part
+    return counting(index).counts([key], rows, where)[key]
 
 
 def _by_those_who_can(parts: Sequence[Any], ask: Callable[[Any], Part]) -> list[Part | None]:

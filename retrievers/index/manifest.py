@@ -20,15 +20,16 @@ from retrievers.index.old_formats import written as written_old
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
+from retrievers.legs.protocol import KIND
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """What this version writes, and the newest that it reads.
 
 Whoever changes what a manifest may say, or a table of sources, raises it, so that an older version says that the index is
 newer, and never that it is damaged. A test holds the form against the number. 4 is 3 with units that share metadata
 (`retrievers.index.shared`), 5 is 4 with labels that say who may read them (`retrievers.index.access`), or with documents
 and legs in parts (`retrievers.index.parts`), 6 is 5 with all that settings came to say meanwhile, 7 is 6 with corpora of which
-long documents alone are cut."""
+long documents alone are cut, 8 is 7 with legs that have names of their own."""
 
 FormatVersion = Annotated[int, Field(ge=1)]
 
@@ -125,6 +126,12 @@ class Manifest(_Facts):
         return said
 
 
+def _kinds(legs: Any) -> set[str]:
+    """Of what a file says of its legs their kinds; none where it says that in another way."""
+    facts = legs if isinstance(legs, dict) else {}
+    return {str(own.get(KIND, leg)) if isinstance(own, dict) else leg for leg, own in facts.items()}
+
+
 class _Header(BaseModel):
     format_version: FormatVersion
     ragline_version: str = "unknown"
@@ -168,7 +175,7 @@ def read_manifest(folder: Path, *, name: str, sha256: str | None = None) -> Mani
                 f"{FORMAT_VERSION}. Upgrade ragline, or build the index anew from its sources with this version: "
                 f"rag index SRC --index {name} --prune"
             )
-        if isinstance(header.legs, dict) and (unknown := sorted(set(header.legs) - set(LEGS))):
+        if unknown := sorted(_kinds(header.legs) - set(LEGS)):
             raise IndexProblem(
                 f"index '{name}' has a leg '{unknown[0]}', which is not known here. "
                 f"{did_you_mean(unknown[0], LEGS)} Load the module that adds it to LEGS, or build the index again"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -15,7 +15,7 @@ from retrievers.index.manifest import MANIFEST, Manifest, read_manifest
 from retrievers.index.settings import leg_kind
 from retrievers.index_protocol import Sections
 from retrievers.legs import LEGS
-from retrievers.legs.protocol import Facts, Leg, explicit_differences
+from retrievers.legs.protocol import KIND, Difference, Facts, Leg, LegKind, explicit_differences
 
 if TYPE_CHECKING:
     from retrievers.index.near_duplicates import NearDuplicates
@@ -89,13 +89,21 @@ class OpenedIndex(ABC):
             raise IndexMismatch(f"index '{self.name}': {_missing_leg(self.manifest, leg)}")
         return facts
 
+    def kind(self, leg: str) -> LegKind:
+        """What a leg says of itself.
+
+        Raises:
+            IndexMismatch: the index has none of this name.
+        """
+        return leg_kind(leg, self.facts(leg))
+
     def check(self, settings: Sections, legs: Sequence[str]) -> None:
         """Return if this index may serve a graph with these `settings` and `legs` (see `require_match`)."""
         require_match(self.manifest, settings, legs, name=self.name)
 
     def model_names(self, legs: Sequence[str]) -> list[tuple[str, str | None]]:
         """Name and revision of the models that queries on these legs need."""
-        return [model for leg in self.legs if leg in legs for model in leg_kind(leg).model_names(self.facts(leg))]
+        return [model for leg in self.legs if leg in legs for model in self.kind(leg).model_names(self.facts(leg))]
 
     def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
         """Which units say nearly the same."""
@@ -107,7 +115,7 @@ class OpenedIndex(ABC):
 
     def health(self, leg: str) -> list[str]:
         """Sentences on what a leg needs beside its data, where that is here."""
-        return leg_kind(leg).health(self.leg(leg))
+        return self.kind(leg).health(self.leg(leg))
 
     def needs(self, legs: Sequence[str], n_bytes: Callable[[str], int]) -> list[Need]:
         """What searching these legs takes. `n_bytes`: of a leg's files, by its name. Loads nothing.
@@ -116,7 +124,7 @@ class OpenedIndex(ABC):
             MissingModel: a model is not here yet.
         """
         known = [leg for leg in self.legs if leg in legs]
-        return [need for leg in known for need in leg_kind(leg).memory(self.facts(leg), n_bytes(leg))]
+        return [need for leg in known for need in self.kind(leg).memory(self.facts(leg), n_bytes(leg))]
 
     def release(self) -> None:
         """Let go of the legs' weights; the next query loads them again."""
@@ -158,8 +166,7 @@ def require_match(manifest: Manifest, settings: Sections, legs: Sequence[str], *
         each for part in ("reading", "chunking", "transforms") for each in explicit_differences(part, settings, built)
     ]
     for leg in legs:
-        if leg in LEGS:
-            differences += leg_kind(leg).differences(settings, built, manifest.legs.get(leg, {}))
+        differences += _differences_of_leg(leg, settings, manifest)
     differences.sort(key=lambda each: each.path.partition(".")[0])
     problems += [
         f"it was built with {each.path} {_say(each.built)}{each.built_by and f', chosen by {each.built_by}'}; "
@@ -172,6 +179,18 @@ def require_match(manifest: Manifest, settings: Sections, legs: Sequence[str], *
             f"index '{name}' cannot serve this graph: {'; '.join(problems)}. "
             f"Build it again for this graph (rag index --index {name} --graph GRAPH) or change the graph"
         )
+
+
+def _differences_of_leg(leg: str, settings: Sections, manifest: Manifest) -> Iterable[Difference]:
+    """A leg with a name of its own is another one where it is of another kind."""
+    if leg in LEGS:
+        return leg_kind(leg).differences(settings, manifest.settings, manifest.legs.get(leg, {}))
+    if leg not in manifest.legs or not settings.says(leg):
+        return ()
+    facts, wanted = manifest.legs[leg], dict(settings.section(leg))[KIND]
+    if wanted != facts[KIND]:
+        return [Difference(f"{leg}.{KIND}", wanted, facts[KIND])]
+    return leg_kind(leg, facts).differences(settings, manifest.settings, facts)
 
 
 def _missing_leg(manifest: Manifest, leg: str) -> str:

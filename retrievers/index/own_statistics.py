@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rag.core.errors import IndexProblem
-from retrievers.index.settings import IndexSettings, leg_kind
+from retrievers.index.settings import IndexSettings
 from retrievers.legs.protocol import KeepsApart
 
 
@@ -29,5 +29,5 @@ def require_apart(settings: IndexSettings, legs: Sequence[str], *, name: str) ->
 
 
 def _why_together(leg: str, settings: IndexSettings) -> str:
-    kind = leg_kind(leg)
+    kind = settings.kind(leg)
     return kind.why_together(settings) if isinstance(kind, KeepsApart) else "it is made of all documents together"

@@ -116,7 +116,7 @@ class Parts:
 
     def leg(self, name: str, facts: Facts, mask: Mask, readable: Readable | None = None) -> Leg:
         """A leg over all parts, opened. `facts`: of the whole. `readable`: see `Opening`."""
-        kind, whole = leg_kind(name), self.whole
+        kind, whole = leg_kind(name, facts), self.whole
         if not whole and (why := kind.why_whole(facts)):
             raise IndexProblem(
                 f"index '{self.parts[0].index}' lies in parts, and its {name} leg cannot: {why}. Build the index again with "

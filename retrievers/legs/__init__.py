@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rag.core.registry import Registry
 
 
@@ -16,17 +14,6 @@ class LegTable(Registry):
     def __init__(self, table: dict[str, str]) -> None:
         super().__init__("leg", table)
         self.shipped = tuple(table)
-
-    def ordered(self, legs: Iterable[str]) -> tuple[str, ...]:
-        """Distinct legs in the order of the table, in which they are built.
-
-        Raises:
-            ValueError: none, or an unknown one.
-        """
-        wanted = list(legs)
-        if not wanted or set(wanted) - set(self._table):
-            raise ValueError(f"legs must be some of {', '.join(self._table)}; got {', '.join(wanted) or 'none'}")
-        return tuple(name for name in self._table if name in wanted)
 
     def names(self) -> tuple[str, ...]:
         """All legs in the order of the table."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.index_protocol import Sections as Sections
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Apply, Compute, in_this_process
+
+KIND = "kind"
+"""The fact that says which kind a leg is of, where it has a name of its own: a name of `LEGS`."""
 
 MADE_BY = "encoder"
 """The fact that says what made a leg: `LegMaker.describe` of the time."""
@@ -289,11 +293,12 @@ class HasLegs(Protocol):
 class LegKind(Protocol):
     """A kind of leg. To add one, derive from this, and put the class into `LEGS`. Made without arguments; holds nothing.
 
-    A leg's own files are those of the folder with its name.
+    A leg's own files are those of the folder with its name. An index may have several legs of one kind, of which all but one
+    have names of their own (`called`); so a kind says `self.name` and `self.section`, and neither by its letters.
     """
 
-    name: ClassVar[str]
-    section: ClassVar[str]
+    name: str
+    section: str
     """Its part of the `index:` section; no two legs share one."""
     settings: ClassVar[type[BaseModel]]
     """Form of that section. All of it has defaults."""
@@ -303,6 +308,12 @@ class LegKind(Protocol):
     """Whether several indexes can be searched as one: its search gives rows and scores, best first."""
     graph: ClassVar[str] = "GRAPH"
     """A built-in graph that an index with this leg can be built for, if there is one."""
+
+    def called(self, name: str) -> Self:
+        """The same kind, for a leg of another name. Its part of the section has that name too."""
+        other = copy(self)
+        other.name = other.section = name
+        return other
 
     def maker(self, settings: Sections) -> LegMaker: ...
 
@@ -411,6 +422,15 @@ class AsVectors(Protocol):
 
     def open_elsewhere(self, vectors: VectorsElsewhere, facts: Facts) -> Leg:
         """The leg over what was sent. It answers as the one in a directory, up to ties and rounding."""
+        ...
+
+
+@runtime_checkable
+class TellsRows(Protocol):
+    """A kind of leg whose files show of a row, as they are on disk, what its text can be guessed from."""
+
+    def begins_with(self, leg: Any, rows: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        """The numbers of these rows, a row each, as an opened leg of a directory keeps them where it keeps them exactly."""
         ...
 
 

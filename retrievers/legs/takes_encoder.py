@@ -12,7 +12,7 @@ from retrievers.legs.protocol import Sections
 class TakesEncoder:
     """What such a kind says of its settings. Comes before `LegKind` among the classes that a kind derives from."""
 
-    section: ClassVar[str]
+    section: str
     encoder_field: ClassVar[str]
     """The setting that names the encoder."""
 

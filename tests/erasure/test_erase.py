@@ -12,12 +12,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.core.errors import IndexProblem, SpecError
 from rag.erasure import erase_from_index
+from rag.erasure.marks import WINDOW, vector_marks
 from rag.indexing import TooMuchLost, add_documents, build_index, remove_documents
 from rag.pipeline import load_pipeline
 from rag.serve.sessions import Sessions
@@ -145,6 +147,22 @@ def test_vectors_of_what_went_are_gone(tmp_path: Path, home: Path) -> None:
     assert all(files_with(needle, index) for needle in needles)
     assert erase_from_index(["person-3", "person-4"], index).clean
     assert not any(files_with(needle, index) for needle in needles)
+
+
+def test_vectors_of_each_leg_are_looked_for(tmp_path: Path, home: Path) -> None:
+    corpus, folders = write_corpus(tmp_path, 20), [tiny_static(tmp_path / str(seed), seed=seed) for seed in (0, 1)]
+    legs = {"other": {"kind": "dense", "encoder": str(folders[1])}}
+    settings = IndexSettings.model_validate({"dense": {"encoder": str(folders[0])}, "legs": legs})
+    build_index(corpus, tmp_path / "idx", settings=settings, legs=("dense", "other"))
+    with LocalIndex.open(tmp_path / "idx") as opened:
+        row = next(i for i in range(20) if opened.documents[i].doc_id == "person-3")
+        others = np.setdiff1d(np.arange(20), [row])
+        marks = vector_marks(opened, np.array([row]), others)
+        needles = [opened.leg(leg).vectors(np.array([row]))[0].tobytes() for leg in ("dense", "other")]
+    assert marks == {needle[:WINDOW] for needle in needles}
+    assert len(marks) == 2
+    assert erase_from_index(["person-3"], tmp_path / "idx").clean
+    assert not any(files_with(needle, tmp_path / "idx") for needle in needles)
 
 
 def test_an_index_in_parts(tmp_path: Path, home: Path) -> None:

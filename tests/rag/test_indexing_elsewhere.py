@@ -63,7 +63,7 @@ def test_where_no_model_reads_texts_a_cluster_is_left_alone(small_models: SmallM
 
 def test_what_is_not_there_is_told(small_models: SmallModels) -> None:
     made_by = SentenceEncoder(model=str(small_models.static)).describe()
-    reading = Reading(leg="dense", made_by=made_by, several=False, version=ragline_version())
+    reading = Reading(kind="dense", made_by=made_by, several=False, version=ragline_version())
     reading.start()
     for wrong, kind, said in (
         ({"made_by": {**made_by, "name": "/no/such"}}, MissingModel, "no model folder at '/no/such'"),
@@ -79,7 +79,7 @@ def test_a_model_is_loaded_before_the_first_of_several_blocks(small_models: Smal
     """Few texts would else be read in a lighter way, by the actor that has the last block alone."""
     encoder = SentenceEncoder(model=str(small_models.sentences), compute="float32")
     encoder.encode(["a b c"] * 9, role="document")
-    reading = Reading(leg="dense", made_by=encoder.describe(), several=True, version=ragline_version())
+    reading = Reading(kind="dense", made_by=encoder.describe(), several=True, version=ragline_version())
     vectors = reading.start()(["paid leave of a day"])["vector"]
     assert np.array_equal(vectors, encoder.encode(["paid leave of a day"], role="document"))
 

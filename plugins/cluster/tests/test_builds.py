@@ -317,7 +317,7 @@ def test_an_actor_that_fits_on_no_node_is_refused(nodes: Nodes) -> None:
 
 
 def reading(made_by: dict[str, Any], **given: Any) -> Reading:
-    return Reading(**{"leg": "dense", "made_by": made_by, "several": False, "version": ragline_version(), **given})
+    return Reading(**{"kind": "dense", "made_by": made_by, "several": False, "version": ragline_version(), **given})
 
 
 def test_an_actor_tells_what_its_node_has_not(small_models: SmallModels) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rag.errors import IndexProblem
 from rag.files import Progress, silent
 from rag.filters import Filter
-from rag.indexes import LEGS, AsVectors, OpenedIndex
+from rag.indexes import AsVectors, OpenedIndex
 from rag.types import Need, Where
 from ragline_servers.address import ServerAddress
 from ragline_servers.documents import LINE, ServerDocuments
@@ -170,7 +170,7 @@ class ServerIndex(OpenedIndex):
 
     def open_leg(self, name: str, facts: Mapping[str, Any]) -> Any:
         """A leg over its vectors in the collection."""
-        kind = LEGS.get(name)()
+        kind = self.kind(name)
         if not isinstance(kind, AsVectors):
             raise damaged(self.name, f"a {name} leg is no leg of a server")
         kept = LegInCollection(

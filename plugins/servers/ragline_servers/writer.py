@@ -93,7 +93,7 @@ class ServerWriter(IndexWriter):
         if settings.reading.access is not None:
             problems.append("who may read a document (reading.access)")
         for leg in legs:
-            kind = LEGS.get(leg)()
+            kind = settings.kind(leg)
             if not isinstance(kind, AsVectors):
                 able = [name for name in LEGS if isinstance(LEGS.get(name)(), AsVectors)]
                 problems.append(f"a {leg} leg; a server can keep {', '.join(able)}")
@@ -175,7 +175,7 @@ class ServerWriter(IndexWriter):
 
 
 def _as_vectors(index: LocalIndex, leg: str) -> LegVectors:
-    kind = LEGS.get(leg)()
+    kind = index.kind(leg)
     assert isinstance(kind, AsVectors)  # `require` was asked before it was built
     return kind.as_vectors(index.leg(leg))
 

@@ -64,6 +64,11 @@ _ENCODED = "encoded.npy"
 """Vectors as the encoder gave them: beside a leg that does not keep them exactly, for the next build alone."""
 
 
+def _encoded(leg: str) -> str:
+    """The same of a leg by its name."""
+    return _ENCODED if leg == DenseKind.name else f"{leg}.{_ENCODED}"
+
+
 class DenseKind(TakesEncoder, LegKind):
     """One vector of every text, by a sentence encoder."""
 
@@ -78,7 +83,7 @@ class DenseKind(TakesEncoder, LegKind):
 
     def maker(self, settings: Sections) -> LegMaker:
         apart = cast(ReadSettings, settings.section("reading")).own_statistics
-        return DenseMaker(cast(DenseSettings, settings.section("dense")), sizes=self.sizes, apart=apart)
+        return DenseMaker(cast(DenseSettings, settings.section(self.section)), sizes=self.sizes, apart=apart)
 
     def open(self, opening: Opening) -> LocalDense:
         from retrievers.legs.dense.leg import DenseLeg
@@ -97,7 +102,7 @@ class DenseKind(TakesEncoder, LegKind):
     def why_together(self, settings: Sections) -> str:
         from retrievers.stores import STRUCTURES
 
-        dense = cast(DenseSettings, settings.section("dense"))
+        dense = cast(DenseSettings, settings.section(self.section))
         if dense.structure == AUTO:
             return "structure: auto may lay vectors out by all of them; choose flat and float32"
         if STRUCTURES.get(dense.structure)().exact(dense.storage):
@@ -119,7 +124,7 @@ class DenseKind(TakesEncoder, LegKind):
     def why_no_vectors(self, settings: Sections) -> str:
         from retrievers.legs.dense.elsewhere import why_no_vectors
 
-        return why_no_vectors(cast(DenseSettings, settings.section("dense")))
+        return why_no_vectors(cast(DenseSettings, settings.section(self.section)))
 
     def as_vectors(self, leg: LocalDense) -> LegVectors:
         from retrievers.legs.dense.elsewhere import MOMENTS, STRUCTURES
@@ -136,11 +141,16 @@ class DenseKind(TakesEncoder, LegKind):
 
         return DenseElsewhere(vectors, facts)
 
+    def begins_with(self, leg: LocalDense, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        return leg.vectors(rows)
+
     def differences(self, wanted: Sections, built: Sections, facts: Facts) -> Iterator[Difference]:
-        as_built = AsBuilt(built, facts)
-        if isinstance(cast(DenseSettings, wanted.section("dense")).encoder, ServedEncoderSettings) or is_served(facts):
-            return as_built.explained(explicit_differences("dense", wanted, as_built))
-        differences = model_differences("dense", wanted, as_built, facts, model="encoder", dtype="compute")
+        as_built = AsBuilt(built, self.section, facts)
+        if isinstance(cast(DenseSettings, wanted.section(self.section)).encoder, ServedEncoderSettings) or is_served(
+            facts
+        ):
+            return as_built.explained(explicit_differences(self.section, wanted, as_built))
+        differences = model_differences(self.section, wanted, as_built, facts, model="encoder", dtype="compute")
         return as_built.explained(differences)
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
@@ -237,7 +247,7 @@ class DenseMaker(LegMaker):
             job.texts,
             encoder=self.encoder,
             work=job.work,
-            reuse=_reuse(job.before),
+            reuse=_reuse(job.before, job.folder.name),
             apply=in_this_process if self._is_served else job.apply,
             progress=job.progress,
         )
@@ -247,7 +257,7 @@ class DenseMaker(LegMaker):
         settings = self.settings.model_copy(update=dict(choice.facts)) if choice else self.settings
         facts = DenseLeg.build(encoded.vectors, job.folder, settings=settings, progress=job.progress)
         if settings.storage != "float32":
-            np.save(job.folder.parent / _ENCODED, encoded.vectors)
+            np.save(job.folder.parent / _encoded(job.folder.name), encoded.vectors)
         if job.apply is in_this_process and (fit := self._fit(job.texts, encoded.vectors)) is not None:
             facts[FIT] = fit
         counts = {"n_encoded": encoded.n_encoded, "n_reused_vectors": encoded.n_reused}
@@ -300,13 +310,13 @@ class LocalDense(WithEncoder):
         return self._leg.moments()
 
 
-def _reuse(before: Before | None) -> PreviousVectors | None:
+def _reuse(before: Before | None, leg: str) -> PreviousVectors | None:
     """All vectors of the index before, as the encoder gave them."""
     from retrievers.legs.dense.encode_units import PreviousVectors
 
     if before is None:
         return None
-    encoded = before.file(_ENCODED)
+    encoded = before.file(_encoded(leg))
     if encoded is not None:
         return PreviousVectors.kept(before.texts, encoded)
     return PreviousVectors(before.texts, before.leg().vectors)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +37,18 @@ class DenseRetriever:
 
     Args:
         index: the index that the pipeline is bound to; its manifest names the encoder.
+        leg: name of the leg that is searched, where the index has several of this kind.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
         versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
             released} what has the same `name` and was released before. Of what passes the filters.
     """
 
-    leg: ClassVar[str] = "dense"
+    leg: str = "dense"
 
-    def __init__(self, *, index: Index, where: WhereData | None = None, versions: VersionsData = "all") -> None:
+    def __init__(
+        self, *, index: Index, leg: str = leg, where: WhereData | None = None, versions: VersionsData = "all"
+    ) -> None:
+        self.leg = leg
         self._index, self._where = index, newest_of(versions, where)
         self._fit = LanguageFit(index, self.leg, by="retrieve.dense")
         self._kept = Kept[NDArray[np.float32]](_KEPT_BYTES, lambda vector: vector.nbytes)
@@ -63,7 +66,7 @@ class DenseRetriever:
             places = [place for place in members if parts[place]]
             if not places:
                 continue
-            rows, scores = dense(self._index).search(vectors[places], k=k, where=where)
+            rows, scores = dense(self._index, self.leg).search(vectors[places], k=k, where=where)
             for place, its_rows, its_scores in zip(places, rows, scores, strict=True):
                 hits[place] = self._hits(its_rows, its_scores)
         if n_empty := sum(not query_parts for query_parts in parts):
@@ -85,7 +88,7 @@ class DenseRetriever:
         Raises:
             KeyError: a document is of another index.
         """
-        parts, leg = [self._parts(query) for query in queries], dense(self._index)
+        parts, leg = [self._parts(query) for query in queries], dense(self._index, self.leg)
         found = list[list[float | None]]()
         for query, own, vector, ids in zip(queries, parts, self._vectors(parts), doc_ids, strict=True):
             if not (own and ids):
@@ -100,7 +103,7 @@ class DenseRetriever:
 
         None where the query has no text to encode, or the index cannot tell.
         """
-        parts, leg = [self._parts(query) for query in queries], dense(self._index)
+        parts, leg = [self._parts(query) for query in queries], dense(self._index, self.leg)
         found = list[Population | None]()
         for query, own, vector in zip(queries, parts, self._vectors(parts), strict=True):
             where = both(self._where, query.where)
@@ -119,7 +122,7 @@ class DenseRetriever:
             return [[] for _ in hits]
         total = sum(abs(part.weight) for part in averaged)
         alone = self._vectors([(replace(part, weight=1.0),) for part in averaged])
-        kept = dense(self._index).vectors(np.array([self._index.documents.row(hit.doc_id) for hit in hits]))
+        kept = dense(self._index, self.leg).vectors(np.array([self._index.documents.row(hit.doc_id) for hit in hits]))
         shares = [part.weight / total for part in averaged]
         parts = [
             [
@@ -143,7 +146,7 @@ class DenseRetriever:
 
     def _means(self, parts: Sequence[Sequence[QueryPart]]) -> NDArray[np.float32]:
         """float32 [n_queries, dim]; each text is encoded once per role, all of a role in one batch."""
-        encoder = dense(self._index).encoder
+        encoder = dense(self._index, self.leg).encoder
         encoded: dict[tuple[str, str], NDArray[np.float32]] = {}
         for role in ("query", "document"):
             texts = list(dict.fromkeys(p.text for query_parts in parts for p in query_parts if p.role == role))

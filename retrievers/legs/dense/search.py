@@ -69,10 +69,10 @@ class DenseSearch(Protocol):
         ...
 
 
-def dense(index: HasLegs) -> DenseSearch:
-    """The dense leg of an index.
+def dense(index: HasLegs, leg: str = "dense") -> DenseSearch:
+    """The dense leg of an index, or another of its kind by its name.
 
     Raises:
-        IndexMismatch: the index has none.
+        IndexMismatch: the index has none of this name.
     """
-    return cast(DenseSearch, index.leg("dense"))
+    return cast(DenseSearch, index.leg(leg))

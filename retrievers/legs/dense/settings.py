@@ -135,19 +135,20 @@ class DenseSettings(BaseModel):
 class AsBuilt(Sections):
     """Settings of an index as a graph is held against them: with what `structure: auto` came to in its place.
 
-    `settings`: as the index was asked for. `facts`: of its dense leg.
+    `settings`: as the index was asked for. `own`, `facts`: section and facts of its dense leg.
     """
 
     settings: Sections
+    own: str
     facts: Facts
 
     @property
     def _by_auto(self) -> bool:
-        return cast(DenseSettings, self.settings.section("dense")).structure == AUTO
+        return cast(DenseSettings, self.settings.section(self.own)).structure == AUTO
 
     def section(self, name: str) -> BaseModel:
         section = self.settings.section(name)
-        if name != "dense" or not self._by_auto:
+        if name != self.own or not self._by_auto:
             return section
         return section.model_copy(update={field: self.facts[field] for field in _LEFT if field in self.facts})
 
@@ -156,6 +157,6 @@ class AsBuilt(Sections):
 
     def explained(self, differences: Iterable[Difference]) -> Iterator[Difference]:
         """The same differences; those from what auto chose say so."""
-        paths = {f"dense.{field}" for field in _LEFT} if self._by_auto else ()
+        paths = {f"{self.own}.{field}" for field in _LEFT} if self._by_auto else ()
         for each in differences:
             yield replace(each, built_by=f"structure: {AUTO}") if each.path in paths else each

@@ -60,7 +60,7 @@ class LateInteractionKind(TakesEncoder, ModelLegKind):
     holds = "token vectors"
 
     def maker(self, settings: Sections) -> LegMaker:
-        return LateInteractionMaker(cast(LateInteractionSettings, settings.section("late_interaction")))
+        return LateInteractionMaker(cast(LateInteractionSettings, settings.section(self.section)))
 
     def open(self, opening: Opening) -> LocalLateInteraction:
         from retrievers.stores.token_store import TokenStore

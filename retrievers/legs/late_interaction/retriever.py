@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +35,7 @@ class LateInteractionRetriever:
 
     Args:
         index: the index that is searched.
+        leg: name of the leg that is searched, where the index has several of this kind.
         probes: centroids that are looked at for each token of the query. Unset: 16.
         rescored: documents that are scored by all their tokens. Unset: 4 k, and 256 at least. A number as large as the
             index makes the search exact.
@@ -44,17 +44,19 @@ class LateInteractionRetriever:
             released} what has the same `name` and was released before. Of what passes the filters.
     """
 
-    leg: ClassVar[str] = "late_interaction"
+    leg: str = "late_interaction"
 
     def __init__(
         self,
         *,
         index: Index,
+        leg: str = leg,
         probes: int | None = None,
         rescored: int | None = None,
         where: WhereData | None = None,
         versions: VersionsData = "all",
     ) -> None:
+        self.leg = leg
         require_positive("retrieve.late_interaction", probes=probes, rescored=rescored)
         self.probes, self.rescored = probes, rescored
         self._index, self._where = index, newest_of(versions, where)
@@ -63,7 +65,7 @@ class LateInteractionRetriever:
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""
-        late_interaction(self._index).read(["warm"])
+        late_interaction(self._index, self.leg).read(["warm"])
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order. A query without a token has no hits, and the outcome `empty`."""
@@ -71,7 +73,7 @@ class LateInteractionRetriever:
         if not queries:
             return []
         started = perf_counter()
-        leg, read = late_interaction(self._index), self._read(queries)
+        leg, read = late_interaction(self._index, self.leg), self._read(queries)
         hits: list[tuple[ScoredDocument, ...]] = []
         for query, tokens in zip(queries, read, strict=True):
             where = both(self._where, query.where)
@@ -95,13 +97,13 @@ class LateInteractionRetriever:
         Raises:
             KeyError: a document is of another index.
         """
-        leg = late_interaction(self._index)
+        leg = late_interaction(self._index, self.leg)
         rows = [np.array(self._index.documents.rows_many(ids), dtype=np.int64) for ids in doc_ids]
         return [leg.scores(tokens, own).tolist() for tokens, own in zip(self._read(queries), rows, strict=True)]
 
     def populations(self, queries: Sequence[Query]) -> list[Population | None]:
         """For each query what its scores come to over all documents that whoever asks may read, told by 1,000 of them."""
-        leg, found = late_interaction(self._index), list[Population | None]()
+        leg, found = late_interaction(self._index, self.leg), list[Population | None]()
         for query, tokens in zip(queries, self._read(queries), strict=True):
             where = both(self._where, query.where)
             found.append(self._fit.told(leg.population(tokens, where=where), where))
@@ -109,7 +111,7 @@ class LateInteractionRetriever:
 
     def _read(self, queries: Sequence[Query]) -> list[NDArray[np.float32]]:
         """float32 [tokens, dim] of each query. Those of the last ones are kept: what was searched with is scored with next."""
-        texts, leg = [query.text for query in queries], late_interaction(self._index)
+        texts, leg = [query.text for query in queries], late_interaction(self._index, self.leg)
 
         def read(places: list[int]) -> list[NDArray[np.float32]]:
             made = leg.read([texts[place] for place in places])
@@ -123,7 +125,7 @@ class LateInteractionRetriever:
         Raises:
             KeyError: a hit is of another index.
         """
-        leg = late_interaction(self._index)
+        leg = late_interaction(self._index, self.leg)
         rows = [self._index.documents.row(hit.doc_id) for hit in hits]
         texts = [self._index.documents[row].index_text for row in rows]
         return [sorted(parts, key=lambda part: -part.score) for parts in leg.parts(query.text, rows, texts)]

@@ -67,10 +67,10 @@ class LateInteractionSearch(Protocol):
         ...
 
 
-def late_interaction(index: HasLegs) -> LateInteractionSearch:
-    """The late interaction leg of an index.
+def late_interaction(index: HasLegs, leg: str = "late_interaction") -> LateInteractionSearch:
+    """The late interaction leg of an index, or another of its kind by its name.
 
     Raises:
-        IndexMismatch: the index has none.
+        IndexMismatch: the index has none of this name.
     """
-    return cast(LateInteractionSearch, index.leg("late_interaction"))
+    return cast(LateInteractionSearch, index.leg(leg))

@@ -71,7 +71,7 @@ class LexicalKind(LegKind):
             settings_described(analyzer)
         except ValueError as cause:
             raise SpecError(f"index.analyzer: {cause}") from cause
-        return LexicalMaker(analyzer, cast(LexicalSettings, settings.section("bm25")))
+        return LexicalMaker(analyzer, cast(LexicalSettings, settings.section(self.section)))
 
     def open(self, opening: Opening) -> LocalLexical:
         from retrievers.legs.lexical.by_language import COUNTS, LexicalByLanguage
@@ -101,7 +101,7 @@ class LexicalKind(LegKind):
     def why_together(self, settings: Sections) -> str:
         from retrievers.legs.lexical.rank_bm25_leg import VARIANTS
 
-        bm25 = cast(LexicalSettings, settings.section("bm25"))
+        bm25 = cast(LexicalSettings, settings.section(self.section))
         if bm25.variant in VARIANTS:
             return f"bm25.variant {bm25.variant} counts all documents; choose lucene, robertson, atire, bm25l or bm25+"
         if cast(AnalyzerSettings, settings.section("analyzer")).language == EACH:
@@ -117,7 +117,7 @@ class LexicalKind(LegKind):
     def why_no_vectors(self, settings: Sections) -> str:
         from retrievers.legs.lexical.elsewhere import why_no_vectors
 
-        bm25, analyzer = settings.section("bm25"), settings.section("analyzer")
+        bm25, analyzer = settings.section(self.section), settings.section("analyzer")
         return why_no_vectors(cast(LexicalSettings, bm25), cast(AnalyzerSettings, analyzer))
 
     def as_vectors(self, leg: LocalLexical) -> LegVectors:
@@ -135,7 +135,7 @@ class LexicalKind(LegKind):
         asked, made = _named(asked), made.model_copy(update={"cjk": _cut_of(facts)})
         if wanted.says("analyzer") and not same_terms(asked, made):
             yield from differences_of("analyzer", asked, made)
-        yield from explicit_differences("bm25", wanted, built)
+        yield from explicit_differences(self.section, wanted, built)
 
     def memory(self, facts: Facts, n_bytes: int) -> list[Need]:
         return [

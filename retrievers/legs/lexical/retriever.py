@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.core.filters import Filter, WhereData, both, newest_of, readers_of
 from rag.core.ranking import ranked, require_k
@@ -59,6 +60,7 @@ class BM25Retriever:
 
     Args:
         index: the index to search.
+        leg: name of the leg that is searched, where the index has several of this kind.
         threads: processor threads that long batches may use, 1 to 64; never more than the machine has.
         where: a filter that holds beside the query's own: {"lang": "de"}, or text such as 'year >= 2020'.
         versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
@@ -66,17 +68,19 @@ class BM25Retriever:
         near: whether words near to misspelt ones are searched too.
     """
 
-    leg = "lexical"
+    leg: str = "lexical"
 
     def __init__(
         self,
         *,
         index: Index,
+        leg: str = leg,
         threads: int = 2,
         where: WhereData | None = None,
         versions: VersionsData = "all",
         near: bool = True,
     ) -> None:
+        self.leg = leg
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
         self._index, self._where = index, newest_of(versions, where)
@@ -86,7 +90,7 @@ class BM25Retriever:
 
     def warm_up(self) -> None:
         """Open the leg and get its compiled code ready, which takes seconds: for thousands of questions."""
-        lexical(self._index).warm_up()
+        lexical(self._index, self.leg).warm_up()
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order."""
@@ -109,13 +113,19 @@ class BM25Retriever:
         _warn([(queries[i].qid, kind) for i, kind in sorted(kinds.items())], len(results))
         return results
 
+    def matching(self, query: Query) -> NDArray[np.int64]:
+        """Rows of all documents that the query has hits in, ascending: those that any k finds."""
+        leg, where = lexical(self._index, self.leg), both(self._where, query.where)
+        rows, _ = leg.search([self._asked(query).terms], k=max(1, leg.n_docs), where=where, threads=self._threads)
+        return np.sort(rows[0][rows[0] >= 0]).astype(np.int64)
+
     def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
         """For each query the BM25 scores of its documents, in order; of one without a term of it too.
 
         Raises:
             KeyError: a document is of another index.
         """
-        leg, found = lexical(self._index), list[list[float | None]]()
+        leg, found = lexical(self._index, self.leg), list[list[float | None]]()
         for query, ids in zip(queries, doc_ids, strict=True):
             rows, where = np.array(self._index.documents.rows_many(ids), dtype=np.int64), both(self._where, query.where)
             found.append(leg.scores(self._asked(query).terms, rows, where=where).tolist() if ids else [])
@@ -123,7 +133,7 @@ class BM25Retriever:
 
     def populations(self, queries: Sequence[Query]) -> list[Population | None]:
         """For each query what its scores come to over all documents that whoever asks may read; None on a server."""
-        leg = lexical(self._index)
+        leg = lexical(self._index, self.leg)
         return [leg.population(self._asked(query).terms, where=both(self._where, query.where)) for query in queries]
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
@@ -145,7 +155,7 @@ class BM25Retriever:
                 score=terms[term] * impact,
                 how=f"{terms[term]:.3g} x {impact:.4g}" if terms[term] != 1 else "",
             )
-            for term, impact, there in lexical(self._index).impacts(terms, row, where=where)
+            for term, impact, there in lexical(self._index, self.leg).impacts(terms, row, where=where)
         ]
         return sorted(parts, key=lambda part: (-part.score, part.of_query))
 
@@ -157,7 +167,7 @@ class BM25Retriever:
         return self._kept.get((query.text, where), lambda: self._analysed(query.text, where))
 
     def _analysed(self, text: str, where: Filter | None) -> _Asked:
-        leg = lexical(self._index)
+        leg = lexical(self._index, self.leg)
         terms = Counter(leg.analyzer.terms(text))
         near = near_terms(leg, text, terms, where=where) if self._near else []
         return _Asked(with_near(terms, near), tuple(near)) if near else _Asked(terms)
@@ -166,12 +176,14 @@ class BM25Retriever:
         """What was searched for words as the user typed them; what a reformulator wrote is nobody's mistake."""
         typed = words_of(query.asked) if asked.near else ()
         near = [each for each in asked.near if each.word in typed]
-        return as_written(near, [hit.document.full_text for hit in hits], lexical(self._index)) if near else {}
+        return (
+            as_written(near, [hit.document.full_text for hit in hits], lexical(self._index, self.leg)) if near else {}
+        )
 
     def _search(
         self, terms: Sequence[Mapping[str, float]], *, k: int, where: Filter | None
     ) -> list[tuple[ScoredDocument, ...]]:
-        leg = lexical(self._index)
+        leg = lexical(self._index, self.leg)
         k = max(1, min(k, leg.n_docs))
         rows, scores = leg.search(terms, k=k + 1, where=where, threads=self._threads)
         hit_lists = []
@@ -197,7 +209,7 @@ class BM25Retriever:
 
         What is told in full quotes the question, which is the user's business and no log's.
         """
-        leg = lexical(self._index)
+        leg = lexical(self._index, self.leg)
         if not terms:
             return "it has no terms", leg.analyzer.why_no_terms(query.text)
         if where is not None and not len(self._index.rows(where)):

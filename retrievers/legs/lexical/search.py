@@ -98,10 +98,10 @@ class LexicalSearch(Protocol):
         ...
 
 
-def lexical(index: HasLegs) -> LexicalSearch:
-    """The lexical leg of an index.
+def lexical(index: HasLegs, leg: str = "lexical") -> LexicalSearch:
+    """The lexical leg of an index, or another of its kind by its name.
 
     Raises:
-        IndexMismatch: the index has none.
+        IndexMismatch: the index has none of this name.
     """
-    return cast(LexicalSearch, index.leg("lexical"))
+    return cast(LexicalSearch, index.leg(leg))

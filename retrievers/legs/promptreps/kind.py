@@ -42,7 +42,7 @@ class PromptRepsKind(ModelLegKind):
     graph = "hybrid-promptreps"
 
     def maker(self, settings: Sections) -> LegMaker:
-        return PromptRepsMaker(cast(PromptRepsSettings, settings.section("promptreps")))
+        return PromptRepsMaker(cast(PromptRepsSettings, settings.section(self.section)))
 
     def open(self, opening: Opening) -> LocalPromptReps:
         from retrievers.stores.chain_rows import ChainedArray, ChainedTable

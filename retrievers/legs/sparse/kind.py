@@ -60,7 +60,7 @@ class SparseKind(ModelLegKind):
     holds = "weighted terms"
 
     def maker(self, settings: Sections) -> LegMaker:
-        return SparseMaker(cast(SparseSettings, settings.section("sparse")))
+        return SparseMaker(cast(SparseSettings, settings.section(self.section)))
 
     def open(self, opening: Opening) -> LocalSparse:
         from retrievers.stores.chain_rows import ChainedTable

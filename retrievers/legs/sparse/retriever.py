@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import ClassVar, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class SparseRetriever:
 
     Args:
         index: the index that is searched.
+        leg: name of the leg that is searched, where the index has several of this kind.
         query: who weighs the terms of a query. model: the documents' model; table: a table of the model's folder, which reads
             no text (SPLADE without inference); words: each token weighs 1 (VDR's bag of words); auto: the table where there
             is one, else the model.
@@ -41,11 +42,18 @@ class SparseRetriever:
             released} what has the same `name` and was released before. Of what passes the filters.
     """
 
-    leg: ClassVar[str] = "sparse"
+    leg: str = "sparse"
 
     def __init__(
-        self, *, index: Index, query: QueryBy = "auto", where: WhereData | None = None, versions: VersionsData = "all"
+        self,
+        *,
+        index: Index,
+        leg: str = leg,
+        query: QueryBy = "auto",
+        where: WhereData | None = None,
+        versions: VersionsData = "all",
     ) -> None:
+        self.leg = leg
         require_one_of("retrieve.sparse", get_args(QueryBy), query=query)
         self.query, self._index, self._where = query, index, newest_of(versions, where)
         self._fit = LanguageFit(index, self.leg, by="retrieve.sparse")
@@ -53,7 +61,7 @@ class SparseRetriever:
 
     def warm_up(self) -> None:
         """Open the leg and load the model now instead of at the first call."""
-        sparse(self._index).weigh(["warm"], by=self.query)
+        sparse(self._index, self.leg).weigh(["warm"], by=self.query)
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """One ranking per query, in order. A query without a term has no hits, and the outcome `empty`."""
@@ -61,7 +69,7 @@ class SparseRetriever:
         if not queries:
             return []
         started = perf_counter()
-        leg, weighed = sparse(self._index), self._weighed(queries)
+        leg, weighed = sparse(self._index, self.leg), self._weighed(queries)
         hits = []
         for query, terms in zip(queries, weighed, strict=True):
             found = leg.search(terms, k=k, where=both(self._where, query.where))
@@ -78,7 +86,7 @@ class SparseRetriever:
         Raises:
             KeyError: a document is of another index.
         """
-        leg = sparse(self._index)
+        leg = sparse(self._index, self.leg)
         return [
             leg.scores(terms, np.array(self._index.documents.rows_many(ids), dtype=np.int64)).tolist()
             for terms, ids in zip(self._weighed(queries), doc_ids, strict=True)
@@ -86,7 +94,7 @@ class SparseRetriever:
 
     def populations(self, queries: Sequence[Query]) -> list[Population | None]:
         """For each query what its scores come to over all documents that whoever asks may read; None on a server."""
-        leg, found = sparse(self._index), list[Population | None]()
+        leg, found = sparse(self._index, self.leg), list[Population | None]()
         for query, terms in zip(queries, self._weighed(queries), strict=True):
             where = both(self._where, query.where)
             found.append(self._fit.told(leg.population(terms, where=where), where))
@@ -94,7 +102,7 @@ class SparseRetriever:
 
     def _weighed(self, queries: Sequence[Query]) -> list[dict[int, float]]:
         """The terms of queries. Those of the last ones are kept: what was searched with is scored with next."""
-        texts, leg = [query.text for query in queries], sparse(self._index)
+        texts, leg = [query.text for query in queries], sparse(self._index, self.leg)
         return self._kept.many(texts, lambda places: leg.weigh([texts[place] for place in places], by=self.query))
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
@@ -103,6 +111,6 @@ class SparseRetriever:
         Raises:
             KeyError: a hit is of another index.
         """
-        leg = sparse(self._index)
+        leg = sparse(self._index, self.leg)
         [terms] = leg.weigh([query.text], by=self.query)
         return [leg.parts(terms, self._index.documents.row(hit.doc_id)) for hit in hits]

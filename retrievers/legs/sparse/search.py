@@ -50,10 +50,10 @@ class SparseSearch(Protocol):
         ...
 
 
-def sparse(index: HasLegs) -> SparseSearch:
-    """The sparse leg of an index.
+def sparse(index: HasLegs, leg: str = "sparse") -> SparseSearch:
+    """The sparse leg of an index, or another of its kind by its name.
 
     Raises:
-        IndexMismatch: the index has none.
+        IndexMismatch: the index has none of this name.
     """
-    return cast(SparseSearch, index.leg("sparse"))
+    return cast(SparseSearch, index.leg(leg))

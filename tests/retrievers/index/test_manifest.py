@@ -25,7 +25,6 @@ from retrievers.index.manifest import (
 )
 from retrievers.index.opened import require_match
 from retrievers.index.settings import IndexSettings
-from retrievers.legs import LEGS
 from retrievers.legs.promptreps.settings import PromptRepsSettings
 
 A, B = "a" * 64, "b" * 64
@@ -354,7 +353,8 @@ def test_the_data_type_is_compared_with_what_was_used(asked: str, fits: bool) ->
 
 
 def test_legs_are_ordered_and_checked() -> None:
-    assert LEGS.ordered(["dense", "lexical", "dense"]) == ("lexical", "dense")
+    settings = IndexSettings.model_validate({"legs": {"b": {"kind": "dense"}, "a": {"kind": "sparse"}}})
+    assert settings.ordered(["a", "dense", "b", "lexical", "dense"]) == ("lexical", "dense", "b", "a")
     for wrong in ([], ["strange"], ["lexical", "strange"]):
         with pytest.raises(ValueError, match="legs must be some of lexical, dense"):
-            LEGS.ordered(wrong)
+            settings.ordered(wrong)

@@ -26,13 +26,12 @@ from rag.core.types import Query, Ranking
 from rag.indexing import IndexReport, build_index, remove_from_index
 from rag.indexing.languages import in_language
 from retrievers.index.directory import LocalIndex
-from retrievers.index.settings import leg_kind
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import MADE_BY, Job, Opening
 from tests.explained import require_sums
 from tests.rag.random_filters import filters, random_metadata
 from tests.retrievers.tiny_encoders import WORDS
-from tests.small_legs import BLOCK, SmallModels, Way, answers, small_blocks, usual_settings, ways
+from tests.small_legs import BLOCK, SmallModels, Way, answers, named_ways, small_blocks, usual_settings, ways
 from tests.threads import one_thread
 
 N_DOCS = 40
@@ -47,7 +46,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=ways(), ids=str)
+@pytest.fixture(scope="module", params=[*ways(), *named_ways()], ids=str)
 def way(request: pytest.FixtureRequest) -> Way:
     made: Way = request.param
     if made.name == "colbert":
@@ -146,7 +145,7 @@ def test_parts_of_a_hit_sum_to_its_score(way: Way, retrievers: Mapping[str, Any]
             [ranking] = retriever.retrieve([query], k=5)  # type: ignore[attr-defined]
             parts = retriever.explain_hits(query, ranking.hits)
             # Tokens are compared in whole numbers, each up to a hundredth beside the truth; two may be special ones.
-            rounding = 0.01 * (2 + len(query.text)) if way.leg == "late_interaction" else 1e-5
+            rounding = 0.01 * (2 + len(query.text)) if way.own_kind == "late_interaction" else 1e-5
             require_sums(ranking.hits, parts, within=rounding)
             assert retriever.explain_hits(query, ()) == []
 
@@ -172,7 +171,7 @@ def test_mapped_files_answer_as_files_that_are_read_into_memory(
     monkeypatch.setattr(np, "memmap", loaded)
     monkeypatch.setattr(faiss, "read_index", read)
     assert opened_anew(way, index.path) == mapped
-    says_so = any(need.mapped for need in leg_kind(way.leg).memory(index.facts(way.leg), 1))
+    says_so = any(need.mapped for need in index.kind(way.leg).memory(index.facts(way.leg), 1))
     assert bool(n_mapped) == says_so
 
 
@@ -318,7 +317,7 @@ def same_answers(way: Way, models: SmallModels, corpus: Path, place: Path) -> No
         for one, other in zip(rankings, all_answers[1][name], strict=True):
             scores = [{hit.doc_id: hit.score for hit in ranking.hits} for ranking in (one, other)]
             assert scores[0].keys() == scores[1].keys()
-            if way.leg in LEARNS:
+            if way.own_kind in LEARNS:
                 apart = [abs(score - scores[1][doc_id]) for doc_id, score in scores[0].items()]
                 assert np.mean(apart) < 0.01 * np.mean([*scores[1].values()])
             else:
@@ -384,7 +383,7 @@ def test_a_leg_of_texts_without_a_word_is_built_and_finds_nothing_of_them(
     way: Way, small_models: SmallModels, tmp_path: Path
 ) -> None:
     """Ingestion gives no empty text. A transform may."""
-    kind = leg_kind(way.leg)
+    kind = way.settings(small_models).kind(way.leg)
     maker = kind.maker(in_language(way.settings(small_models), "en"))
     for texts in (["", " "], ["", "a lost laptop", " \n"]):
         folder, work = (tmp_path / f"{part}{len(texts)}" for part in ("leg", "work"))
