@@ -13,7 +13,7 @@ from rag.service.errors import ApiError
 from rag.service.generations import Current
 from rag.service.keys import Keys
 from rag.service.settings import ServeSettings
-from rag.service.walls import BusyWall, walled
+from rag.service.walls import BusyWall, Wall, walled
 
 PATH = "/mcp"
 AT_ONCE = 64
@@ -67,15 +67,10 @@ class _Calls:
             CALLER.reset(token)
 
 
-class _NoStreams:
+class _NoStreams(Wall):
     """Refuses a GET, as the protocol lets a server do: the stream that it opens would hold a connection and say nothing."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == PATH:
-            refusal = ApiError(405, "This address does not take this method.", headers={"Allow": "POST"})
-            await refusal.reply()(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+    def refusal(self, scope: Scope) -> ApiError | None:
+        if scope["method"] != "GET" or scope["path"] != PATH:
+            return None
+        return ApiError(405, "This address does not take this method.", headers={"Allow": "POST"})

@@ -58,6 +58,8 @@ def explained(error: Exception, *, extra: Mapping[str, Any] | None = None) -> Ap
     """Any error of the library as what a client may know of it."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, ClientGone):  # nobody reads the reply: 499, as proxies log it
+        return ApiError(499, "The client has gone away.")
     if isinstance(error, Overloaded):
         wait = {"Retry-After": str(error.retry_after_s)}
         return ApiError(429, "The server is busy. Try again later.", code="overloaded", headers=wait, extra=extra)
@@ -87,17 +89,10 @@ def require_short(texts: Sequence[str], most: int, *, param: str) -> None:
 
 def install(app: FastAPI) -> None:
     """Let every error of the application take this form."""
-    app.add_exception_handler(ApiError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientGone, _gone)
-    app.add_exception_handler(Overloaded, _unexpected)
-    app.add_exception_handler(Exception, _unexpected)
-
-
-async def _ours(request: Request, error: Exception) -> JSONReply:
-    assert isinstance(error, ApiError)
-    return error.reply()
+    for kind in (ApiError, ClientGone, Overloaded, Exception):
+        app.add_exception_handler(kind, _explained)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONReply:
@@ -116,12 +111,7 @@ async def _http(request: Request, error: Exception) -> JSONReply:
     return ApiError(error.status_code, str(message), headers=error.headers).reply()
 
 
-async def _gone(request: Request, error: Exception) -> JSONReply:
-    """A reply that nobody reads: 499, as proxies log it."""
-    return ApiError(499, "The client has gone away.").reply()
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONReply:
+async def _explained(request: Request, error: Exception) -> JSONReply:
     return explained(error).reply()
 
 

@@ -125,25 +125,34 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class OneLength:
-    """Refuses a request that says its length in two ways, and ends its connection (RFC 9112, 6.1).
-
-    A proxy in front may have believed the other one: what follows could be another client's request.
-    """
+class Wall:
+    """Refuses a request over HTTP by its head, or lets it pass."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lengths = {name for name, _ in scope.get("headers", ())} & {b"content-length", b"transfer-encoding"}
-        if len(lengths) > 1:
-            refusal = _refused(400, "Give Content-Length or Transfer-Encoding, not both.", "two_lengths")
-            await refusal.reply()(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        refusal = self.refusal(scope) if scope["type"] == "http" else None
+        await (self._app if refusal is None else refusal.reply())(scope, receive, send)
+
+    def refusal(self, scope: Scope) -> ApiError | None:
+        """What is told in the place of an answer; None lets the request pass."""
+        raise NotImplementedError
 
 
-class SameOrigin:
+class OneLength(Wall):
+    """Refuses a request that says its length in two ways, and ends its connection (RFC 9112, 6.1).
+
+    A proxy in front may have believed the other one: what follows could be another client's request.
+    """
+
+    def refusal(self, scope: Scope) -> ApiError | None:
+        lengths = {name for name, _ in scope["headers"]} & {b"content-length", b"transfer-encoding"}
+        what = "Give Content-Length or Transfer-Encoding, not both."
+        return _refused(400, what, "two_lengths") if len(lengths) > 1 else None
+
+
+class SameOrigin(Wall):
     """Refuses pages of other sites, which a browser would let send requests though not read the answers.
 
     Args:
@@ -153,16 +162,10 @@ class SameOrigin:
     """
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str] = (), hosts: Collection[str] = ()) -> None:
-        self._app = app
+        super().__init__(app)
         self._origins, self._hosts = frozenset(origins), frozenset(host.lower() for host in hosts)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
-            await refusal.reply()(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> ApiError | None:
+    def refusal(self, scope: Scope) -> ApiError | None:
         host, origin = _header(scope, b"host"), _header(scope, b"origin")
         if self._hosts and _without_port(host) not in self._hosts:
             return ApiError(421, "This server does not go by that name. Ask at its own address.", code="unknown_host")
@@ -171,7 +174,7 @@ class SameOrigin:
         return None
 
 
-class KeyWall:
+class KeyWall(Wall):
     """Lets nobody without a key past, except to the page and to health; says whose request it is.
 
     `request.state.owner` is the hash of the key, or empty where the server has no keys; `request.state.asker` whom the
@@ -181,46 +184,39 @@ class KeyWall:
     """
 
     def __init__(self, app: ASGIApp, *, keys: Keys, asker_header: str | None = None) -> None:
-        self._app, self._keys, self._asker_header = app, keys, asker_header
+        super().__init__(app)
+        self._keys, self._asker_header = keys, asker_header
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            key = bearer(scope["headers"])
-            known = self._keys.known(key) if key is not None else None
-            if known is None and len(self._keys) and not _is_open(scope):
-                what = "Give a key: Authorization: Bearer KEY." if key is None else "This key is not known here."
-                wanted = {"WWW-Authenticate": "Bearer"}
-                refusal = ApiError(401, what, code="invalid_api_key", headers=wanted)
-                await refusal.reply()(scope, receive, send)
-                return
-            asker = known.asker if known is not None else None
-            try:
-                asker = asker or asker_in(scope["headers"], self._asker_header)
-            except ApiError as refusal:
-                await refusal.reply()(scope, receive, send)
-                return
-            writes = known is not None and known.writes
-            owner = known.owner if known is not None else ""
-            writer = asker or (None if self._asker_header is None else NOBODY)
-            scope.setdefault("state", {}).update(owner=owner, asker=asker, writes=writes, writer=writer)
-        await self._app(scope, receive, send)
+    def refusal(self, scope: Scope) -> ApiError | None:
+        key = bearer(scope["headers"])
+        known = self._keys.known(key) if key is not None else None
+        if known is None and len(self._keys) and not _is_open(scope):
+            what = "Give a key: Authorization: Bearer KEY." if key is None else "This key is not known here."
+            return ApiError(401, what, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        asker = known.asker if known is not None else None
+        try:
+            asker = asker or asker_in(scope["headers"], self._asker_header)
+        except ApiError as refusal:
+            return refusal
+        writes = known is not None and known.writes
+        owner = known.owner if known is not None else ""
+        writer = asker or (None if self._asker_header is None else NOBODY)
+        scope.setdefault("state", {}).update(owner=owner, asker=asker, writes=writes, writer=writer)
+        return None
 
 
-class RateWall:
+class RateWall(Wall):
     """Holds each key, or each address without keys, to a number of requests per minute. Page and health are free."""
 
     def __init__(self, app: ASGIApp, *, rate: RequestRate) -> None:
-        self._app, self._rate = app, rate
+        super().__init__(app)
+        self._rate = rate
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_open(scope):
-            caller = scope.get("state", {}).get("owner") or address_of(scope.get("client"))
-            if wait_s := self._rate.wait_s(caller):
-                what = f"Too many requests; the next may come in {wait_s} s."
-                refusal = ApiError(429, what, code="rate_limit_exceeded", headers={"Retry-After": str(wait_s)})
-                await refusal.reply()(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    def refusal(self, scope: Scope) -> ApiError | None:
+        caller = scope.get("state", {}).get("owner") or address_of(scope.get("client"))
+        wait_s = 0 if _is_open(scope) else self._rate.wait_s(caller)
+        what, headers = f"Too many requests; the next may come in {wait_s} s.", {"Retry-After": str(wait_s)}
+        return ApiError(429, what, code="rate_limit_exceeded", headers=headers) if wait_s else None
 
 
 class SizeWall:
