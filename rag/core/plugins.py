@@ -109,9 +109,9 @@ def file_named(name: str, kind: str, own: Path) -> Path | None:
 
 
 def loaded(entry: str) -> Any:
-    """What a "module:attribute" names."""
+    """What a "module:attribute" names, or a "module"."""
     module, _, attribute = entry.partition(":")
-    return getattr(import_module(module), attribute)
+    return getattr(import_module(module), attribute) if attribute else import_module(module)
 
 
 def where_others_are(stage: str, name: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from rag.core.errors import SpecError, UnknownComponent, did_you_mean
+from rag.core.errors import RagError, SpecError, UnknownComponent, did_you_mean
 from rag.core.house import require_own_house
 from rag.core.our_plugins import where_it_is
 from rag.core.plugins import loaded, note_registration, shipped, where_others_are
+
+log = logging.getLogger(__name__)
+
+Made = TypeVar("Made")
 
 
 class Registry:
@@ -53,12 +58,29 @@ class Registry:
             except Exception as cause:
                 if name in self._own:
                     raise
-                raise SpecError(
-                    f"{self.stage}.{name} of {self.origin(name)} cannot be loaded from {entry}: "
-                    f"{type(cause).__name__}: {cause}. {self.remedy(name)}"
-                ) from cause
+                raise self.broken(name, f"cannot be loaded from {entry}", cause) from cause
             self._table[name] = entry
         return entry
+
+    def each(self, use: Callable[[str, Any], Made]) -> Iterator[Made]:
+        """What is made of every component, by name. One that cannot be loaded or used is told in the log and left out: nobody
+        asked for it by name, so all else goes on."""
+        for name in self:
+            try:
+                component = self.get(name)
+                try:
+                    made = use(name, component)
+                except Exception as cause:
+                    raise self.broken(name, "cannot be used", cause) from cause
+            except RagError as error:
+                log.warning("left out: %s", error)
+            else:
+                yield made
+
+    def broken(self, name: str, what: str, cause: Exception) -> SpecError:
+        """What is told of a component of others that fails: whose it is, why, and what to do."""
+        why = f"{type(cause).__name__}: {cause}"
+        return SpecError(f"{self.stage}.{name} of {self.origin(name)} {what}: {why}. {self.remedy(name)}")
 
     def origin(self, name: str) -> str:
         """Who brought a component, in words."""
