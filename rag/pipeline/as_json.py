@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rag.core.contents import Content, content_json
+from rag.core.content_forms import shown
+from rag.core.contents import Content
 from rag.core.picked import picked_of
 from rag.core.report import Failure, RunResult
 from rag.core.snippets import Snippet, Terms
@@ -49,7 +50,7 @@ def snippet_json(snippet: Snippet) -> dict[str, Any]:
 
 def contents_json(contents: Sequence[Content]) -> dict[str, Any]:
     """The field `contents`; none where there is text alone."""
-    return {"contents": [content_json(content) for content in contents]} if contents else {}
+    return {"contents": [dict(shown(content)) for content in contents]} if contents else {}
 
 
 def duplicates_json(document: Document) -> dict[str, Any]:

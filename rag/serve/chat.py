@@ -135,7 +135,7 @@ async def _understood(
         raise ApiError(400, "This server's graph ends in rankings: use /v1/search.", code="no_answers")
     try:
         said = history.split(body.messages, service.settings)
-        contents = body.messages[-1].contents
+        contents = (*body.messages[-1].contents, *(body.ragline.contents if body.ragline is not None else ()))
         service.pipeline.require_read([service.query(said.question, history=said.turns, contents=contents)])
     except (ValueError, SpecError) as error:
         raise ApiError(400, f"messages: {error}.", param="messages", code="unsupported_content") from error

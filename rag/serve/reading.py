@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from rag.core.filters import Filter
 from rag.core.types import Document
-from rag.pipeline.as_json import position_json
+from rag.pipeline.as_json import contents_json, position_json
 from rag.serve.links import original_of
 from rag.service.askers import asked_in
 from rag.service.errors import ApiError
@@ -105,6 +105,7 @@ def _described(passages: Sequence[Document], asked: str) -> dict[str, Any]:
                 "text": one.text,
                 "repeats": _repeated(earlier, one),
                 "position": position_json(one),
+                **contents_json(one.contents),
             }
             for earlier, one in zip(before, passages, strict=True)
         ],

@@ -22,7 +22,7 @@ from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
 from rag.service.wire.errors import refusals
-from rag.service.wire.forms import Form
+from rag.service.wire.forms import Contents, Form
 from rag.service.wire.passages import NEAR_HELP, Hit
 from rag.service.wire.stages import OutcomeReply, Stage
 from rag.service.wire.where import FILTER_HELP, Where
@@ -33,6 +33,7 @@ class SearchRequest(Form):
     query: str = Field(min_length=1, max_length=10_000)
     k: int | None = Field(default=None, ge=1, description="Hits wanted; unset takes the graph's own number.")
     where: Where | None = Field(default=None, description=FILTER_HELP)
+    contents: Contents = Field(default=[])
 
 
 class SearchReply(BaseModel):
@@ -68,8 +69,13 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
         raise ApiError(400, f"k may be at most {service.settings.max_k} here.", param="k")
     where = asked_in(request, body.where)
     await require_filter(where, service)
+    query = service.query(body.query, where=where, contents=tuple(body.contents))
     try:
-        result, node = await service.search(service.query(body.query, where=where), k=body.k)
+        service.pipeline.require_read([query])
+    except SpecError as error:
+        raise ApiError(400, f"contents: {error}.", param="contents", code="unsupported_content") from error
+    try:
+        result, node = await service.search(query, k=body.k)
     except Exception as error:
         raise explained(error) from error
     if result.failures:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from rag.service.wire.forms import MOST_FIELDS, ForeignForm, Form, Listed
+from rag.service.wire.forms import MOST_FIELDS, Contents, ForeignForm, Form, Listed
 from rag.service.wire.messages import ChatMessage
 from rag.service.wire.where import FILTER_HELP, Where
 
@@ -38,6 +38,7 @@ class ChatExtension(Form):
 
     session: str | None = Field(default=None, max_length=200, description="Id of a conversation kept by the server.")
     where: Where | None = Field(default=None, description=FILTER_HELP)
+    contents: Contents = Field(default=[])
 
 
 class ChatRequest(ForeignForm):

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from rag.service.wire.forms import Form, Listed, Text
-from rag.service.wire.passages import Position
+from rag.service.wire.passages import CONTENTS_HELP, Position
 from rag.service.wire.where import FILTER_HELP, Where
 
 MOST = 10_000
@@ -49,6 +49,7 @@ class DocumentPassage(BaseModel):
     text: str
     repeats: int
     position: Position
+    contents: list[dict[str, Any]] | None = Field(default=None, description=CONTENTS_HELP)
 
 
 class DocumentReply(BaseModel):

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+from rag.core.content_forms import read
+from rag.core.contents import Content
 
 MOST_FIELDS = 64
 """Fields of an object in a request: all that OpenAI's clients know, and some."""
+MOST_PARTS = 64
+"""Pieces of a message, and contents beside a question."""
 
 
 def few_fields(data: Any) -> Any:
@@ -29,6 +34,14 @@ Item = TypeVar("Item")
 # A request of 4 MiB can be wrong in a million places: a list is given up at the first of them.
 Listed = Annotated[list[Item], Field(fail_fast=True)]
 Text = Annotated[str, Field(max_length=1_000_000)]
+
+Contents = Annotated[
+    Listed[Annotated[Content, PlainValidator(read, json_schema_input_type=dict[str, Any])]],
+    Field(
+        max_length=MOST_PARTS,
+        description="What is asked beside the text: objects with a kind, in the form that it has.",
+    ),
+]
 
 
 class Form(BaseModel):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rag.core.content_forms import inside
 from rag.core.contents import Content
-from rag.service.wire.forms import ForeignForm, Listed, Text
-
-MOST_PARTS = 64
-"""Pieces of a message."""
+from rag.service.wire.forms import MOST_PARTS, ForeignForm, Listed, Text
 
 
 class TextPart(ForeignForm):
@@ -38,7 +34,7 @@ class PicturePart(ForeignForm):
     @property
     def content(self) -> Content:
         head, _, data = self.image_url.url.partition(",")
-        return _inside("picture", head.removeprefix("data:").removesuffix(";base64"), data)
+        return inside("picture", head.removeprefix("data:").removesuffix(";base64"), data)
 
 
 class Sound(ForeignForm):
@@ -56,23 +52,10 @@ class SoundPart(ForeignForm):
 
     @property
     def content(self) -> Content:
-        return _inside("sound", f"audio/{self.input_audio.format}", self.input_audio.data)
+        return inside("sound", f"audio/{self.input_audio.format}", self.input_audio.data)
 
 
 Part = Annotated[TextPart | PicturePart | SoundPart, Field(discriminator="type")]
-
-
-def _inside(kind: str, media_type: str, data: str) -> Content:
-    """A content whose bytes are in the request.
-
-    Raises:
-        ValueError: they are not base64.
-    """
-    try:
-        digest = sha256(b64decode(data, validate=True)).hexdigest()
-    except ValueError:
-        raise ValueError(f"a {kind} is sent in base64, and this is none") from None
-    return Content(kind=kind, media_type=media_type, uri=f"data:{media_type};base64,{data}", sha256=digest)
 
 
 class ChatMessage(ForeignForm):

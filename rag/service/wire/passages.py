@@ -44,8 +44,12 @@ class Snippet(BaseModel):
     marks: list[Span]
 
 
-class Hit(BaseModel):
-    rank: int
+CONTENTS_HELP = "What it holds beside text, each in the form of its kind; left out if nothing."
+
+
+class _Found(BaseModel):
+    """What hits and sources have alike."""
+
     doc_id: str
     score: float
     relevance: float | None = Field(
@@ -54,33 +58,20 @@ class Hit(BaseModel):
     title: str
     text: str
     position: Position
-    contents: list[dict[str, Any]] | None = Field(
-        default=None, description="What it holds beside text; left out if nothing."
-    )
+    contents: list[dict[str, Any]] | None = Field(default=None, description=CONTENTS_HELP)
     duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
     spans: list[Picked] | None = Field(
         default=None, description="What a node picked out of `text`; left out if nothing."
     )
+
+
+class Hit(_Found):
+    rank: int
     snippet: Snippet
 
 
-class Source(BaseModel):
+class Source(_Found):
     """A passage that the answer is written from; the answer cites it as [marker]."""
 
     marker: int
     url: str | None = Field(default=None, description="Where the original is on the web; left out if nothing says it.")
-    doc_id: str
-    score: float
-    relevance: float | None = Field(
-        default=None, description="What the score is worth, 0 to 1; left out if not calibrated."
-    )
-    title: str
-    text: str
-    position: Position
-    contents: list[dict[str, Any]] | None = Field(
-        default=None, description="What it holds beside text; left out if nothing."
-    )
-    duplicates: int | None = Field(default=None, description="How many others say nearly the same; left out if none.")
-    spans: list[Picked] | None = Field(
-        default=None, description="What a node picked out of `text`; left out if nothing."
-    )
