@@ -22,6 +22,7 @@ from rag.serve import (
     fields,
     files,
     health,
+    host,
     indexes,
     models,
     page,
@@ -48,7 +49,7 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     Args:
         pipelines: one goes by the settings' `model`; of several, the first answers requests that name none.
     Raises:
-        SpecError: the settings name a folder for files, and none of the indexes can take some.
+        SpecError: the settings name a folder for files, and none of the indexes can take some; or a plug-in takes a path of ours.
     """
     settings = settings or ServeSettings()
     keys, counted = load_keys(settings.keys_file), Metrics()
@@ -79,9 +80,6 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     )
     app.state.services, app.state.n_keys = services, len(keys)
     errors.install(app)
-    app.include_router(chat.router(services, sessions, log))
-    app.include_router(conversation.router(services, sessions))
-    app.include_router(feedback.router(services, log))
     changes = Changes(services)
     if settings.uploads is not None and not any(files.takes_files(one.index) for one in by_name.values()):
         raise SpecError(
@@ -89,13 +87,20 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
             "may read it"
         )
     uploads = files.Uploads(changes, folder=settings.uploads, to_all=not len(keys))
-    app.include_router(documents.router(changes))
-    app.include_router(files.router(uploads))
-    app.include_router(indexes.router(services, uploads))
-    for part in (models, fields, reading, search, rerank, embeddings, health):
-        app.include_router(part.router(services))
-    app.include_router(metrics.router(counted))
-    app.include_router(page.router)
+    own = [
+        chat.router(services, sessions, log),
+        conversation.router(services, sessions),
+        feedback.router(services, log),
+        documents.router(changes),
+        files.router(uploads),
+        indexes.router(services, uploads),
+        *(part.router(services) for part in (models, fields, reading, search, rerank, embeddings, health)),
+        metrics.router(counted),
+        page.router(),
+    ]
+    for router in own:
+        app.include_router(router)
+    host.add_routes(app, services, own)
     app.add_middleware(HoldsServices)
     walls.surround(app, settings, keys=keys, metrics=counted)
     return app

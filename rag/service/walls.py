@@ -31,7 +31,8 @@ from rag.service.settings import ServeSettings
 logger = logging.getLogger(__name__)
 
 HEADERS = {
-    b"content-security-policy": b"default-src 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'",
+    b"content-security-policy": b"default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; "
+    b"frame-ancestors 'none'; object-src 'none'",  # blob: a script of ours fetched it, with the reader's key
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-resource-policy": b"same-origin",

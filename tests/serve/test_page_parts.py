@@ -15,11 +15,13 @@ from starlette.testclient import TestClient
 from rag.serve import page
 from rag.service.walls import HEADERS, SafeHeaders
 
+PARTS = page.parts_of(page.HERE)
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     app = FastAPI()
-    app.include_router(page.router)
+    app.include_router(page.router())
     app.add_middleware(SafeHeaders)
     with TestClient(app) as made:
         yield made
@@ -30,7 +32,7 @@ def test_the_page_and_all_that_it_names_are_served_with_its_policy(client: TestC
     assert index.headers["content-type"] == "text/html; charset=utf-8"
     named = re.findall(r'(?:src|href)="(page/[^"]+)"', index.text)
     assert sorted(named) == ["page/icon.svg", "page/page.css", "page/page.js"]
-    for path in ["", *named, *(f"page/{name}" for name in page.PARTS)]:
+    for path in ["", *named, *(f"page/{name}" for name in PARTS)]:
         response = client.get(f"/{path}")
         assert response.status_code == 200
         wanted = HEADERS | {b"cache-control": b"no-cache"}
@@ -40,9 +42,9 @@ def test_the_page_and_all_that_it_names_are_served_with_its_policy(client: TestC
 
 
 def test_scripts_import_only_scripts_that_are_there() -> None:
-    for part in page.PARTS.values():
+    for part in PARTS.values():
         for name in re.findall(r'from "([^"]+)"', part.read_text(encoding="utf-8") if part.suffix == ".js" else ""):
-            assert name.removeprefix("./") in page.PARTS
+            assert name.removeprefix("./") in PARTS
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "index.html", "__init__.py", "..%2F__init__.py", "%2Fetc%2Fpasswd"])
@@ -50,7 +52,7 @@ def test_nothing_else_is_served(client: TestClient, name: str) -> None:
     assert client.get(f"/page/{name}").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["index.html", *sorted(page.PARTS)])
+@pytest.mark.parametrize("name", ["index.html", *sorted(PARTS)])
 def test_no_part_holds_inline_code_or_an_address_elsewhere_or_writes_markup(name: str) -> None:
     text = (page.HERE / name).read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert not re.search(r"https?://|//\w+\.\w|@import", text.replace("// ", ""))

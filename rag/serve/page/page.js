@@ -6,6 +6,7 @@ import { withKey } from "./entry.js";
 import { offerFiles } from "./files.js";
 import { offerFilters, where, within } from "./filters.js";
 import { forget, keep, keepAll, kept, session, setCurrent, setSession } from "./kept.js";
+import { beginParts, taken } from "./parts.js";
 import { closePassage, openDocument } from "./passage.js";
 import { ask, models, readiness, Refused, searched } from "./talk.js";
 import { Turn } from "./turn.js";
@@ -23,6 +24,7 @@ function begin() {
   restore();
   offerConversations(goOnWith);
   showReadiness();
+  beginParts().catch(() => {});
   withKey(meet).catch(() => {});
   showLinked();
 }
@@ -91,8 +93,10 @@ async function showReadiness() {
   if (loading) setTimeout(showReadiness, LOOK_AGAIN_MS);
 }
 
-async function askQuestion(question) {
+/** `contents`: what is asked beside it, where that is known from before. */
+async function askQuestion(question, contents) {
   const turn = new Turn(question, within());
+  turn.contents = contents;
   const conversation = messages; // a new one may begin before this answer ends
   showTurn(turn);
   turn.element.scrollIntoView({ block: "start" });
@@ -120,9 +124,10 @@ function keepTurn(turn) {
 async function write(turn, conversation, signal) {
   const { said, kept: place } = placed(turn, conversation);
   const filter = where(); // as it is now: it may be changed while the answer is written
+  turn.contents ??= await taken();
   if (!model) await meet();
   let whole = null;
-  for await (const chunk of ask(said, { model, signal, where: filter, session: place })) {
+  for await (const chunk of ask(said, { model, signal, where: filter, session: place, contents: turn.contents })) {
     if (chunk.ragline?.status) whole = chunk.ragline;
     else if (chunk.ragline) read(turn, chunk.ragline);
     if (chunk.ragline?.session && conversation === messages) setSession(chunk.ragline.session);
@@ -163,7 +168,7 @@ function fail(turn, error) {
   turn.failed(message, () => {
     if (running) return;
     turn.element.remove();
-    askQuestion(turn.question);
+    askQuestion(turn.question, turn.contents);
   });
   say("");
   showReadiness();

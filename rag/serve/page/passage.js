@@ -3,6 +3,7 @@
 import { unitsOf, unwrapped } from "./claim.js";
 import { byId, element, placeOf, tell, titleOf } from "./dom.js";
 import { withKey } from "./entry.js";
+import { drawn } from "./parts.js";
 import { documentOf } from "./talk.js";
 import { originalOf, wayTo, wholeOf } from "./ways.js";
 
@@ -75,6 +76,7 @@ function fill(source, { claim = "", by = "model", support } = {}) {
   showClaim(claim, by, span);
   showWays([originalOf(source.url), wayTo("Read the document", () => readAround(source))]);
   showText(unwrapped(source.text), span);
+  byId("passage-text").prepend(...drawn(source));
   panel.scrollTop = 0;
   panel.querySelector("mark")?.scrollIntoView({ block: "center" });
 }

@@ -79,9 +79,10 @@ export const forgetSession = (id) => call(sessionAt(id), { method: "DELETE" });
 
 const sessionAt = (id) => `v1/sessions/${encodeURIComponent(id)}`;
 
-/** Answer the last of the messages, from what passes the filter `where`: yields the parsed chunks of the stream, in order. */
-export async function* ask(messages, { model, signal, where, session }) {
-  const body = JSON.stringify({ model, messages, stream: true, ...((where || session) && { ragline: { where, session } }) });
+/** Answer the last of the messages, from what passes the filter `where`, with `contents` beside it: yields the parsed chunks of the stream, in order. */
+export async function* ask(messages, { model, signal, where, session, contents }) {
+  const ragline = { where, session, contents: contents?.length ? contents : undefined };
+  const body = JSON.stringify({ model, messages, stream: true, ...(Object.values(ragline).some(Boolean) && { ragline }) });
   const response = await call("v1/chat/completions", { method: "POST", body, signal });
   let ended = false;
   for await (const data of events(response.body)) {
@@ -96,7 +97,8 @@ export async function* ask(messages, { model, signal, where, session }) {
   if (!ended) throw new Refused("The connection broke before the answer was whole.");
 }
 
-async function call(path, options = {}) {
+/** What the server answers at a path, with the key where there is one. */
+export async function call(path, options = {}) {
   const headers = { "Content-Type": "application/json", ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
   let response;
   try {

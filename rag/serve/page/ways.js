@@ -2,6 +2,7 @@
 
 import { unwrapped } from "./claim.js";
 import { element } from "./dom.js";
+import { drawn } from "./parts.js";
 
 const LONGEST = 2000;
 
@@ -32,7 +33,9 @@ export function wayTo(name, run) {
 
 /** The passages of a document one after the other, without what two of them share; the one that was asked for stands out. */
 export function* wholeOf({ passages, asked }) {
-  for (const [place, { text, repeats }] of passages.entries()) {
+  for (const [place, passage] of passages.entries()) {
+    const { text, repeats } = passage;
+    yield* drawn(passage);
     const own = [...text].slice(repeats).join("").replace(/^ (?! )/, "");
     const part = element("p", place === asked ? "part asked" : "part", unwrapped(own));
     if (place === asked) part.tabIndex = -1;

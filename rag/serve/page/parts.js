@@ -1,0 +1,59 @@
+// What plug-ins add to the page: each brings a module of this server, which is called with the object below.
+
+import { byId } from "./dom.js";
+import { withKey } from "./entry.js";
+import { call, Refused } from "./talk.js";
+
+const drawings = [];
+const inputs = [];
+
+const page = {
+  /** From now on `draw(source)` is asked for an element beside each passage that is shown; null where it has none. */
+  drawPassage: (draw) => drawings.push(draw),
+  /** Put `element` beside the question. With each one `contents()` says what is asked beside it, and `clear()` forgets that. */
+  addInput(input) {
+    inputs.push(input);
+    byId("question").closest(".box").prepend(input.element);
+  },
+  /** Ask this server as the page does, with the reader's key: a path without / before it, and options of fetch. */
+  call: (path, options) => withKey(() => call(path, options)),
+};
+
+/** Begin what plug-ins brought. One that fails is told in the console, and the page goes on without it. */
+export async function beginParts() {
+  const response = await fetch("page/parts.json");
+  for (const name of await response.json()) await begin(name).catch(told);
+}
+
+async function begin(name) {
+  if (name.endsWith(".js")) return (await import(`./${name}`)).default(page);
+  const link = document.createElement("link");
+  Object.assign(link, { rel: "stylesheet", href: `page/${name}` });
+  return document.head.append(link);
+}
+
+/** What plug-ins draw of a passage. */
+export function drawn(source) {
+  return drawings.map((draw) => drawnBy(draw, source)).filter((made) => made instanceof Node);
+}
+
+function drawnBy(draw, source) {
+  try {
+    return draw(source);
+  } catch (error) {
+    return told(error);
+  }
+}
+
+/** What is asked beside the question now; after that the inputs are empty. */
+export async function taken() {
+  try {
+    const contents = (await Promise.all(inputs.map((input) => input.contents()))).flat();
+    for (const input of inputs) input.clear();
+    return contents;
+  } catch (error) {
+    throw new Refused(error.message);
+  }
+}
+
+const told = (error) => console.error("a plug-in of the page failed:", error);
