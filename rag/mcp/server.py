@@ -26,6 +26,7 @@ from rag.core.filters import asked_by, parted
 from rag.core.protocols import close
 from rag.core.types import Answer, Message, Query
 from rag.mcp.answering import ToolServer
+from rag.mcp.tools import TOOLS, Tool, callable_tool
 from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn
 from rag.pipeline import Pipeline
 from rag.pipeline.as_json import answer_json, position_json, ranking_json
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 MOST_HITS = 100
 MOST_TURNS = 100
 
+OURS = frozenset({"search", "answer", "get_document"})
 READS_ONLY = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
 QueryText = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, description="what to look for, in words")]
@@ -73,6 +75,8 @@ def create_server(
         settings: of these, the tokens that a question and its history may have, and the graph's name in the log.
         asker: who makes all calls, where they do not come over HTTP; without one tools read public documents alone.
         log: keeps what `answer` was asked, and what it said. Whoever opened it closes it.
+    Raises:
+        SpecError: a plug-in's tool has the name of one of ours.
     """
     from rag.core.version import VERSION
 
@@ -91,6 +95,15 @@ def create_server(
         server.add_tool(tools.answer, title="Answer from the documents", annotations=READS_ONLY)
     if pipeline.index is not None:
         server.add_tool(tools.get_document, title="Read a passage", annotations=READS_ONLY)
+    if taken := sorted(OURS.intersection(TOOLS)):
+        why = "its name is that of a tool of ours. Choose another"
+        raise SpecError(f"tool.{taken[0]} of {TOOLS.origin(taken[0])}: {why}. {TOOLS.remedy(taken[0])}")
+
+    def add(name: str, tool: Tool) -> None:
+        if tool.offered(pipeline):
+            server.add_tool(callable_tool(name, tool, tools.held), name=name, title=tool.title)
+
+    list(TOOLS.each(add))
     return server
 
 
@@ -139,6 +152,12 @@ class _Tools:
             index = pipeline.index
             assert index is not None  # else this tool is not offered
             return _document(index, doc_id, self._asked(None))
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[tuple[Pipeline, OwnFilter | None]]:
+        """What a tool of a plug-in is called with, to the end of the block. Its failures are told as those of ours."""
+        with self._current.use() as pipeline, _explained(name):
+            yield pipeline, self._asked(None)
 
     def _asked(self, where: Where | None) -> OwnFilter | None:
         """The filter of a call, with who makes it."""
