@@ -1,5 +1,6 @@
 """For authors of commands of `rag`: a line of the table, options that several share, and how a command writes."""
 
+from rag.cli.asking import ASKING
 from rag.cli.commands import Command, add_commands
 from rag.cli.compare import names_of, require_queries, show_compared, show_extremes
 from rag.cli.console import say, say_json, warn
@@ -8,6 +9,7 @@ from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 
 __all__ = [
+    "ASKING",
     "GRAPH_HELP",
     "Command",
     "add_commands",

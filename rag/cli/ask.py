@@ -45,6 +45,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     filtered(parser)
     permitted(parser)
+    parser.set_defaults(asking=())
     logged(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of streaming")
     parser.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
@@ -53,9 +54,9 @@ def options(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
-    wanted = {"command": "ask", "text": question_of(given.question), "where": given.where, "whole": given.json}
+    wanted = {"command": "ask", "text": question_of(given.question), "whole": given.json, **asking(given)}
     with keeping(given) as keep:
-        events = answers(given, wanted | asking(given.asker))
+        events = answers(given, wanted)
         if given.json:
             [event] = events
             answer = event["document"]

@@ -1,13 +1,68 @@
-"""The question of a command, as it was given or as stdin says it, and who asks it."""
+"""The question of a command, as it was given or as stdin says it, who asks it, and what plug-ins add to it."""
 
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from rag.core.access import Asker, asker_given
-from rag.core.errors import SpecError
+from rag.core.contents import Content, content_json
+from rag.core.errors import RagError, SpecError
+from rag.core.registry import Registry
 
 _LONGEST_BYTES = 1_000_000
+
+ASKING = Registry("asking", {})
+"""Name -> a class that keeps `Asking`."""
+
+
+class Asking(Protocol):
+    """Options of `rag search`, `rag ask` and `rag chat`, and what they add to a question."""
+
+    @staticmethod
+    def options(parser: ArgumentParser) -> None:
+        """Add them. None may be needed."""
+
+    @staticmethod
+    def contents(given: Namespace) -> Iterable[Content]:
+        """What is asked beside the text."""
+
+    @staticmethod
+    def where(given: Namespace) -> Iterable[str]:
+        """Filters, as `--where` takes them."""
+
+
+def add_asking(parser: ArgumentParser, words: Sequence[str] | None) -> None:
+    """The options of plug-ins, which are looked up where a word is no option that the command has itself."""
+    known = {*parser._option_string_actions} - {"-h", "--help"}
+    if words is not None and not any(word[:1] == "-" and word.partition("=")[0] not in known for word in words):
+        return
+
+    def added(name: str, plug_in: Asking) -> tuple[str, Asking]:
+        plug_in.options(parser)
+        return name, plug_in
+
+    parser.set_defaults(asking=[*ASKING.each(added)])
+
+
+def asked_beside(given: Namespace) -> tuple[list[Content], list[str]]:
+    """The contents of a question, and its filters: those of `--where`, and what plug-ins make of their options.
+
+    Raises:
+        SpecError: a plug-in fails at it; says whose it is.
+    """
+    contents, where = list[Content](), [*given.where]
+    for name, plug_in in given.asking:
+        try:
+            contents += plug_in.contents(given)
+            where += plug_in.where(given)
+        except RagError:
+            raise
+        except Exception as cause:
+            raise ASKING.broken(name, "cannot be used", cause) from cause
+    return contents, where
 
 
 def question_of(given: str | None) -> str:
@@ -41,7 +96,11 @@ def asker_of(given: str | None) -> Asker | None:
     return None if given is None else asker_given(given, place="--as")
 
 
-def asking(given: str | None) -> dict[str, object]:
-    """The same as plain data, for what is wanted of a pipeline."""
-    asker = asker_of(given)
-    return {} if asker is None else {"asker": asker.as_dict()}
+def asking(given: Namespace) -> dict[str, object]:
+    """Who asks, contents and filters as plain data, for what is wanted of a pipeline."""
+    asker, (contents, where) = asker_of(given.asker), asked_beside(given)
+    return {
+        "where": where,
+        **({} if asker is None else {"asker": asker.as_dict()}),
+        **({"contents": [content_json(content) for content in contents]} if contents else {}),
+    }

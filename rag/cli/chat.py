@@ -6,11 +6,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from rag.cli.ask import show_events
-from rag.cli.asking import asker_of
+from rag.cli.asking import asked_beside, asker_of
 from rag.cli.console import say, warn, write
 from rag.cli.keeping import Keep, keeping
 from rag.cli.options import (
@@ -29,7 +30,6 @@ from rag.core.errors import RagError, SpecError
 from rag.core.types import Message, Query
 
 if TYPE_CHECKING:
-    from rag.core.filters import Where
     from rag.pipeline import Pipeline
 
 _LONGEST_LINE = 100_000
@@ -44,6 +44,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--graph", default="chat", metavar="G", help=GRAPH_HELP)
     filtered(parser)
     permitted(parser)
+    parser.set_defaults(asking=())
     logged(parser)
     running(parser)
 
@@ -54,22 +55,28 @@ def run(given: Namespace) -> int:
 
     with keeping(given) as keep, loaded_pipeline(given) as pipeline:
         pipeline.require_answers()
-        where = asked_by(asker_of(given.asker), reduce(both, given.where, None))
+        contents, filters = asked_beside(given)
+        asked = Query(
+            qid="1",
+            text="",
+            where=asked_by(asker_of(given.asker), reduce(both, filters, None)),
+            contents=tuple(contents),
+        )
         if sys.stdin.isatty():
             warn("Ask; Ctrl-C ends an answer, Ctrl-D the chat")
             with suppress(ImportError):
                 import readline  # noqa: F401  (keys that move and repeat lines)
-        _converse(pipeline, where, keep)
+        _converse(pipeline, asked, keep)
     return 0
 
 
-def _converse(pipeline: Pipeline, where: Where | None, keep: Keep) -> None:
+def _converse(pipeline: Pipeline, asked: Query, keep: Keep) -> None:
     said: list[Message] = []
     while (question := _question()) is not None:
         if not question.strip():
             continue
         try:
-            answer = _answered(pipeline, question, said, where)
+            answer = _answered(pipeline, replace(asked, text=question.strip()), said)
         except KeyboardInterrupt:
             say()
             warn("stopped; this question is no part of the conversation")
@@ -100,13 +107,12 @@ def _question() -> str | None:
             return None
 
 
-def _answered(pipeline: Pipeline, question: str, said: list[Message], where: Where | None) -> Mapping[str, Any]:
+def _answered(pipeline: Pipeline, asked: Query, said: list[Message]) -> Mapping[str, Any]:
     """Show the answer to a question with the latest turns before it that fit, and drop those that do not for good."""
     from rag.pipeline.told import told_answer
     from rag.pipeline.turns import answering_llm, history_budget, latest_turns
 
     llm = answering_llm(pipeline.graph)
     said[:] = latest_turns(said, history_budget(llm), llm)
-    query = Query(qid="1", text=question.strip(), history=tuple(said), where=where)
-    with closing(told_answer(pipeline, query)) as events:
+    with closing(told_answer(pipeline, replace(asked, history=tuple(said)))) as events:
         return show_events(events)

@@ -114,6 +114,10 @@ def add_commands(
             "-v", "--verbose", action="store_true", help="also what is logged, and where errors came from"
         )
         _module(name, command).options(sub)
+        if sub.get_default("asking") is not None:
+            from rag.cli.asking import add_asking
+
+            add_asking(sub, words)
 
 
 def _named(words: Sequence[str] | None) -> str | None:

@@ -39,7 +39,7 @@ def options(parser: ArgumentParser) -> None:
     permitted(parser)
     calibrated(parser, answers=False)
     parser.add_argument("--explain", action="store_true", help="also say of what parts each score is the sum")
-    parser.set_defaults(model=None, url=None, patience=PATIENCE_S)  # for a server that has the same graph
+    parser.set_defaults(model=None, url=None, patience=PATIENCE_S, asking=())  # for a server that has the same graph
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-server", action="store_true", help=NO_SERVER_HELP)
     running(parser)
@@ -47,8 +47,7 @@ def options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the ranking of one query."""
-    wanted: dict[str, Any] = {"command": "search", "text": question_of(args.query), "where": args.where, "k": args.k}
-    wanted |= asking(args.asker)
+    wanted: dict[str, Any] = {"command": "search", "text": question_of(args.query), "k": args.k, **asking(args)}
     if args.explain:
         wanted["explain"] = True
     [event] = answers(args, wanted)

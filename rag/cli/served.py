@@ -70,11 +70,13 @@ def loaded_pipeline(given: Namespace) -> Pipeline:
 
 def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     from rag.core.access import read_asker
+    from rag.core.contents import read_content
     from rag.pipeline.told import Wanted, told
 
     with loaded_pipeline(given) as pipeline:
         asker = {"asker": read_asker(wanted["asker"])} if "asker" in wanted else {}
-        yield from told(pipeline, Wanted(**{**wanted, **asker}))
+        contents = tuple(map(read_content, wanted.get("contents", ())))
+        yield from told(pipeline, Wanted(**{**wanted, **asker, "contents": contents}))
 
 
 def _accepted(given: Namespace, wanted: Mapping[str, Any]) -> socket.socket | None:

@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Any, Literal
 
 from rag.core.access import Asker
+from rag.core.contents import Content
 from rag.core.errors import StageError
 from rag.core.filters import asked_by, both
 from rag.core.report import RunResult
@@ -27,7 +28,7 @@ _SHOWN = 3
 class Wanted:
     """`where`: filters as text, all of which must hold. `k`: of a search. `whole`: an answer with what it cost, in one.
 
-    `explain`: why the hits of a search have their scores. `asker`: who asks.
+    `explain`: why the hits of a search have their scores. `asker`: who asks. `contents`: what is asked beside the text.
     """
 
     command: Literal["search", "ask"]
@@ -37,6 +38,7 @@ class Wanted:
     whole: bool = False
     explain: bool = False
     asker: Asker | None = None
+    contents: tuple[Content, ...] = ()
 
 
 def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
@@ -46,7 +48,8 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     Raises:
         RagError: it cannot be done, as `Pipeline.search` and `Pipeline.stream` say.
     """
-    query = Query(qid="1", text=wanted.text, where=asked_by(wanted.asker, reduce(both, wanted.where, None)))
+    where = asked_by(wanted.asker, reduce(both, wanted.where, None))
+    query = Query(qid="1", text=wanted.text, where=where, contents=wanted.contents)
     if wanted.command == "search":
         result, ranking = _search(pipeline, query, wanted.k)
         document = {**ranking_json(ranking, terms_of(pipeline.index)), **ledger_json(result)}
