@@ -20,6 +20,7 @@ MODULES = (
     "rag.evaluate",
     "rag.files",
     "rag.commands",
+    "rag.serving",
     "prompts",
 )
 

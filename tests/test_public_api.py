@@ -32,6 +32,7 @@ DEEP_IMPORTS = {
     "rag.protocols": ["LLM", "ChoosingLLM", "LocalLLM", "ScoringLLM", "Subgraph"],
     "rag.ranking": ["completed", "ranked"],
     "rag.serve": ["ServeSettings", "create_app"],
+    "rag.serving": ["ApiError", "CONTENTS", "Host", "PAGES", "ROUTES", "TOOLS"],
     "rag.stages": ["ASSEMBLERS", "FUSERS", "REFORMULATORS", "TRANSFORMS"],
     "rag.stages.fuse": ["WeightedFuser"],
     "rag.tracing": ["to_file", "to_provider"],
