@@ -81,23 +81,16 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
     app.state.services, app.state.n_keys = services, len(keys)
     errors.install(app)
     changes = Changes(services)
+    uploads = files.Uploads(changes, folder=settings.uploads, to_all=not len(keys))
     if settings.uploads is not None and not any(files.takes_files(one.index) for one in by_name.values()):
         raise SpecError(
             "serve: uploads need an index in a directory of this machine, and one without labels: a file does not say who "
             "may read it"
         )
-    uploads = files.Uploads(changes, folder=settings.uploads, to_all=not len(keys))
-    own = [
-        chat.router(services, sessions, log),
-        conversation.router(services, sessions),
-        feedback.router(services, log),
-        documents.router(changes),
-        files.router(uploads),
-        indexes.router(services, uploads),
-        *(part.router(services) for part in (models, fields, reading, search, rerank, embeddings, health)),
-        metrics.router(counted),
-        page.router(),
-    ]
+    own = [chat.router(services, sessions, log), conversation.router(services, sessions), page.router()]
+    own += [part.router(services) for part in (models, fields, reading, search, rerank, embeddings, health)]
+    own += [documents.router(changes), files.router(uploads), indexes.router(services, uploads)]
+    own += [feedback.router(services, log), metrics.router(counted)]
     for router in own:
         app.include_router(router)
     host.add_routes(app, services, own)
