@@ -68,8 +68,8 @@ def settings_page() -> str:
     ]
     for name, field in settings_form().model_fields.items():
         if name == "legs":
-            said = "the keys of their kind, and `kind`. [An example](../which_leg.md#two-legs-of-one-kind)."
-            lines += [f"## {name}", "", f"{field.description} Each has {said}", ""]
+            said = "Each has the keys of its kind, and `kind`. [An example](../which_leg.md#two-legs-of-one-kind)."
+            lines += [f"## {name}", "", f"{field.description}", said, ""]
             continue
         kind = _record(field.annotation)
         lines += [f"## {name}", "", f"{_first_line(kind)}", "", *_fields(kind, name)]

@@ -82,7 +82,7 @@ def test_the_graph_in_the_reference_is_good() -> None:
 def test_the_graphs_of_the_legs_are_good() -> None:
     text = (ROOT / "docs" / "which_leg.md").read_text(encoding="utf-8")
     graphs = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert len(graphs) == 4
+    assert len(graphs) == 5
     for graph in graphs:
         assert check(load_spec(parse_yaml(graph, name="which_leg.md").data)).problems == []
 

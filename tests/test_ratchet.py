@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 80_540,
-    "lines of centre and plug-ins": 96_060,
-    "lines of centre and plug-ins that hold code": 63_850,
+    "lines of the centre": 81_000,
+    "lines of centre and plug-ins": 96_520,
+    "lines of centre and plug-ins that hold code": 64_120,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 21,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rag.cli.asking import asking, question_of
@@ -38,6 +38,9 @@ def options(parser: ArgumentParser) -> None:
     filtered(parser)
     permitted(parser)
     calibrated(parser, answers=False)
+    parser.add_argument(
+        "--facets", type=names, default=(), metavar="A,B", help="also count documents by the values of these fields"
+    )
     parser.add_argument("--explain", action="store_true", help="also say of what parts each score is the sum")
     parser.set_defaults(model=None, url=None, patience=PATIENCE_S, asking=())  # for a server that has the same graph
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -50,6 +53,8 @@ def run(args: Namespace) -> int:
     wanted: dict[str, Any] = {"command": "search", "text": question_of(args.query), "k": args.k, **asking(args)}
     if args.explain:
         wanted["explain"] = True
+    if args.facets:
+        wanted["facets"] = args.facets
     [event] = answers(args, wanted)
     ranking = event["document"]
     if args.json:
@@ -74,7 +79,24 @@ def run(args: Namespace) -> int:
             say(textwrap.fill(plain(f"picked out: {picked}"), 100, initial_indent="     ", subsequent_indent="     "))
         for line in _explanation(hit.get("explained", ())):
             say(f"     {line}")
+    for line in _counts(ranking.get("facets", {})):
+        say(line)
     return 0
+
+
+def names(given: str) -> tuple[str, ...]:
+    """Names with commas between them, each once."""
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in given.split(",")))))
+
+
+def _counts(facets: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each field: its values with their documents, the most frequent first."""
+    for field, facet in facets.items():
+        values = [f"{plain(str(one['value']))} {one['documents']:,}" for one in facet["values"]]
+        more = [f"and {facet['others']:,} more"] if facet["others"] else []
+        yield textwrap.fill(
+            f"{plain(field)}: {', '.join([*values, *more]) or 'no document'}", 100, subsequent_indent="  "
+        )
 
 
 def place(hit: Mapping[str, Any]) -> str:

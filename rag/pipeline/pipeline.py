@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.runnables import Runnable
 
+    from rag.pipeline.facets import Facet
+
 ELSEWHERE = {"top_k": "k", "n": "k", "limit": "k", "filter": "where", "filters": "where", "user": "asker"}
 """What arguments are called in other libraries -> here."""
 
@@ -147,6 +149,21 @@ class Pipeline(AsyncTwins):
     ) -> list[Ranking]:
         """One ranking per query, in order; one that failed is empty, with outcome `failed`."""
         return self.run(queries, to=self.graph.last_ranking(), k=k, asker=asker).rankings
+
+    @knows_its_arguments(ELSEWHERE)
+    def facets(
+        self, query: str | Query, fields: Sequence[str], *, where: Where | None = None, asker: Asker | None = None
+    ) -> dict[str, Facet]:
+        """Field -> how many documents have each of its values, of all that have a word of the query and pass its filter.
+
+        Raises:
+            SpecError: no document that whoever asks may read has such a field, or the index cannot tell; or over 10 fields.
+            IndexMismatch: the index has no words.
+        """
+        from rag.pipeline.facets import facets
+
+        asked = query if isinstance(query, Query) else Query(qid="1", text=query, where=parse_where(where))
+        return facets(self.index, _asked_by(asker, asked), fields)
 
     @knows_its_arguments(ELSEWHERE)
     def ask(

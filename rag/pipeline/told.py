@@ -28,7 +28,8 @@ _SHOWN = 3
 class Wanted:
     """`where`: filters as text, all of which must hold. `k`: of a search. `whole`: an answer with what it cost, in one.
 
-    `explain`: why the hits of a search have their scores. `asker`: who asks. `contents`: what is asked beside the text.
+    `explain`: why the hits of a search have their scores. `facets`: fields by whose values documents are counted.
+    `asker`: who asks. `contents`: what is asked beside the text.
     """
 
     command: Literal["search", "ask"]
@@ -37,6 +38,7 @@ class Wanted:
     k: int | None = None
     whole: bool = False
     explain: bool = False
+    facets: tuple[str, ...] = ()
     asker: Asker | None = None
     contents: tuple[Content, ...] = ()
 
@@ -58,6 +60,10 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
                 document["hits"], explained(pipeline.graph, result.records, ranking.hits), strict=True
             ):
                 hit["explained"] = [stage.as_dict() for stage in stages]
+        if wanted.facets:
+            from rag.pipeline.facets import facets_json
+
+            document["facets"] = facets_json(pipeline.facets(query, wanted.facets))
         yield {"document": document, "warnings": _warnings(result)}
         return
     pipeline.require_answers()

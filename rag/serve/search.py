@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from rag.core.errors import SpecError
+from rag.core.errors import IndexMismatch, SpecError
 from rag.core.filters import parted
+from rag.core.types import Query
 from rag.core.types import Where as AnyWhere
 from rag.pipeline.as_json import hits_json, near_json, outcome_json
+from rag.pipeline.facets import MOST_FIELDS, facets_json
 from rag.pipeline.snippets import terms_of
 from rag.serve.extension import stages_json
 from rag.service.askers import asked_in
@@ -34,6 +37,23 @@ class SearchRequest(Form):
     k: int | None = Field(default=None, ge=1, description="Hits wanted; unset takes the graph's own number.")
     where: Where | None = Field(default=None, description=FILTER_HELP)
     contents: Contents = Field(default=[])
+    facets: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=[],
+        max_length=MOST_FIELDS,
+        description="Fields by whose values all documents found by words are counted.",
+    )
+
+
+class FacetValue(BaseModel):
+    value: str | int | float | bool | None
+    documents: int
+
+
+class FacetReply(BaseModel):
+    """The most frequent `values` first; `others`: how many values are left out."""
+
+    values: list[FacetValue]
+    others: int
 
 
 class SearchReply(BaseModel):
@@ -42,6 +62,7 @@ class SearchReply(BaseModel):
     query: str
     hits: list[Hit]
     near: dict[str, list[str]] | None = Field(default=None, description=NEAR_HELP)
+    facets: dict[str, FacetReply] | None = Field(default=None, description="Left out where none were asked for.")
     outcome: OutcomeReply
     node: str
     degraded: bool
@@ -74,6 +95,7 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
         service.pipeline.require_read([query])
     except SpecError as error:
         raise ApiError(400, f"contents: {error}.", param="contents", code="unsupported_content") from error
+    counted = await _counted(query, body.facets, service) if body.facets else {}
     try:
         result, node = await service.search(query, k=body.k)
     except Exception as error:
@@ -90,11 +112,19 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
         "query": body.query,
         "hits": await asyncio.to_thread(hits_json, ranking, terms_of(service.pipeline.index)),
         **near_json(ranking.near),
+        **counted,
         "outcome": outcome_json(ranking.outcome),
         "node": node,
         "degraded": node != last,
         "stages": stages_json(result, service.pipeline.graph),
     }
+
+
+async def _counted(query: Query, fields: Sequence[str], service: Service) -> dict[str, Any]:
+    try:
+        return {"facets": facets_json(await service.checks(service.pipeline.facets, query, fields))}
+    except (SpecError, IndexMismatch) as error:
+        raise ApiError(400, str(error), param="facets", code="unknown_field") from error
 
 
 async def require_filter(where: AnyWhere | None, service: Service) -> None:

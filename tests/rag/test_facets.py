@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from rag.cli import main
 from rag.core.access import Asker
 from rag.core.errors import IndexMismatch, SpecError
 from rag.core.filters import asked_by
 from rag.core.types import Query
 from rag.indexing import add_documents, build_index, remove_documents
+from rag.pipeline import load_pipeline
 from rag.pipeline.facets import MOST_FIELDS, MOST_VALUES, Facet, facets
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import JoinedIndex
@@ -171,3 +173,25 @@ def test_an_index_without_words_cannot_count(tmp_path: Path) -> None:
     build_index([written(tmp_path, records(6))], tmp_path / "index", settings=settings, legs=("dense",))
     with LocalIndex.open(tmp_path / "index") as opened, pytest.raises(IndexMismatch, match="it has no lexical leg"):
         facets(opened, asked("wheel"), ["author"])
+
+
+def test_the_command_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_index([written(tmp_path, records())], tmp_path / "index", legs=("lexical",))
+    asking = ["search", "wheel", "--index", str(tmp_path / "index"), "--graph", "bm25", "--no-server"]
+    assert main([*asking, "--facets", "author, year,author"]) == 0
+    assert "author: Ann 10, Bo 10, Cy 10\nyear: 2000 6, 2001 6, 2002 6, 2003 6, 2004 6" in capsys.readouterr().out
+    assert main([*asking, "--facets", "author", "--json"]) == 0
+    facet = json.loads(capsys.readouterr().out)["facets"]["author"]
+    assert facet == {"values": [{"value": name, "documents": 10} for name in AUTHORS], "others": 0}
+    assert main([*asking, "--facets", "autor"]) == 2
+    assert "no document has metadata 'autor'. Did you mean 'author'" in capsys.readouterr().err
+
+
+def test_a_pipeline_counts(index: LocalIndex) -> None:
+    with load_pipeline("bm25", index=index) as pipeline:
+        assert pipeline.facets("wheel", ["author"]) == facets(index, asked("wheel"), ["author"])
+        assert counted(pipeline.facets("wheel", ["author"], where={"year": 2000})["author"]) == {
+            "Ann": 2,
+            "Bo": 2,
+            "Cy": 2,
+        }

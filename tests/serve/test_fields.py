@@ -135,3 +135,28 @@ def test_where_there_is_no_index_there_are_no_fields() -> None:
     made["nodes"] = {"answer": {"use": "generate.closed_book", "in": "query", "with": {"llm": "small"}}}
     with load_pipeline(made) as pipeline, served_by(pipeline) as client:
         assert fields(client) == {"fields": [], "looked_at": 0, "passages": 0, "passing": 0}
+
+
+def counted(client: TestClient, fields: Sequence[str], **headers: Any) -> Any:
+    return client.post("/v1/search", json={"query": "letter", "facets": fields}, **headers)
+
+
+def test_a_search_counts_by_fields_what_whoever_asks_may_read(client: TestClient) -> None:
+    assert "facets" not in client.post("/v1/search", json={"query": "letter"}).json()
+    years = counted(client, ["year"]).json()["facets"]["year"]
+    assert {each["value"]: each["documents"] for each in years["values"]} == {2000: 20, 2001: 20, 2002: 20}
+    own = counted(client, ["year"], headers=ANN).json()["facets"]["year"]
+    assert {each["value"]: each["documents"] for each in own["values"]} == {2000: 20, 2001: 20, 2002: 20, 1990: 1}
+
+
+def test_fields_that_nobody_has_and_that_only_others_have_are_refused_alike(client: TestClient) -> None:
+    replies = [counted(client, [name], headers=BOB) for name in ("diary", "none")]
+    assert {reply.status_code for reply in replies} == {400}
+    assert len({reply.text.replace("diary", "none") for reply in replies}) == 1
+    assert replies[0].json()["error"]["param"] == "facets"
+    assert counted(client, ["diary"], headers=ANN).status_code == 200
+
+
+@pytest.mark.parametrize("fields", [["a"] * 11, [""], ["a" * 201], "year", [1]])
+def test_what_is_no_list_of_fields_is_refused(client: TestClient, fields: Any) -> None:
+    assert counted(client, fields).status_code == 400

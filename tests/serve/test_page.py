@@ -441,6 +441,19 @@ def test_filters_are_picked_shown_and_sent_with_each_question(visit: Open, lette
     assert opened.complaints == []
 
 
+def test_values_of_a_filter_say_how_many_documents_of_the_question_have_them(visit: Open, letters: Path) -> None:
+    page = visit("So it is [1].", indexes=[letters]).page
+    page.locator("#question").fill("leave of letter 3")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    page.get_by_label("Field").select_option("lang")
+    expect(page.locator('#filter-values option[value="en"]')).to_have_attribute("label", "en (3)")
+    page.get_by_label("Field").select_option(ATTACK)
+    expect(page.locator('#filter-values option[value="x"]')).to_have_attribute("label", "x (6)")
+    add_filter(page, "year", "2021", "to")
+    page.get_by_label("Field").select_option("lang")
+    expect(page.locator('#filter-values option[value="en"]')).to_have_attribute("label", "en (1)")
+
+
 def test_filters_that_leave_nothing_are_said_so_and_can_be_removed(visit: Open, letters: Path) -> None:
     opened = visit("So it is [1].", indexes=[letters])
     page = opened.page

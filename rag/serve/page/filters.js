@@ -2,7 +2,7 @@
 
 import { byId, element, tell } from "./dom.js";
 import { withKey } from "./entry.js";
-import { fieldsOf } from "./talk.js";
+import { countsOf, fieldsOf } from "./talk.js";
 
 const MOST = 16;
 const SIGNS = { is: "is", gte: "from", lte: "to" };
@@ -70,6 +70,18 @@ function showField() {
   byId("filter-operator").replaceChildren(...operators.map(([name, words]) => new Option(words, name)));
   byId("filter-value").value = "";
   byId("filter-values").replaceChildren(...field.values.map((value) => new Option("", String(value))));
+  showCounts(field);
+}
+
+/** Beside each value how many documents have it, of those that the question in the box finds by its words. */
+async function showCounts({ name }) {
+  const question = byId("question").value.trim();
+  if (!question) return;
+  const counts = await countsOf({ model, question, field: name, where: where() }).catch(() => new Map());
+  if (name !== byId("filter-field").value) return; // another field is picked by now
+  for (const option of byId("filter-values").options) {
+    if (counts.has(option.value)) option.label = `${option.value} (${count(counts.get(option.value))})`;
+  }
 }
 
 /** What was typed, as the documents have it: a number where they have numbers. */

@@ -32,6 +32,14 @@ export async function fieldsOf({ model, where }) {
   return response.json();
 }
 
+/** How many documents that a question finds by its words have each value of a field: text of the value -> documents. */
+export async function countsOf({ model, question, field, where }) {
+  const asked = { model, query: question, k: 1, facets: [field], where };
+  const response = await call("v1/search", { method: "POST", body: JSON.stringify(asked) });
+  const { facets } = await response.json();
+  return new Map(facets[field].values.map(({ value, documents }) => [String(value), documents]));
+}
+
 /** The document of a passage as the index holds it: `passages` in order, `asked` the place of the one that was asked for. */
 export async function documentOf(passage, model) {
   const response = await call(`v1/documents?${new URLSearchParams({ id: passage, ...(model && { model }) })}`);
