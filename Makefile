@@ -37,7 +37,7 @@ $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
 
 # Tools of their own environment: what they need is no part of what they lock.
 LOCK_TOOLS := build/locking
-LOCKED := bench encoders languages ocr serve static test watch
+LOCKED := bench encoders languages ocr serve test watch
 $(LOCK_TOOLS)/.ready:
 	@rm -rf $(LOCK_TOOLS) && $(or $(PYTHON),python3.11) -m venv $(LOCK_TOOLS)
 	@$(LOCK_TOOLS)/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.9' 'pip-audit>=2.9'
@@ -122,6 +122,7 @@ demo-chat: $(VENV)/.serving ## the same index behind a chat page on this machine
 	@$(BIN)/python examples/demo_chat.py $(OPTIONS)
 
 BENCH = $(BIN)/python -m benchmarks
+TRAIN = $(BIN)/python -m plugins.train.benchmarks
 bench-bm25: $(VENV)/.tested ## BM25 over all sets, and its speed against bm25s (RAGLINE_EVAL_DATA, as all bench-*)
 	@$(BENCH).bm25_quality --record && $(BENCH).bm25_speed --record
 
@@ -141,12 +142,12 @@ bench-icr: $(VENV)/.tested ## the attention reranker: cost over a plain forward,
 	@$(BENCH).icr_cost --record && $(BENCH).icr_quality --record
 
 bench-attention: $(VENV)/.tested ## rerank.attention: its heads, and its quality and time beside the baselines (resumes; hours in full)
-	@$(BENCH).attention_heads --layers 9 --record && $(BENCH).attention_teachers --record
+	@$(TRAIN).attention_heads --layers 9 --record && $(TRAIN).attention_teachers --record
 	@$(BENCH).attention identity alone alone-shuffled alone-reversed fused alone-int8 alone-judged fused-judged alone-free fused-free cosine icr icr-shuffled yes-no listwise
 	@$(BENCH).attention identity alone fused hybrid hybrid-alone hybrid-fused --all
 	@$(BENCH).attention hybrid hybrid-alone hybrid-fused && $(BENCH).attention_fusion --record
 	@$(BENCH).attention_latency --baselines --queries 10 --record
-	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(BENCH).attention_steps --record
+	@$(BENCH).attention_profile --record && $(BENCH).attention_invariance --record && $(TRAIN).attention_steps --record
 	@$(BENCH).attention_summary
 
 bench-methods: $(VENV)/.tested ## every reformulator and prompt-based reranker: pages in docs/reference (resumes; hours in full)
@@ -163,9 +164,9 @@ bench-verdicts: $(VENV)/.tested ## how often checks of answers are right, by mea
 	  model:qwen2.5-coder-1.5b-instruct.gguf --record
 
 bench-risk: $(VENV)/.tested ## answers at a stated risk on five sets (resumes; hours in full)
-	@$(BENCH).risk answer xquad clapnq pubmedqa ramdocs poquad
-	@$(BENCH).risk table --record
-	@$(BENCH).relevance --record
+	@$(TRAIN).risk answer xquad clapnq pubmedqa ramdocs poquad
+	@$(TRAIN).risk table --record
+	@$(TRAIN).relevance --record
 
 bench-indexing: $(VENV)/.tested ## time and memory of indexing two sets of documentation
 	@$(BENCH).indexing --record

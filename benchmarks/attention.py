@@ -1,8 +1,8 @@
 """What `rerank.attention` gains and costs: the committed samples, BM25's first forty, nDCG@10 beside the baselines.
 
 Heads of a set are those found without it, on queries of the other sets that nobody judged, where nothing else is said
-(`benchmarks/heads`, written by `benchmarks.attention_heads`); the weight of a fusion is the one that is best on the other
-sets. Every result is one line in a work file under `benchmarks/results`, by method, set and query, so a run that was
+(`benchmarks/heads`, written by `plugins.train.benchmarks.attention_heads`); the weight of a fusion is the one that is best on
+the other sets. Every result is one line in a work file under `benchmarks/results`, by method, set and query, so a run that was
 stopped, on this machine or another, goes on where it was; a line counts only for the reranker and head set that made it.
 
     identity            the first stage itself
@@ -41,11 +41,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.attention_heads import HEADS, MAX_TOKENS
 from benchmarks.first_stage import Job, first_stage, hybrid_stage, prepare, shuffled
 from benchmarks.graphs import llm_part
 from benchmarks.icr_cost import default_llm
-from benchmarks.make_samples import JUDGEMENTS, data_folder, read_sample
+from benchmarks.make_samples import HEADS, JUDGEMENTS, data_folder, read_sample
 from benchmarks.record import RESULTS
 from benchmarks.work_lines import Component, Setup, Work
 from rag.core.protocols import LocalLLM, Reranker
@@ -57,6 +56,8 @@ from rerankers import RERANKERS
 from rerankers.attention.reading.weigh import fused
 
 WORK = RESULTS / "attention_queries.jsonl"
+MAX_TOKENS = 128
+"""Of a document, as the reranker reads it and as heads are found."""
 WORDS = 85  # about MAX_TOKENS: what baselines that count words are shown of a document
 BASELINES = ("identity", "icr", "icr-shuffled", "hybrid")
 """What all others of the same first stage are compared with."""

@@ -22,6 +22,8 @@ from rag.core.trec import Qrels
 from rag.evaluate.beir import Dataset, load_beir
 
 SAMPLES = Path(__file__).parent / "samples"
+HEADS = Path(__file__).parent / "heads"
+"""Head sets that were found without the set that they are named after, by `plugins.train.benchmarks.attention_heads`."""
 SEED, SIZE = 20260, 40
 JUDGEMENTS = {
     "scifact": "test",

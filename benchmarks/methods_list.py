@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.attention_heads import HEADS
+from benchmarks.make_samples import HEADS
 from benchmarks.methods_sets import FIRSTS, SETS, Bench, Declared
 from benchmarks.methods_study import SMALL, Study
 from benchmarks.work_lines import Component, Setup, kind_of

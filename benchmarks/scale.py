@@ -5,7 +5,7 @@ its own; another one opens the index and asks ten questions, three times each. S
 kept for each way and number of passages, so a run that was stopped goes on where it was. `docs/reference/scale.md` is written from
 the recorded lines by `python -m docs.generate`.
 
-    rag models distil all-minilm-l6-v2 --out build/minilm-static
+    rag distil all-minilm-l6-v2 --out build/minilm-static
     RAGLINE_EVAL_DATA=... python -m benchmarks.scale [LEG ...] [--passages N ...] [--record] [--busy]
 """
 
@@ -216,18 +216,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--corpus", type=int, default=1_000_000, help="passages to be written, where there are none yet"
     )
-    parser.add_argument(
-        "--static", default="build/minilm-static", help="static vectors, as `rag models distil` writes them"
-    )
+    parser.add_argument("--static", default="build/minilm-static", help="static vectors, as `rag distil` writes them")
     parser.add_argument("--work", type=Path, default=Path("build/million"), help="where the passages are kept")
     parser.add_argument("--record", action=Record, help="append to results/scale.jsonl, and skip what is there")
     add_busy(parser)
     options = parser.parse_args(given)
     require_ways(parser, options.legs, names)
     if "static" in (options.legs or names) and not Path(options.static).is_dir():
-        parser.error(
-            f"--static: no folder '{options.static}'. Run: rag models distil all-minilm-l6-v2 --out {options.static}"
-        )
+        parser.error(f"--static: no folder '{options.static}'. Run: rag distil all-minilm-l6-v2 --out {options.static}")
     _prepare(options)
     done = measured_before(busy=options.busy) if options.record else set()
     for way in ways(options.static):

@@ -63,11 +63,11 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["alone", "fused", "icr-shuffled", "yes-no", "--sets", "cranfield", "cosqa", "--limit", "1", "--depth", "6"],
         *["--work", "runs/attention_smoke.jsonl"],
     ],
-    "attention_sizes": [
+    "plugins.train.benchmarks.attention_sizes": [
         *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
         *["--limit", "2", "--depth", "4", "--report", "3", "--work", "runs/sizes_smoke"],
     ],
-    "leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
+    "plugins.train.benchmarks.leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
     "late_interaction": ["adi", "--queries", "5", "--rounds", "1", "--work", "runs/late_smoke"],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_invariance": ["--documents", "3", "--queries", "1"],
@@ -93,14 +93,14 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--out", "runs/judges_smoke"],
     ],
     "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
-    "relevance": ["--n", "8"],
+    "plugins.train.benchmarks.relevance": ["--n", "8"],
     "encoder_choice": ["xquad/zh", "--limit", "20", "--work", "runs/encoder_choice_smoke"],
     "own_fit": ["xquad/zh", "--encoder", "all-minilm-l6-v2", "--limit", "20", "--work", "runs/own_fit_smoke"],
     "languages": ["xquad/zh"],
     "mixed_languages": ["even", "--limit", "20"],
     "mixed_defaults": ["even", "--limit", "5"],
     "long_table": ["--rows", "0", "200", "--prose", "5"],
-    "bitext": ["de", "--limit", "30"],
+    "plugins.train.benchmarks.bitext": ["de", "--limit", "30"],
     "decoder_encoders": ["codebase-chunks", "--documents", "8", "--queries", "2", "--tokens", "16"],
     "sparse_speed": ["windows", "--passages", "200", "--queries", "4", "--rounds", "1", "--work", "runs/sparse_smoke"],
     "plugins.lab.benchmarks.leaderboard": [
@@ -153,7 +153,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "engines": [
         *["llama.cpp", "--questions", "2", "--alone", "1", "--tokens", "4", "--model", "qwen2.5-coder-0.5b-instruct"],
     ],
-    "risk": [
+    "plugins.train.benchmarks.risk": [
         *["answer", "xquad", "--n", "2", "--model", "smollm2-135m-instruct"],
         *["--lines", "runs/risk_smoke.jsonl"],
     ],

@@ -5,7 +5,7 @@ machine documents a second say nothing, and the ratio is all that is printed: of
 the processor. Search is exact. BM25 stands beside them, alone and with each by the weights of the built-in hybrid:
 whoever cannot afford an encoder has BM25 already.
 
-    rag models distil all-minilm-l6-v2 --out build/minilm-static
+    rag distil all-minilm-l6-v2 --out build/minilm-static
     RAGLINE_EVAL_DATA=... python -m benchmarks.static_vectors build/minilm-static [SET ...] [--record]
 """
 
@@ -107,7 +107,7 @@ def bm25(some: Drawn) -> list[Ranking]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set and system."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", help="static vectors, as `rag models distil` writes them")
+    parser.add_argument("folder", help="static vectors, as `rag distil` writes them")
     parser.add_argument("sets", nargs="*", metavar="SET", help=f"{', '.join(SETS)} when left out")
     parser.add_argument("--limit", type=int, help="only so many documents of each set")
     parser.add_argument("--record", action=Record, help="append to results/static_vectors.jsonl")

@@ -4,9 +4,10 @@ from rag.cli.asking import ASKING
 from rag.cli.commands import Command, add_commands
 from rag.cli.compare import names_of, require_queries, show_compared, show_extremes
 from rag.cli.console import say, say_json, warn
-from rag.cli.options import GRAPH_HELP, add_plugins, positive
+from rag.cli.options import GRAPH_HELP, add_plugins, indexed, positive, running, written
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
+from rag.cli.risk_table import risk_table
 
 __all__ = [
     "ASKING",
@@ -14,14 +15,18 @@ __all__ = [
     "Command",
     "add_commands",
     "add_plugins",
+    "indexed",
     "names_of",
     "positive",
     "progress_bar",
     "require_queries",
+    "risk_table",
+    "running",
     "say",
     "say_json",
     "show_compared",
     "show_extremes",
     "warn",
     "writable",
+    "written",
 ]

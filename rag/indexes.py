@@ -4,6 +4,7 @@ from generators.llm.server_keys import key_for
 from rag.core.vectors import unit
 from retrievers.by_filter import by_filter
 from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.encoders.transformer import EncoderFolder
 from retrievers.index import SERVERS
 from retrievers.index.built import IndexServer, IndexWriter
 from retrievers.index.directory import LocalIndex
@@ -19,6 +20,7 @@ __all__ = [
     "LEGS",
     "SERVERS",
     "AsVectors",
+    "EncoderFolder",
     "Index",
     "IndexServer",
     "IndexSettings",

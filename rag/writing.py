@@ -3,6 +3,7 @@
 from generators.answering import mended, outcome_of, status_of, warn
 from generators.cited import CitedGenerator
 from generators.enough import log_odds
+from generators.llm import LLMS
 from generators.mending import Mender, Said
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import cached_tokens, choose_each, complete_each, usage_of, with_history
@@ -26,6 +27,9 @@ from rag.stages.cite import attribute, says
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.writing import Written, require_sampling, write
+from rerankers.attention.every_head import EveryHead
+from rerankers.attention.heads.head_sets import HeadSet, named_head_sets
+from rerankers.attention.reading.weigh import standardised
 from rerankers.forms import written
 from rerankers.letters import in_place, whole_reply
 from rerankers.passages import fitted
@@ -36,10 +40,13 @@ from retrievers.analysis.cjk import UNSPACED
 from retrievers.rounds import Reading, Rounds, fitting, weighed
 
 __all__ = [
+    "LLMS",
     "MARKER",
     "REFUSAL",
     "UNSPACED",
     "CitedGenerator",
+    "EveryHead",
+    "HeadSet",
     "Mender",
     "Reading",
     "Recipe",
@@ -65,6 +72,7 @@ __all__ = [
     "list_form",
     "log_odds",
     "mended",
+    "named_head_sets",
     "numbered",
     "outcome_of",
     "parse_list",
@@ -81,6 +89,7 @@ __all__ = [
     "require_share",
     "says",
     "sentences",
+    "standardised",
     "status_of",
     "usage_of",
     "warn",

@@ -60,6 +60,8 @@ def test_what_the_docs_import_is_where_they_say(module: str) -> None:
     [
         ("generators.typed", "ragline_recipes.typed"),
         ("rag.core.cluster", "ragline_cluster"),
+        ("rag.train.bitext", "ragline_train"),
+        ("rag.train.dictionary", "ragline_train"),
         ("retrievers.encoder_kinds", "retrievers.encoders.kinds"),
         ("retrievers.index.protocol", "rag.indexes"),
         ("retrievers.servers.store", "ragline_servers"),

@@ -43,21 +43,10 @@ COMMANDS = {
     "compare": Command(
         "rag.cli.compare", "runs over the same queries -> which is better, by how much, and on which queries"
     ),
-    "weigh": Command("rag.cli.weigh", "questions without judgements -> how far each list of a fusion is to be trusted"),
-    "bitext": Command(
-        "rag.cli.bitext", "texts in two languages -> pairs that say the same, by an encoder that knows both"
-    ),
-    "dictionary": Command(
-        "rag.cli.dictionary", "pairs of texts in two languages -> a dictionary for reformulate.code_switch"
-    ),
-    "calibrate": Command(
-        "rag.cli.calibrate", "questions -> what a graph's scores are worth, and which answers it may give"
-    ),
     "check": Command("rag.cli.check", "validate a graph without loading weights"),
     "draw": Command("rag.cli.draw", "a picture of a graph"),
     "list": Command("rag.cli.listing", "components with parameters and sources"),
     "doctor": Command("rag.cli.doctor", "what is installed and works"),
-    "heads": Command("rag.cli.heads", "attention heads that rank well: those that are known, and finding more"),
     "keys": Command("rag.cli.keys", "a key for `rag serve`, printed once"),
     "models": Command("rag.cli.models", "the model cache"),
 }

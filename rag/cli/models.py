@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from rag.cli.console import say
-from rag.cli.options import GRAPH_HELP, add_plugins, positive
+from rag.cli.options import GRAPH_HELP, add_plugins
 from rag.cli.progress import progress_bar
 from rag.core.errors import SpecError
 from rag.models import list_models, locate, resolve
 from rag.pipeline.loaded import Named, models_of_graph
 
-if TYPE_CHECKING:
-    from rag.train.distil_static import Numbers
-
 
 def options(parser: ArgumentParser) -> None:
     """What the command takes."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|pull|distil")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|pull")
     listed = actions.add_parser("list", help="packaged models and their state")
     listed.add_argument("--graph", metavar="G", help=f"the models that it loads: {GRAPH_HELP}")
     listed.add_argument("--index", metavar="DIR", help="also those of this index")
@@ -28,20 +23,11 @@ def options(parser: ArgumentParser) -> None:
     pull.add_argument("--revision", metavar="REV", help="hub revision")
     pull.add_argument("--graph", metavar="G", help=f"all models that it loads: {GRAPH_HELP}")
     pull.add_argument("--index", metavar="DIR", help="also those of this index")
-    distil = actions.add_parser("distil", help="make static vectors of an encoder: fast, and less exact")
-    distil.add_argument("name", metavar="NAME", help="packaged name, folder or hub id of the encoder")
-    distil.add_argument("--out", required=True, metavar="DIR", help="folder to write, to be named as an encoder")
-    distil.add_argument("--revision", metavar="REV", help="hub revision")
-    distil.add_argument("--dim", type=positive, default=256, metavar="N", help="numbers per vector (default: 256)")
-    numbers_help = "what a number is kept as (default: float16)"
-    distil.add_argument("--numbers", choices=("float32", "float16", "int8"), default="float16", help=numbers_help)
     add_plugins(parser)
 
 
 def run(args: Namespace) -> int:
-    """List models, fetch them into the cache, or make static vectors of one."""
-    if args.action == "distil":
-        return _distil(args)
+    """List models, or fetch them into the cache."""
     wanted = models_of_graph(args.graph, index=args.index) if args.graph else []
     if args.action == "pull":
         return _pull(args, wanted)
@@ -72,14 +58,4 @@ def _pull(args: Namespace, wanted: list[Named]) -> int:
         for name, revision in wanted:
             folder = resolve(name, revision=revision, progress=progress)
             say(f"{folder.name}: {folder.path}")
-    return 0
-
-
-def _distil(args: Namespace) -> int:
-    from rag.train.distil_static import distil_static
-
-    out = distil_static(
-        args.name, Path(args.out), revision=args.revision, dim=args.dim, numbers=cast("Numbers", args.numbers)
-    )
-    say(f"{out}: static vectors of {args.name}. In a graph: index: {{dense: {{encoder: {out}}}}}")
     return 0

@@ -28,7 +28,9 @@ class ArgumentParser(StandardParser):
 
     def _check_value(self, action: Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            ours = where_it_is(f"command.{value}") if action.dest == "command" else ""
+            ours = where_it_is(f"command.{value}") if action.dest in ("command", "action") else ""
+            if ours and action.dest == "action":  # such as `rag models distil`, for one release
+                ours = f"`rag {value}` is a command by itself now. {ours}"
             hint = ours or did_you_mean(str(value), map(str, action.choices))
             raise ArgumentError(action, f"there is no {value!r}. {hint}")
 

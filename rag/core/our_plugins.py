@@ -36,6 +36,14 @@ OURS = {
         "server.qdrant+https",
         "server.qdrant+local",
     ),
+    "train": (
+        "command.bitext",
+        "command.calibrate",
+        "command.dictionary",
+        "command.distil",
+        "command.heads",
+        "command.weigh",
+    ),
 }
 """Plug-in -> its components, graphs, commands, servers and clusters.
 

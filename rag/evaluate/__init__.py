@@ -29,7 +29,15 @@ if TYPE_CHECKING:
         opened,
         plan_for,
     )
+    from rag.evaluate.right import RIGHT
     from rag.evaluate.trails import Lists, Trail, Trails, read_trails
+    from rag.pipeline.questions import read_questions
+    from rag.stages.risk.bounds import Choice, curve_of
+    from rag.stages.risk.calibration import Answers, Calibration, Hits, Target
+    from rag.stages.risk.gate import Gate
+    from rag.stages.risk.logistic import Logistic
+    from rag.stages.risk.reading import SignalReader
+    from rag.stages.risk.relevance import Scale
 
 _LAZY = {
     **dict.fromkeys(("EvalReport",), "rag.evaluate.eval_report"),
@@ -37,25 +45,43 @@ _LAZY = {
         ("BATCH", "Outputs", "cached_index", "evaluate_graph", "language_of", "opened", "plan_for"),
         "rag.evaluate.graph_evaluation",
     ),
+    **dict.fromkeys(("RIGHT",), "rag.evaluate.right"),
     **dict.fromkeys(("Lists", "Trail", "Trails", "read_trails"), "rag.evaluate.trails"),
+    **dict.fromkeys(("read_questions",), "rag.pipeline.questions"),
+    **dict.fromkeys(("Choice", "curve_of"), "rag.stages.risk.bounds"),
+    **dict.fromkeys(("Answers", "Calibration", "Hits", "Target"), "rag.stages.risk.calibration"),
+    **dict.fromkeys(("Gate",), "rag.stages.risk.gate"),
+    **dict.fromkeys(("Logistic",), "rag.stages.risk.logistic"),
+    **dict.fromkeys(("SignalReader",), "rag.stages.risk.reading"),
+    **dict.fromkeys(("Scale",), "rag.stages.risk.relevance"),
 }
 
 __all__ = [
     "ANSWER_MEASURES",
     "BATCH",
     "RETRIEVAL_MEASURES",
+    "RIGHT",
+    "Answers",
+    "Calibration",
+    "Choice",
     "Compared",
     "Dataset",
     "EvalReport",
     "Evaluation",
+    "Gate",
+    "Hits",
     "Interval",
     "Item",
     "Lists",
+    "Logistic",
     "Outputs",
     "Plan",
     "Qrels",
     "RunFile",
+    "Scale",
+    "SignalReader",
     "Significance",
+    "Target",
     "Trail",
     "Trails",
     "answer_measure_name",
@@ -63,6 +89,7 @@ __all__ = [
     "compare",
     "compare_runs",
     "compare_with_baseline",
+    "curve_of",
     "document_order",
     "evaluate",
     "evaluate_answers",
@@ -85,6 +112,7 @@ __all__ = [
     "read_object",
     "read_per_query",
     "read_qrels",
+    "read_questions",
     "read_run",
     "read_trails",
     "results",

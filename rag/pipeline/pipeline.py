@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
     from rag.pipeline.facets import Facet
+    from rag.stages.risk.calibration import MadeFor
 
 ELSEWHERE = {"top_k": "k", "n": "k", "limit": "k", "filter": "where", "filters": "where", "user": "asker"}
 """What arguments are called in other libraries -> here."""
@@ -434,6 +435,18 @@ class Pipeline(AsyncTwins):
         if isinstance(query, Query):
             return query
         return Query(qid="1", text=query, history=tuple(history), where=parse_where(where))
+
+    def made_for(self) -> MadeFor:
+        """What a calibration of this graph over this index is good for.
+
+        Raises:
+            SpecError: it searches nothing.
+        """
+        from rag.pipeline.calibrated import made_for
+
+        if self.index is None:
+            raise SpecError("a calibration is for a graph that searches: name an index")
+        return made_for(self.graph, self.index)
 
     def require_answers(self) -> None:
         """Raise SpecError unless the graph ends in answers."""

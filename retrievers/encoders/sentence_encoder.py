@@ -14,6 +14,7 @@ from rag.core.errors import ContractError, IndexProblem, SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.models import ModelFolder, resolve, weights_sha256
+from rag.models.table import PACKAGED
 from retrievers.encoders.descriptions import require_same
 from retrievers.encoders.kinds import EncoderKind, Requested, kind_of
 from retrievers.encoders.sentence_folder import Role
@@ -96,6 +97,12 @@ class SentenceEncoder:
             **({"encoding": said} if (said := self._encoding.said()) else {}),
             **kind.facts(),
         }
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """ISO 639-1 codes of those that a packaged model was made for; none where that is not known."""
+        known = PACKAGED.get(self.model)
+        return tuple(known.languages) if known else ()
 
     @property
     def dim(self) -> int:

@@ -7,13 +7,16 @@ Zen 5 cores.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag.core.errors import SpecError
 from rag.core.quiet import no_progress_bar
+from rag.models import resolve
 from rag.models.importing import import_transformers
 from rag.models.processor import bfloat16_pays, may_have_gpu
+from retrievers.encoders.sentence_folder import SentenceFolder, read_sentence_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,6 +92,33 @@ def load_transformer(folder: Path, *, compute: Compute, masked: bool = False) ->
         if compute == "bfloat16":
             _use_matmul_attention(model)
     return model  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderFolder:
+    """A folder in sentence-transformers format: its model's `name`, and `how` token vectors become one vector."""
+
+    name: str
+    path: Path
+    how: SentenceFolder
+
+    @classmethod
+    def of(cls, model: str, *, revision: str | None = None) -> EncoderFolder:
+        """That of a packaged name, a folder or a hub id; fetched if need be, and no weights are read.
+
+        Raises:
+            MissingModel: it is not here and cannot be fetched.
+            SpecError: the folder asks for what this library does not have.
+        """
+        found = resolve(model, revision=revision)
+        return cls(name=found.name, path=found.path, how=read_sentence_folder(found.path))
+
+    def load(self) -> tuple[PreTrainedModel, Any]:
+        """The transformer in float32, ready to run, and its tokenizer. Code that the folder brings along is never run."""
+        folder = self.how.transformer
+        auto = import_transformers().AutoTokenizer
+        tokenizer = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return load_transformer(folder, compute="float32"), tokenizer
 
 
 def attend_both_ways(model: PreTrainedModel, *, folder: Path) -> None:

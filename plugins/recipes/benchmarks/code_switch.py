@@ -9,7 +9,7 @@
 
 Dictionaries:
 
-    halves     made by `rag.train.dictionary` from the parallel questions of half of the 48 articles, twice: the questions of
+    halves     made by `ragline_train.dictionary` from the parallel questions of half of the 48 articles, twice: the questions of
                each half are switched by the dictionary of the other. So no entry comes from a question that it is asked of,
                nor from one about the same article. Titles are no source: xquad has them in English alone
     FILE       --dictionary: any that `reformulate.code_switch` reads
@@ -39,10 +39,10 @@ from benchmarks.record import Record, record
 from rag import load_pipeline
 from rag.evaluate import Evaluation, cached_index, compare_runs, evaluate, holm, load_beir, mean_interval
 from rag.graphs import load_spec
-from rag.train.dictionary import Made, dictionary_lines, dictionary_of
 from rag.types import Query, Ranking
 from ragline_recipes.code_switch import CodeSwitchReformulator
 from ragline_recipes.names import read_dictionary
+from ragline_train.dictionary import Made, dictionary_lines, dictionary_of
 
 LANGUAGES = ("de", "zh")
 LEGS = ("bm25", "dense", "hybrid")

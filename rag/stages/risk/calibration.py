@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rag.core.errors import SpecError
 from rag.core.files import write_atomically
-from rag.stages.risk.bounds import Choice, Curve, NotReached, choose
+from rag.stages.risk.bounds import Choice, Curve, NotReached, choose, tested_steps
 from rag.stages.risk.gate import Gate
 from rag.stages.risk.logistic import Logistic
 from rag.stages.risk.relevance import Scale
@@ -77,6 +77,10 @@ class Answers(_Frozen):
             confidence=self.target.confidence if confidence is None else confidence,
             least_coverage=self.target.least_coverage if least_coverage is None else least_coverage,
         )
+
+    def steps(self) -> list[Choice]:
+        """Every threshold with its coverage and its own bound, the strictest first."""
+        return tested_steps(self.curve, confidence=self.target.confidence)
 
 
 class Hits(_Frozen):

@@ -24,6 +24,8 @@ class SignalReader:
     takes milliseconds, and the same question always gets the same signals. Its filter holds.
     """
 
+    written = staticmethod(written)
+
     def __init__(self, index: Index) -> None:
         self._index = index
 
@@ -35,7 +37,7 @@ class SignalReader:
     def read(self, answers: Sequence[Answer]) -> list[Signals]:
         """Name -> value for each answer, in order. Which names there are depends on the legs of the index."""
         before = self.before([answer.context for answer in answers])
-        return [written(known, answer) for known, answer in zip(before, answers, strict=True)]
+        return [self.written(known, answer) for known, answer in zip(before, answers, strict=True)]
 
     def before(self, contexts: Sequence[Context]) -> list[Signals]:
         """Name -> value of what is known before anything is written, for each context."""

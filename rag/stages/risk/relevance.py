@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -33,27 +32,3 @@ class Scale:
         worth, most = self.relevance[right - 1], self.relevance[right]
         # every step of this rises with the score, rounded as it is, so that no hit is worth more than a better one
         return min(most, worth + (most - worth) * ((score - low) / (high - low)))
-
-
-def fit_scale(scores: Sequence[float], grades: Sequence[float]) -> Scale:
-    """The rising steps that are nearest to the grades (isotonic regression; Zadrozny and Elkan, KDD 2002).
-
-    Args:
-        grades: of each score's document, from 0 to 1.
-    Raises:
-        ValueError: there are none.
-    """
-    import numpy as np
-    from scipy.optimize import isotonic_regression
-
-    if not scores:
-        raise ValueError("a scale is fit on at least one score")
-    order = np.argsort(np.asarray(scores, dtype=np.float64), kind="stable")
-    x, y = np.asarray(scores, dtype=np.float64)[order], np.asarray(grades, dtype=np.float64)[order]
-    distinct, first, counts = np.unique(x, return_index=True, return_counts=True)
-    means = np.add.reduceat(y, first) / counts  # equal scores have one relevance
-    risen = np.clip(isotonic_regression(means, weights=counts).x, 0.0, 1.0)
-    # of every step its two ends
-    ends = np.ones(len(risen), dtype=bool)
-    ends[1:-1] = (risen[1:-1] != risen[:-2]) | (risen[1:-1] != risen[2:])
-    return Scale(scores=tuple(map(float, distinct[ends])), relevance=tuple(map(float, risen[ends])))

@@ -383,10 +383,11 @@ codes.append(rag.cli.main(["ls", "--index", "milvus://host/notes"]))
 codes.append(rag.cli.main(["index", "notes", "--index", "qdrant+local:///data/notes"]))
 codes.append(rag.cli.main(["index", "notes", "--index", "idx", "--ray", "local"]))
 codes.append(rag.cli.main(["batch", "questions.txt", "--graph", "closed.yaml", "--out", "out", "--ray", "10.0.0.1:6379"]))
-try:
-    rag.cli.main(["lab", "lost", "runs/1"])
-except SystemExit as end:
-    codes.append(end.code)
+for words in (["lab", "lost", "runs/1"], ["calibrate", "questions.jsonl"], ["models", "distil", "all-minilm-l6-v2"]):
+    try:
+        rag.cli.main(words)
+    except SystemExit as end:
+        codes.append(end.code)
 raise SystemExit(sum(codes))
 """
 
@@ -401,7 +402,7 @@ def test_whoever_lacks_a_plugin_of_ours_is_told_which(folder: Path) -> None:
     (folder / "closed.yaml").write_text(closed % model + "output: answer\n")
     command = [sys.executable, "-c", LACKING]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 18, done.stderr
+    assert done.returncode == 22, done.stderr
     told = "It is in the plug-in 'ragline-recipes'. From a checkout: pip install ./plugins/recipes."
     assert f"no component named 'generate.persuade'. {told}" in done.stderr
     assert f"no graph 'persuade': neither a file nor a built-in graph. {told}" in done.stderr
@@ -409,6 +410,9 @@ def test_whoever_lacks_a_plugin_of_ours_is_told_which(folder: Path) -> None:
         "there is no 'lab'. It is in the plug-in 'ragline-lab'. From a checkout: pip install ./plugins/lab."
         in done.stderr
     )
+    train = "It is in the plug-in 'ragline-train'. From a checkout: pip install ./plugins/train."
+    assert f"there is no 'calibrate'. {train}" in done.stderr
+    assert f"there is no 'distil'. `rag distil` is a command by itself now. {train}" in done.stderr
     servers = "It is in the plug-in 'ragline-servers'. From a checkout: pip install ./plugins/servers."
     assert f"index 'milvus://host/notes': there is no kind of index 'milvus'. {servers}" in done.stderr
     assert f"index 'qdrant+local:///data/notes': an index of this kind is not built. {servers}" in done.stderr

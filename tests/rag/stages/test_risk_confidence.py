@@ -1,78 +1,33 @@
-from __future__ import annotations
+"""What a calibration says of a score and of an answer's signals."""
 
-import random
+from __future__ import annotations
 
 import pytest
 
-from rag.stages.risk.logistic import RIDGES, Logistic, best_ridge, crossed, fit
-
-
-def drawn(n: int, *, seed: int = 3) -> tuple[list[dict[str, float | None]], list[bool]]:
-    """`good` decides, `noise` does not."""
-    chance = random.Random(seed)
-    rows: list[dict[str, float | None]] = []
-    right = []
-    for _ in range(n):
-        good = chance.gauss(0, 1)
-        rows.append({"good": 5 + 3 * good, "noise": chance.gauss(0, 1), "same": 1.0})
-        right.append(chance.random() < 1 / (1 + 2.718281828 ** (-(0.5 + 2 * good))))
-    return rows, right
-
-
-class TestFit:
-    def test_it_finds_what_made_the_labels(self) -> None:
-        model = fit(*drawn(4000))
-        assert model.names == ("good", "noise")
-        assert model.weights[0] == pytest.approx(2, abs=0.15)
-        assert model.weights[1] == pytest.approx(0, abs=0.1)
-        assert model.intercept == pytest.approx(0.5, abs=0.1)
-
-    def test_its_gradient_is_zero_where_it_stops(self) -> None:
-        rows, right = drawn(60)
-        model = fit(rows, right, ridge=1.0)
-        chances = [model(row) for row in rows]
-        assert sum(chances) == pytest.approx(sum(right), abs=1e-4)
-        for name, mean, spread, weight in zip(model.names, model.means, model.spreads, model.weights, strict=True):
-            pull = sum((r - c) * (row[name] - mean) / spread for row, r, c in zip(rows, right, chances, strict=True))  # type: ignore[operator]
-            assert pull == pytest.approx(weight, abs=1e-6)
-
-    def test_labels_that_are_all_alike_give_an_even_chance_of_one_more(self) -> None:
-        rows, _ = drawn(8)
-        assert fit(rows, [True] * 8)(rows[0]) == pytest.approx(9 / 10)
-        assert fit(rows, [False] * 8)(rows[0]) == pytest.approx(1 / 10)
-
-    def test_labels_that_a_signal_parts_give_finite_weights(self) -> None:
-        rows = [{"s": float(i)} for i in range(20)]
-        model = fit(rows, [i >= 10 for i in range(20)])
-        assert model.weights[0] < 10
-        assert model({"s": 19.0}) > 0.9
-
-    def test_a_signal_that_is_not_there_counts_as_its_mean(self) -> None:
-        model = fit(*drawn(200))
-        mean = dict(zip(model.names, model.means, strict=True))
-        assert model({}) == model({"good": None}) == pytest.approx(model(mean))
-
-    def test_rows_without_signals_have_one_chance(self) -> None:
-        assert fit([{}, {}, {}], [True, True, False])({}) == pytest.approx(2 / 3, abs=1e-3)
-
-
-def test_crossed_chances_are_of_models_that_did_not_see_the_answer() -> None:
-    rows, right = drawn(30)
-    chances = crossed(rows, right, folds=5)
-    others = [place for place in range(30) if place % 5 != 2]
-    model = fit([rows[place] for place in others], [right[place] for place in others])
-    assert chances[7] == model(rows[7])
-    assert crossed(rows, right, folds=5) == chances
-
-
-def test_noise_is_pulled_harder_than_a_signal() -> None:
-    chance = random.Random(5)
-    noise: list[dict[str, float | None]] = [{f"n{i}": chance.gauss(0, 1) for i in range(12)} for _ in range(30)]
-    assert best_ridge(noise, [chance.random() < 0.5 for _ in range(30)]) == max(RIDGES)
-    assert best_ridge(*drawn(400)) < max(RIDGES)
+from rag.stages.risk.logistic import Logistic
+from rag.stages.risk.relevance import Scale
 
 
 def test_a_chance_is_one_whatever_the_signal() -> None:
     model = Logistic(names=("s",), means=(0.0,), spreads=(1.0,), weights=(1e9,), intercept=0.0)
     assert 0 < model({"s": -1e9}) < 1e-9
     assert 1 - 1e-9 < model({"s": 1e9}) < 1
+
+
+def test_a_signal_that_is_not_there_counts_as_its_mean() -> None:
+    model = Logistic(names=("s", "t"), means=(3.0, 1.0), spreads=(2.0, 1.0), weights=(0.7, -0.2), intercept=0.5)
+    assert model({}) == model({"s": None}) == model({"s": 3.0, "t": 1.0}) == pytest.approx(1 / (1 + 2.718281828**-0.5))
+
+
+def test_relevance_is_straight_between_points_and_level_outside() -> None:
+    scale = Scale(scores=(1.0, 2.0, 4.0), relevance=(0.0, 0.5, 0.75))
+    assert [scale(score) for score in (-9.0, 1.0, 1.5, 3.0, 9.0)] == [0.0, 0.0, 0.25, 0.625, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("scores", "relevance"),
+    [((), ()), ((1.0,), ()), ((2.0, 1.0), (0.0, 1.0)), ((1.0, 2.0), (0.5, 0.4)), ((1.0,), (2.0,))],
+)
+def test_a_scale_that_falls_is_none(scores: tuple[float, ...], relevance: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="scale"):
+        Scale(scores=scores, relevance=relevance)

@@ -1,0 +1,1 @@
+"""What an operator teaches and calibrates with a corpus. It imports public names of ragline alone."""

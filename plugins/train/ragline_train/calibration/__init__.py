@@ -1,0 +1,1 @@
+"""What a graph's scores are worth and how sure its answers are, learnt from questions: `rag calibrate`."""

@@ -1,0 +1,1 @@
+"""The commands: each has its options beside its `run`."""

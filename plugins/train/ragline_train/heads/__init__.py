@@ -1,0 +1,1 @@
+"""Finds head sets of attention rerankers on cases: `rag heads find`."""

@@ -1,1 +1,0 @@
-"""Finds head sets on cases. Nothing that serves a query imports it."""
