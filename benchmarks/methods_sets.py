@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from benchmarks.code_style import name_idf
 from benchmarks.make_samples import SAMPLES, data_folder
 from rag.core.lines import records
 from rag.core.protocols import Retriever
@@ -25,7 +26,6 @@ from rag.evaluate.beir import Dataset, load_beir
 from rag.evaluate.measures import evaluate
 from rag.indexing import build_index
 from rag.stages.fuse import WeightedFuser
-from rag.stages.transform.code_style import name_idf
 from rag.stages.transform.rewrite_code import RewriteCodeTransform
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from benchmarks.code_style import code_style_similarity
 from rag.core.types import Query
-from rag.stages.transform.code_style import code_style_similarity
 
 
 def style(query: Query, functions: Sequence[str], *, idf: Mapping[str, float]) -> float | None:

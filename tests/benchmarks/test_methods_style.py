@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.code_style import code_style, code_style_similarity, name_idf, names_similarity
 from benchmarks.methods_style import style
 from rag.core.types import Query, QueryPart
-from rag.stages.transform.code_style import code_style, code_style_similarity, name_idf, names_similarity
 
 FUNCTIONS = ["def f(self): rows = load(self)", "def g(self): total = load(self)", "def h(self): text = load(self)"]
 ASKED = Query(qid="q", text="x", parts=(QueryPart(text="x"), QueryPart(text="def k(self): rows = 1", role="document")))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.stages.transform.code_style import (
+from benchmarks.code_style import (
     Tree,
     code_style,
     code_style_similarity,
