@@ -17,9 +17,8 @@ Documents as blocks (`reranker.py`):
     states.py   what is kept of documents; state_*.py, how it lies in memory and on disk
     weigh.py    head scores -> one score per document
 
-Which heads: head_sets.py (files of them), choosing.py (what a reranker is told), pseudo.py (queries
-from a corpus), taught.py (its index as their judge), finding.py and learning.py (arithmetic), search_heads.py
-and prompt_cases.py (the two layouts).
+Which heads: head_sets.py (files of them), choosing.py (what a reranker is told), every_head.py (what all
+heads of a model pay, for whoever finds the good ones: the plug-in `ragline-train` does).
 
 `capture` and `rows` import torch, so they are imported when a model is first read; the others need numpy at
 most.
