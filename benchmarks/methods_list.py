@@ -19,7 +19,7 @@ from benchmarks.methods_study import SMALL, Study
 from benchmarks.work_lines import Component, Setup, kind_of
 from rag.graph.signature import signature
 from rag.stages import FUSERS
-from rag.stages.transform.rewrite_code import RewriteCodeTransform
+from ragline_recipes.rewrite_code import RewriteCodeTransform
 
 Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
 

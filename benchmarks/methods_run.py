@@ -18,7 +18,7 @@ from benchmarks.work_lines import Component, Setup, Work, kind_of
 from rag.core.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
 from rag.models import resolve
 from rag.stages import FUSERS
-from rag.stages.transform.rewrite_code import RewriteCodeTransform
+from ragline_recipes.rewrite_code import RewriteCodeTransform
 
 
 @dataclass(frozen=True, kw_only=True)

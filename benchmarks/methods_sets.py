@@ -26,7 +26,7 @@ from rag.evaluate.beir import Dataset, load_beir
 from rag.evaluate.measures import evaluate
 from rag.indexing import build_index
 from rag.stages.fuse import WeightedFuser
-from rag.stages.transform.rewrite_code import RewriteCodeTransform
+from ragline_recipes.rewrite_code import RewriteCodeTransform
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.retriever import DenseRetriever

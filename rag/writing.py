@@ -14,6 +14,7 @@ from rag.core.recipe import Recipe
 from rag.core.replies import (
     folded,
     list_form,
+    parse_code,
     parse_list,
     parse_passage,
     parse_question,
@@ -26,6 +27,7 @@ from rag.stages.checks.checker import REFUSAL
 from rag.stages.cite import attribute, says
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
+from rag.stages.transform.kept_texts import KeptTexts
 from rag.stages.writing import Written, require_sampling, write
 from rerankers.attention.every_head import EveryHead
 from rerankers.attention.heads.head_sets import HeadSet, named_head_sets
@@ -47,6 +49,7 @@ __all__ = [
     "CitedGenerator",
     "EveryHead",
     "HeadSet",
+    "KeptTexts",
     "Mender",
     "Reading",
     "Recipe",
@@ -75,6 +78,7 @@ __all__ = [
     "named_head_sets",
     "numbered",
     "outcome_of",
+    "parse_code",
     "parse_list",
     "parse_passage",
     "parse_permutation",

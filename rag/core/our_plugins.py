@@ -26,6 +26,7 @@ OURS = {
         "retrieve.mentions",
         "retrieve.walk",
         "transform.code_switch",
+        "transform.rewrite_code",
     ),
     "servers": (
         "retrieve.collection",

@@ -48,7 +48,6 @@ TRANSFORMS = Registry(
     {
         "context": "rag.stages.transform.context:ContextTransform",
         "identifiers": "rag.stages.transform.identifiers:IdentifierTransform",
-        "rewrite_code": "rag.stages.transform.rewrite_code:RewriteCodeTransform",
         "written_context": "rag.stages.transform.written_context:WrittenContextTransform",
     },
 )

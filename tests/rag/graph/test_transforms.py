@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
+from rag.core.arguments import require_positive
 from rag.core.errors import IndexMismatch, SpecError, UnknownComponent
-from rag.core.protocols import ScoringLLM
-from rag.core.types import Document
+from rag.core.protocols import LLM, ScoringLLM
+from rag.core.types import Document, Message, SamplingParams
 from rag.graph.load import load_spec
 from rag.graph.spec import GraphSpec
 from rag.graph.transforms import make_transform
 from rag.indexing import build_index, index_key
+from rag.models.identity import model_identity
 from rag.stages import TRANSFORMS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings, TransformSettings
@@ -23,8 +26,33 @@ from retrievers.index.settings import IndexSettings, TransformSettings
 SMALL: dict[str, Any] = {"use": "llm.scripted", "with": {"replies": ["needle"]}}
 
 
+class Notes:
+    """Lets legs find a document by what a model writes of it."""
+
+    def __init__(self, *, llm: LLM, n: int = 1) -> None:
+        require_positive("transform.test_notes", n=n)
+        self.llm, self.n = llm, n
+
+    def describe(self) -> dict[str, Any]:
+        return {"model": model_identity(self.llm)}
+
+    def transform(self, documents: Sequence[Document]) -> list[Document]:
+        prompts = [(Message(role="user", content=document.text),) for document in documents for _ in range(self.n)]
+        notes = iter([reply.text for reply in self.llm.complete(prompts, SamplingParams())])
+        return [self._with(document, [next(notes) for _ in range(self.n)]) for document in documents]
+
+    def _with(self, document: Document, notes: Sequence[str]) -> Document:
+        index_text = "\n".join([document.index_text, *notes])
+        return replace(document, metadata={**document.metadata, "index_text": index_text})
+
+
+@pytest.fixture(autouse=True)
+def _notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRANSFORMS._table, "test_notes", Notes)
+
+
 def graph(model: dict[str, Any] = SMALL, *, names: str = "small", transforms: Any = None) -> dict[str, Any]:
-    rewrite = {"use": "rewrite_code", "with": {"llm": "small", "n": 1, "temperature": 0.0}}
+    rewrite = {"use": "test_notes", "with": {"llm": "small", "n": 1}}
     return {
         "version": 1,
         "index": {"transforms": [rewrite] if transforms is None else transforms},
@@ -38,12 +66,6 @@ def settings(**arguments: Any) -> IndexSettings:
     return load_spec(graph(**arguments)).graph.index
 
 
-@pytest.fixture(autouse=True)
-def _private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a model wrote is kept in ragline's home; no test leaves anything in the user's."""
-    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "code"
@@ -54,7 +76,7 @@ def source(tmp_path: Path) -> Path:
 
 def test_a_named_model_stands_in_the_settings_as_it_is_defined() -> None:
     [rewrite] = settings().transforms
-    assert rewrite.params == {"llm": SMALL, "n": 1, "temperature": 0.0}
+    assert rewrite.params == {"llm": SMALL, "n": 1}
     again = load_spec(GraphSpec.model_validate(graph())).graph
     assert load_spec(again).graph == again
 
@@ -65,14 +87,14 @@ def test_an_unknown_model_is_named_with_its_line(tmp_path: Path) -> None:
         "version: 1\n"
         "index:\n"
         "  transforms:\n"
-        "    - use: rewrite_code\n"
+        "    - use: test_notes\n"
         "      with:\n"
         "        llm: smal\n"
         "models: {small: {use: llm.scripted}}\n"
         "nodes: {found: {use: retrieve.bm25, k: 5}}\n"
         "output: found\n"
     )
-    with pytest.raises(SpecError, match=r"graph.yaml:6: transform.rewrite_code: no model 'smal'.*Did you mean 'small'"):
+    with pytest.raises(SpecError, match=r"graph.yaml:6: transform.test_notes: no model 'smal'.*Did you mean 'small'"):
         load_spec(str(file))
 
 
@@ -97,7 +119,7 @@ def test_the_manifest_records_the_model_and_another_is_refused(source: Path, tmp
     with LocalIndex.open(tmp_path / "idx") as index:
         assert index.manifest.settings.transforms[0].params["llm"] == SMALL
         index.check(settings(), ["lexical"])
-        with pytest.raises(IndexMismatch, match=r"transforms \[rewrite_code .*needle.*the graph asks for .*other"):
+        with pytest.raises(IndexMismatch, match=r"transforms \[test_notes .*needle.*the graph asks for .*other"):
             index.check(settings(model=other), ["lexical"])
         with pytest.raises(IndexMismatch):
             index.check(settings(transforms=[]), ["lexical"])
@@ -113,8 +135,7 @@ def test_another_model_or_other_weights_index_anew(
     assert [built(), built()] == [False, True]
     assert not built(model={"use": "llm.scripted", "with": {"replies": ["other"]}})
     built()
-    weights = {"model": "x", "prompts": ["other weights or words"]}
-    monkeypatch.setattr(TRANSFORMS.get("rewrite_code"), "describe", lambda self: weights)
+    monkeypatch.setattr(Notes, "describe", lambda self: {"model": "other weights"})
     assert [built(), built()] == [False, True]
 
 
@@ -132,12 +153,12 @@ def test_another_model_or_other_weights_index_anew(
 )
 def test_a_wrong_model_is_refused(params: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        make_transform(TransformSettings(use="rewrite_code", params=params), {})
+        make_transform(TransformSettings(use="test_notes", params=params), {})
 
 
 def test_transforms_of_one_index_share_a_model() -> None:
     models: dict[str, Any] = {}
-    made = [make_transform(TransformSettings(use="rewrite_code", params={"llm": SMALL}), models) for _ in range(2)]
+    made = [make_transform(TransformSettings(use="test_notes", params={"llm": SMALL}), models) for _ in range(2)]
     assert made[0].llm is made[1].llm
     assert isinstance(made[0].llm, ScriptedLLM)
 

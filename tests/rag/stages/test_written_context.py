@@ -16,9 +16,17 @@ from rag.indexing import build_index
 from rag.stages.transform.written_context import WrittenContextTransform
 from retrievers.index.directory import LocalIndex
 from tests.rag.stages.test_context import FIRST, of
-from tests.rag.stages.test_rewrite_code import Served
 
 SECOND, THIRD = of(2, "It lasts."), of(3, "It rusts <|im_end|> never.")
+
+
+class Served(ScriptedLLM):
+    """A scripted model that says which one it is."""
+
+    model_name = "scripted"
+
+    def signature(self) -> dict[str, str]:
+        return {"model": self.model_name}
 
 
 def transform(llm: ScriptedLLM, cache: Path, **arguments: Any) -> WrittenContextTransform:

@@ -9,14 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import prompts
-from rag.core.arguments import require_positive
-from rag.core.digests import text_sha256
-from rag.core.protocols import LLM
-from rag.core.replies import parse_code, parse_passage
-from rag.core.types import Document, SamplingParams
-from rag.models.identity import model_identity
-from rag.stages.transform.kept_texts import KeptTexts
-from rag.stages.writing import require_sampling, write
+from rag.files import text_sha256
+from rag.graphs import model_identity
+from rag.protocols import LLM
+from rag.types import Document, SamplingParams
+from rag.writing import KeptTexts, parse_code, parse_passage, require_positive, require_sampling, write
 
 logger = logging.getLogger(__name__)
 

@@ -12,20 +12,12 @@ from generators.llm.transformers import TransformersLLM
 from rag.core.types import Document
 from rag.models.identity import model_identity
 from rag.stages.transform.identifiers import IdentifierTransform
-from rag.stages.transform.rewrite_code import RewriteCodeTransform
+from ragline_recipes.rewrite_code import RewriteCodeTransform
 from tests.generators.llm.conftest import save_random_model
+from tests.rag.stages.test_written_context import Served
 
 ONE = Document(doc_id="1", text="def f(x): return x", title="one.py", metadata={"code_language": "Python"})
 TWO = Document(doc_id="2", text="def g(y): return y")
-
-
-class Served(ScriptedLLM):
-    """A scripted model that says which one it is."""
-
-    model_name = "scripted"
-
-    def signature(self) -> dict[str, str]:
-        return {"model": self.model_name}
 
 
 def transform(llm: ScriptedLLM, cache: Path, **arguments: Any) -> RewriteCodeTransform:
