@@ -8,12 +8,12 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 81_000,
-    "lines of centre and plug-ins": 96_520,
-    "lines of centre and plug-ins that hold code": 64_120,
+    "lines of the centre": 78_410,
+    "lines of centre and plug-ins": 96_545,
+    "lines of centre and plug-ins that hold code": 64_125,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
-    "modules with one importer, under 60 lines": 21,
+    "modules with one importer, under 60 lines": 18,
     "pages of docs beside the reference": 25,
 }
 FILES_AT_MOST = {"rag index --graph bm25": 100, "rag search --graph bm25, cold": 96, "the same, warm": 28}
