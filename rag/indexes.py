@@ -1,4 +1,4 @@
-"""For whoever opens an index by its address, and for whoever keeps one elsewhere than in a directory."""
+"""For whoever opens an index by its address, adds a kind of leg, or keeps an index elsewhere than in a directory."""
 
 from generators.llm.server_keys import key_for
 from rag.core.vectors import unit
@@ -14,20 +14,37 @@ from retrievers.index.opening import encoder_of, is_index, open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index_protocol import Index
 from retrievers.legs import LEGS
-from retrievers.legs.protocol import AsVectors, LegVectors, Sparse, VectorsElsewhere
+from retrievers.legs.protocol import (
+    AsVectors,
+    Built,
+    Job,
+    LegKind,
+    LegMaker,
+    LegVectors,
+    Opening,
+    Sections,
+    Sparse,
+    VectorsElsewhere,
+)
 
 __all__ = [
     "LEGS",
     "SERVERS",
     "AsVectors",
+    "Built",
     "EncoderFolder",
     "Index",
     "IndexServer",
     "IndexSettings",
     "IndexWriter",
+    "Job",
+    "LegKind",
+    "LegMaker",
     "LegVectors",
     "LocalIndex",
     "OpenedIndex",
+    "Opening",
+    "Sections",
     "SentenceEncoder",
     "Sparse",
     "StoredDocuments",

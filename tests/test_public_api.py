@@ -40,11 +40,8 @@ DEEP_IMPORTS = {
     "rerankers": ["RERANKERS"],
     "rerankers.attention.reranker": ["AttentionReranker"],
     "retrievers.index": ["INDEXES", "SERVERS"],
-    "retrievers.legs": ["LEGS"],
-    "retrievers.legs.protocol": ["Built", "Job", "LegKind", "LegMaker", "Opening", "Sections"],
+    "rag.indexes": ["LEGS", "Built", "Job", "LegKind", "LegMaker", "Opening", "Sections"],
     "retrievers.stores": ["STRUCTURES"],
-    "retrievers.stores.postings": ["Columns"],
-    "retrievers.stores.sums": ["Sums"],
 }
 """What the README, the docs and the examples import from further in."""
 

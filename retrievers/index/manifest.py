@@ -175,7 +175,7 @@ def read_manifest(folder: Path, *, name: str, sha256: str | None = None) -> Mani
                 f"{FORMAT_VERSION}. Upgrade ragline, or build the index anew from its sources with this version: "
                 f"rag index SRC --index {name} --prune"
             )
-        if unknown := sorted(_kinds(header.legs) - set(LEGS)):
+        if unknown := sorted(kind for kind in _kinds(header.legs) if kind not in LEGS):
             raise IndexProblem(
                 f"index '{name}' has a leg '{unknown[0]}', which is not known here. "
                 f"{did_you_mean(unknown[0], LEGS)} Load the module that adds it to LEGS, or build the index again"

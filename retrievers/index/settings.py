@@ -111,6 +111,8 @@ class IndexSettings(BaseModel):
             ValueError: none, or an unknown one.
         """
         wanted = list(legs)
+        if set(wanted) - {*LEGS.names(), *self.legs}:
+            LEGS.take_in()
         known = [*LEGS.names(), *self.legs]
         if not wanted or set(wanted) - set(known):
             raise ValueError(f"legs must be some of {', '.join(known)}; got {', '.join(wanted) or 'none'}")
@@ -144,6 +146,8 @@ class IndexSettings(BaseModel):
         """Check the whole as one record with a field per leg, so that all problems come at once."""
         if not isinstance(data, dict):
             return handler(data)
+        if set(data) - set(settings_form().model_fields) or "legs" in data:
+            LEGS.take_in()
         form = settings_form().model_validate(data)
         fields = dict(form)
         settings = handler({name: fields[name] for name in form.model_fields_set})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rag.core.plugins import shipped
 from rag.core.registry import Registry
 
 
@@ -16,8 +17,13 @@ class LegTable(Registry):
         self.shipped = tuple(table)
 
     def names(self) -> tuple[str, ...]:
-        """All legs in the order of the table."""
+        """All legs in the order of the table: those of installed packages from `take_in` on."""
         return tuple(self._table)
+
+    def take_in(self) -> None:
+        """Have the legs of installed packages too, where something is named that is none of the others."""
+        for name, each in shipped(self.stage).items():
+            self._table.setdefault(name, each.component)
 
 
 LEGS = LegTable(

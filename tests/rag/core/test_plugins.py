@@ -111,6 +111,73 @@ def test_an_installed_package_needs_no_switch(folder: Path) -> None:
     assert "pip uninstall shortest-package" in broken.stderr
 
 
+LEG_RETRIEVER = '''
+from collections.abc import Sequence
+
+from rag.indexes import Index
+from rag.ranking import ranked
+from rag.types import Query, Ranking, ScoredDocument
+
+
+class WordsRetriever:
+    """By shared words.
+
+    Args:
+        index: the index to search.
+        leg: of several the one that is searched.
+    """
+
+    leg = "words"
+
+    def __init__(self, *, index: Index, leg: str = leg) -> None:
+        self.index, self.leg = index, leg
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """Those that share most."""
+        found = []
+        for query in queries:
+            scores = self.index.leg(self.leg).search(query.text, query.where)
+            documents = self.index.documents.many(scores)
+            pairs = zip(documents, scores.values(), strict=True)
+            hits = [ScoredDocument(document=document, score=score) for document, score in pairs]
+            found.append(Ranking(query=query, hits=ranked(hits, k=k), source="words"))
+        return found
+'''
+LEG_GRAPH = """
+version: 1
+index: {words: {shortest: 2}, legs: {long: {kind: words, shortest: 6}}}
+nodes:
+  found: {use: retrieve.words, k: 5}
+  others: {use: retrieve.words, k: 5, with: {leg: long}}
+  both: {use: fuse.rrf, in: [found, others], k: 5}
+output: both
+"""
+
+
+def test_a_leg_of_an_installed_package_edits_no_file_of_ours(folder: Path) -> None:
+    """The leg is that of the guide. It has a section of its own, and a second one of its kind."""
+    site = folder / "site"
+    (site / "words-1.0.dist-info").mkdir(parents=True)
+    guide = (Path(__file__).parents[3] / "docs" / "add_an_index_leg.md").read_text(encoding="utf-8")
+    (site / "shared_words.py").write_text(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)[0])
+    (site / "words_retriever.py").write_text(LEG_RETRIEVER)
+    (site / "words-1.0.dist-info" / "METADATA").write_text("Name: words\nVersion: 1.0\n")
+    (site / "words-1.0.dist-info" / "entry_points.txt").write_text(
+        "[ragline.leg]\nwords = shared_words:WordKind\n[ragline.retrieve]\nwords = words_retriever:WordsRetriever\n"
+    )
+    (folder / "words.yaml").write_text(LEG_GRAPH)
+    built = rag("index", "notes", "--index", "idx", "--graph", "words.yaml", cwd=folder, path=site)
+    assert built.returncode == 0, built.stderr
+    assert sorted(path.name for path in (folder / "idx").glob("generation-*/*") if path.is_dir()) == ["long", "words"]
+    found = rag("search", "leave", "--index", "idx", "--graph", "words.yaml", cwd=folder, path=site)
+    assert (found.returncode, "b.md" in found.stdout) == (0, True), found.stderr
+    again = rag("index", "notes", "--index", "idx", cwd=folder, path=site)
+    assert again.returncode == 0, again.stderr
+    without = rag("search", "leave", "--index", "idx", "--graph", "bm25", cwd=folder)
+    assert without.returncode == 4, without.stderr
+    assert "has a leg 'words', which is not known here" in without.stderr
+
+
 TOY = {
     "toy/__init__.py": "",
     "toy/graphs/backwards.yaml": "version: 1\ndescription: A toy.\nnodes: {found: {use: retrieve.bm25, in: query, k: 3}}\n"
