@@ -1,5 +1,6 @@
 """For whoever keeps files: written whole or not at all, held by one process, lines that survive a kill, and digests."""
 
+from rag.asked import Entry, QuestionLog
 from rag.core.digests import data_sha256, file_sha256, text_sha256
 from rag.core.files import write_atomically, write_pieces_atomically
 from rag.core.held_folder import held, require_writable, unwritable
@@ -10,7 +11,9 @@ from rag.pipeline.commit_log import CommitLog
 
 __all__ = [
     "CommitLog",
+    "Entry",
     "Progress",
+    "QuestionLog",
     "Source",
     "data_sha256",
     "file_sha256",

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from rag.commands import add_plugins, positive, progress_bar, say, say_json, warn
 from rag.errors import SpecError
 from rag.evaluate import load_beir
+from rag.files import QuestionLog
 from rag.indexes import open_index
 from ragline_lab.commands.lab import model_of
 from ragline_lab.llms import named_llm
-from ragline_lab.questions import make_questions, open_elsewhere
+from ragline_lab.questions import make_questions, open_elsewhere, write_rated
 
 
 def options(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--index", required=True, metavar="DIR", help="the index that questions are asked about")
     model_of(parser, "--model", "the model that writes questions")
+    log_help = "in place of a model: questions that people asked, judged by how they rated the answers; see rag log"
+    parser.add_argument("--from-log", metavar="FILE", help=log_help)
     parser.add_argument("--n", type=positive, default=100, metavar="N", help="questions wanted (default: 100)")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="BEIR-layout folder to write, and to go on in")
     depth_help = "a passage that no leg finds within so many hits gives no question (50)"
@@ -37,6 +41,8 @@ def options(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Write a set of questions about an index, and print what was kept and what was dropped."""
+    if given.from_log:
+        return _rated(given)
     if given.unanswerable is not None and not given.unanswerable_from:
         raise SpecError("--unanswerable wants --unanswerable-from: another index, or a folder of questions")
     elsewhere = open_elsewhere(given.unanswerable_from) if given.unanswerable_from else None
@@ -65,4 +71,22 @@ def run(given: Namespace) -> int:
         say(f"\nset: {report.out}")
     for warning in report.warnings():
         warn(f"rag: {warning}")
+    return 0
+
+
+def _rated(given: Namespace) -> int:
+    if given.model or given.unanswerable_from or given.corpus or given.answerable_check:
+        raise SpecError(
+            "--from-log makes questions of a log alone: leave out the model, --corpus and what a model is for"
+        )
+    path = Path(given.from_log)
+    if not path.is_file():
+        raise SpecError(f"no file of questions at '{path}'. It is made by rag ask, chat or serve with --log '{path}'")
+    with open_index(given.index) as index, closing(QuestionLog(path)) as log:
+        report = write_rated(log.entries(), index, Path(given.out))
+    if given.json:
+        say_json(asdict(report))
+    else:
+        for line in (*report.lines(), f"\nset: {report.out}"):
+            say(line)
     return 0

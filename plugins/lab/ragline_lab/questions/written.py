@@ -45,12 +45,12 @@ def write_set(
     own = [(f"q{number}", line) for number, line in enumerate(report.own.kept, start=1)]
     others = [(f"u{number}", line) for number, line in enumerate(report.others.kept, start=1)]
     judged = {qid: line.source if corpus is None else line.document for qid, line in own}
-    _write_lines(out / "queries.jsonl", ({"_id": qid, "text": line.question} for qid, line in own))
-    _write_lines(out / "qa.jsonl", _items(own, others, judged))
+    write_lines(out / "queries.jsonl", ({"_id": qid, "text": line.question} for qid, line in own))
+    write_lines(out / "qa.jsonl", _items(own, others, judged))
     rows = "".join(f"{qid}\t{doc_id}\t1\n" for qid, doc_id in judged.items())
     write_atomically(out / "qrels" / "test.tsv", f"query-id\tcorpus-id\tscore\n{rows}")
     if corpus is None:
-        _write_lines(out / "corpus.jsonl", map(_as_record, index.documents))
+        write_lines(out / "corpus.jsonl", map(as_record, index.documents))
     else:
         _link(corpus, out)
     write_atomically(out / MANIFEST, json.dumps({"made_by": dict(made_by), **report.as_dict()}, indent=1) + "\n")
@@ -66,12 +66,13 @@ def _items(
         yield {"id": qid, "question": line.question, "answers": [], "answerable": False}
 
 
-def _as_record(passage: Document) -> dict[str, Any]:
+def as_record(passage: Document) -> dict[str, Any]:
+    """A passage as a line of a corpus."""
     more = {name: value for name, value in passage.metadata.items() if name not in _OF_CHUNKS}
     return {**more, "_id": passage.doc_id, "title": passage.title, "text": passage.text}
 
 
-def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """A JSON object a line, one at a time."""
     write_pieces_atomically(path, (json.dumps(record) + "\n" for record in records))
 
