@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 78_450,
-    "lines of centre and plug-ins": 96_700,
-    "lines of centre and plug-ins that hold code": 64_240,
+    "lines of centre and plug-ins": 96_970,
+    "lines of centre and plug-ins that hold code": 64_430,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 18,

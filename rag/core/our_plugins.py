@@ -20,6 +20,7 @@ OURS = {
         "graph snippets",
         "graph stride",
         "reformulate.code_switch",
+        "reformulate.glossary",
         "rerank.recency",
         "rerank.snippets",
         "retrieve.backtrace",

@@ -1,7 +1,8 @@
-"""pairs of texts in two languages -> a dictionary for reformulate.code_switch"""
+"""pairs of texts in two languages -> a dictionary for reformulate.code_switch; an index -> a glossary of its acronyms"""
 
 from __future__ import annotations
 
+import json
 import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -9,14 +10,19 @@ from pathlib import Path
 from rag.commands import positive, say, say_json, writable
 from rag.errors import SpecError
 from rag.files import records, write_atomically
+from rag.indexes import open_index
+from ragline_train.acronyms import acronyms_of
 from ragline_train.dictionary import dictionary_lines, dictionary_of
 
 
 def options(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("pairs", metavar="PAIRS", help="JSONL with left_text and right_text, as rag bitext writes it")
-    parser.add_argument("--language", required=True, metavar="CODE", help="ISO 639-1 language of the right texts")
-    parser.add_argument("--out", required=True, metavar="F.tsv", help="entries to write, the surest first")
+    pairs_of = "JSONL with left_text and right_text, as rag bitext writes it"
+    parser.add_argument("pairs", nargs="?", metavar="PAIRS", help=pairs_of)
+    parser.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the right texts")
+    acronyms = "in place of pairs: an index whose texts explain acronyms, as in paid time off (PTO)"
+    parser.add_argument("--acronyms-of", metavar="DIR", help=acronyms)
+    parser.add_argument("--out", required=True, metavar="FILE", help="entries to write: .tsv, of acronyms .yaml")
     pairs_help = "pairs that two phrases have to come in together (default: 2)"
     parser.add_argument("--least-pairs", type=positive, default=2, metavar="N", help=pairs_help)
     parser.add_argument(
@@ -26,8 +32,14 @@ def options(parser: ArgumentParser) -> None:
 
 
 def run(given: Namespace) -> int:
-    """Make a dictionary of the pairs of a file, and write a line for every entry."""
+    """Make a dictionary of the pairs of a file, or a glossary of an index, and write a line for every entry."""
     out = writable(given.out)
+    if bool(given.pairs) == bool(given.acronyms_of):
+        raise SpecError("give pairs of texts, or an index (--acronyms-of), and not both")
+    if given.acronyms_of:
+        return _acronyms(given, out)
+    if given.language is None:
+        raise SpecError("--language: the ISO 639-1 code of the right texts is wanted, such as de")
     if not re.fullmatch("[a-z]{2,3}", given.language):
         raise SpecError(f"--language must be an ISO 639-1 code such as de, got {given.language!r}")
     if not 0 <= given.least <= 1:
@@ -46,6 +58,22 @@ def run(given: Namespace) -> int:
     say(
         f"{len(pairs):,} pairs; {len(made.entries):,} entries in {out}.{left} {made.ambiguous:,} phrases could mean several"
     )
+    return 0
+
+
+def _acronyms(given: Namespace, out: Path) -> int:
+    with open_index(given.acronyms_of) as index:
+        found = acronyms_of((document.text for document in index.documents), least=given.least_pairs)
+    lines = "".join(
+        f"  - [{json.dumps(short)}, {json.dumps(long, ensure_ascii=False)}]\n" for short, long in found.items()
+    )
+    write_atomically(out, f"terms:\n{lines}" if lines else "terms: []\n")
+    if given.json:
+        say_json({"acronyms": len(found)})
+    else:
+        say(
+            f"{len(found):,} acronym{'' if len(found) == 1 else 's'} in {out}, for reformulate.glossary: look through them first"
+        )
     return 0
 
 
