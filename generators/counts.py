@@ -9,21 +9,26 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from generators.tally_answer import drafted, told_filter
+from generators.tally_named import invented, left_out
 from generators.tally_plan import Plan, Unplanned
 from generators.tally_planner import Planned, Planner
-from generators.tally_question import Asked, has_form, names_left_out, read_question
+from generators.tally_question import Asked, Known, has_form, read_question
 from generators.tally_tables import name_of_table
 from rag.core.arguments import require_positive
 from rag.core.filters import Filter, both
 from rag.core.protocols import LLM
 from rag.core.ranking import in_this_order
 from rag.core.types import NO_USAGE, OK, Context, Outcome, Settled
+from rag.core.words import in_one_line
 from retrievers.index_protocol import Index
 
 logger = logging.getLogger(__name__)
 
 _LOOKED_AT = 10_000
 """Passages that fields are learnt from: reading them takes about a second, of an index of any size. Counted are all."""
+
+_SHOWN = 60
+"""Characters of a value in a message."""
 
 _CANNOT = (
     "This asks for a number over all documents, and their fields do not tell it: {why}. Passages that were found cannot"
@@ -37,6 +42,7 @@ class _Counting:
 
     context: Context
     asked: Asked
+    known: Known
     rows: Filter | None
     planned: Planned
 
@@ -47,7 +53,8 @@ class CountsAssembler:
     Rules tell such questions (`generators.tally_question`): by their form, and by values, fields or tables that they name.
     Only of these the model writes a plan, as `generate.tally` has it; one that fields alone decide is carried out over all
     documents that whoever asks may read, and the context has the answer (`Context.settled`) and the documents that it cites.
-    A plan that leaves out a name of the question does not decide it. Where a number is asked for and there is no such plan, the
+    A plan that leaves out a name of the question, or a value that it names, does not decide it; nor does one that finds nothing by
+    a condition that the question does not make. Where a number is asked for and there is no such plan, the
     answer says so. Questions of another form, or of which the model says that they are no such question, keep their passages.
 
     One call for a question that the rules tell, none for the others.
@@ -96,8 +103,7 @@ class CountsAssembler:
         return [found.get(each.qid) or replace(each, outcome=OK, usage=NO_USAGE) for each in contexts]
 
     def _countings(self, contexts: Sequence[Context]) -> list[_Counting]:
-        asked = list[tuple[Context, Asked, Filter | None]]()
-        fields = []
+        asked = list[tuple[Context, Asked, Known, Filter | None]]()
         for context in contexts:
             question = context.query.root.text
             if not has_form(question):
@@ -108,34 +114,32 @@ class CountsAssembler:
                 continue
             if read.sources:
                 known = self._planner.known_of(read.sources, context.query.where)
-            asked.append((context, read, self._planner.rows_of(read.sources)))
-            fields.append(known.fields)
-        questions = [context.query.root.text for context, *_ in asked]
-        planned = self._planner.plans(questions, fields, [name_of_table(read.sources) for _, read, _ in asked])
+            asked.append((context, read, known, self._planner.rows_of(read.sources)))
+        planned = self._planner.plans(
+            [context.query.root.text for context, *_ in asked],
+            [known for _, _, known, _ in asked],
+            [name_of_table(read.sources) for _, read, *_ in asked],
+            [both(rows, context.query.where) for context, *_, rows in asked],
+        )
         return [
-            _Counting(context=context, asked=read, rows=rows, planned=plan)
-            for (context, read, rows), plan in zip(asked, planned, strict=True)
+            _Counting(context=context, asked=read, known=known, rows=rows, planned=plan)
+            for (context, read, known, rows), plan in zip(asked, planned, strict=True)
         ]
 
     def _settled(self, counting: _Counting) -> Context:
-        plan, context, usage = counting.planned.plan, counting.context, counting.planned.usage
+        plan = counting.planned.plan
         left = _unread(plan, counting) if isinstance(plan, Plan) else ""
         if isinstance(plan, Plan) and not left:
             return self._carried_out(plan, counting)
-        why = plan.detail if isinstance(plan, Unplanned) else f"it takes reading for '{left}'"
-        logger.info("assemble.counts: no plan that fields decide: %s", why)
         other = isinstance(plan, Unplanned) and plan.trouble == "other_question"
-        if other or not counting.asked.number:
-            counts = {"other_question" if other else "not_counted": 1}
-            return replace(context, outcome=Outcome(detail=why, counts=counts), usage=usage)
-        outcome = Outcome(detail=why, counts={"not_counted": 1})
-        settled = Settled(text=_CANNOT.format(why=why), status="no_answer", outcome=outcome)
-        return replace(context, settled=settled, outcome=outcome, usage=usage)
+        return _not_counted(counting, plan.detail if isinstance(plan, Unplanned) else left, other=other)
 
     def _carried_out(self, plan: Plan, counting: _Counting) -> Context:
         query = counting.context.query
         documents = self._planner.kept(both(both(plan.where, counting.rows), query.where))
         draft = drafted(plan, documents, counting.planned.fields, shown=self.shown)
+        if not draft.counts["matched"] and (value := invented(plan.where, query.root.text)):
+            return _not_counted(counting, f"the question says nothing of '{in_one_line(value)[:_SHOWN]}'")
         draft.add(f"\n{_counted_by(plan, counting)}")
         counts = draft.counts | Counter(mended_values=plan.mended)
         outcome = Outcome(detail=f"plan: {plan}", counts={name: n for name, n in counts.items() if n})
@@ -154,13 +158,26 @@ class CountsAssembler:
         )
 
 
+def _not_counted(counting: _Counting, why: str, *, other: bool = False) -> Context:
+    """The passages, or where a number is asked for, that passages do not tell it. `other`: the model says that it is none."""
+    logger.info("assemble.counts: no plan that fields decide: %s", why)
+    context, usage = counting.context, counting.planned.usage
+    outcome = Outcome(detail=why, counts={"other_question" if other else "not_counted": 1})
+    if other or not counting.asked.number:
+        return replace(context, outcome=outcome, usage=usage)
+    settled = Settled(text=_CANNOT.format(why=why), status="no_answer", outcome=outcome)
+    return replace(context, settled=settled, outcome=outcome, usage=usage)
+
+
 def _unread(plan: Plan, counting: _Counting) -> str:
-    """What it takes reading for: the plan's own condition, or the names of the question that it says nothing of.
+    """What it takes reading for: the plan's own condition, or what the question names and the plan says nothing of.
 
     A number without these would be that of another question.
     """
     told = f"{plan} {' '.join(counting.planned.fields)} {name_of_table(counting.asked.sources)}"
-    return plan.condition or " ".join(names_left_out(counting.context.query.root.text, told))
+    question = counting.context.query.root.text
+    unread = plan.condition or " ".join(left_out(question, told, counting.known))
+    return f"it takes reading for '{unread}'" if unread else ""
 
 
 def _counted_by(plan: Plan, counting: _Counting) -> str:

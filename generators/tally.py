@@ -129,8 +129,8 @@ class TallyGenerator:
         """
         if not queries:
             return []
-        fields_of_each = [self.fields(query.where) for query in queries]
-        planned = self._planner.plans([query.asked for query in queries], fields_of_each, [""] * len(queries))
+        knowns, wheres = [self._planner.known(query.where) for query in queries], [query.where for query in queries]
+        planned = self._planner.plans([query.asked for query in queries], knowns, [""] * len(queries), wheres)
         plans, fields = [each.plan for each in planned], [each.fields for each in planned]
         tallies = {
             place: self._begun(queries[place], plan) for place, plan in enumerate(plans) if isinstance(plan, Plan)

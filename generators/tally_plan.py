@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
+from generators.tally_forms import stems
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import REQUEST, AllOf, AnyOf, Condition, Filter, Not, as_mapping, conditions, fold, parse_where
-from rag.core.filters.operators import Equal, GreaterOrEqual, LessOrEqual, OneOf, Range
+from rag.core.filters.operators import Equal, Exists, GreaterOrEqual, LessOrEqual, OneOf, Range
 from rag.core.filters.values import members, moment_of, number_of
 from rag.core.replies import folded, without_reasoning
 from rag.core.types import Document
@@ -48,6 +49,12 @@ class Plan:
     field: str
     mended: int = 0
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that a document has to have to be counted or left out: those of conditions on values, and `field`."""
+        asked = [each.key for each in _conditions(self.where) if not isinstance(each.operator, Exists)]
+        return tuple(dict.fromkeys([*asked, self.field] if self.field else asked))
+
     def __str__(self) -> str:
         """As JSON, in one line."""
         told = {
@@ -70,9 +77,9 @@ class Unplanned:
 def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Plan | Unplanned:
     """The first JSON object of a reply as a plan over these fields.
 
-    Values of `=` and `in` that a field has in another letter case or type are put right and counted, and so is a year or a
-    month that a date is said to equal. earliest and latest without a field take the only one that has dates, or else the only
-    one that has an order.
+    Values of `=` and `in` that a field has in another letter case or type, or in the singular, are put right and counted, and
+    so is a year or a month that a date is said to equal. earliest and latest without a field take the only one that has dates,
+    or else the only one that has an order.
 
     Args:
         table: what the table is called whose rows are asked for. A condition that a field equals this, which is in no row, says
@@ -233,15 +240,22 @@ def _names_table(part: Filter, fields: Mapping[str, Field], table: str) -> bool:
 
 def _as_documents_have_it(node: Condition, field: Field) -> Filter:
     if isinstance(node.operator, OneOf):
-        return Condition(node.key, OneOf(tuple(map(field.like, node.operator.value))))
+        return Condition(node.key, OneOf(tuple(_like(value, field) for value in node.operator.value)))
     if not isinstance(node.operator, Equal):
         return node
-    value = field.like(node.operator.value)
+    value = _like(node.operator.value, field)
     days = _days_of(str(value)) if field.kind == "date" and value not in field.values else None
     if days is None:
         return Condition(node.key, Equal(value))
     first, last = days
     return AllOf((Condition(node.key, GreaterOrEqual(first)), Condition(node.key, LessOrEqual(last))))
+
+
+def _like(value: Any, field: Field) -> Any:
+    """The value as documents have it, also where it is a plural of theirs; the value itself where they have none like it."""
+    if not isinstance(value, str) or field.ordered:
+        return field.like(value)
+    return next((found for stem in stems(value) if (found := field.like(stem)) in field.values), value)
 
 
 def _days_of(text: str) -> tuple[str, str] | None:

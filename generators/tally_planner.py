@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import prompts
+from generators.tally_named import other_forms
 from generators.tally_plan import Plan, Unplanned, plan_form, read_plan, told_fields
 from generators.tally_question import Known
 from generators.tally_tables import Tables
 from rag.core.errors import SpecError, did_you_mean
-from rag.core.filters import Condition, Filter, Where, both, scope_of
-from rag.core.filters.operators import OneOf
+from rag.core.filters import AllOf, Condition, Filter, Where, both, scope_of
+from rag.core.filters.operators import Exists, OneOf
 from rag.core.powers import kept_forms
 from rag.core.protocols import LLM
 from rag.core.types import Document, SamplingParams, Usage
@@ -69,24 +70,41 @@ class Planner:
         self._kept = Kept[Known](_READERS, lambda known: 1)
 
     def plans(
-        self, questions: Sequence[str], fields: Sequence[Mapping[str, Field]], tables: Sequence[str]
+        self, questions: Sequence[str], knowns: Sequence[Known], tables: Sequence[str], wheres: Sequence[Where | None]
     ) -> list[Planned]:
-        """A plan for each question over its fields, or why there is none. One call each, all together.
+        """A plan for each question over what is known, or why there is none. One call each, all together.
+
+        A plan whose fields no document has together is none: it joins tables that have nothing to do with each other.
 
         Args:
             tables: what the table of each question is called; empty where it is of all documents.
+            wheres: which documents each question is asked of.
         """
         rendered = [
-            [self._prompt.render(fields=told_fields(known), question=in_one_line(question))]
-            for question, known in zip(questions, fields, strict=True)
+            [self._prompt.render(fields=told_fields(known.fields), question=_told_question(question, known))]
+            for question, known in zip(questions, knowns, strict=True)
         ]
         form = plan_form() if questions and "json_schema" in kept_forms(self._llm) else ""
         params = SamplingParams(max_tokens=self._max_tokens, json_schema=form)
         written = write(self._llm, rendered, params, read=str.strip)
         return [
-            Planned(plan=read_plan("".join(each.texts), known, table=table), fields=known, usage=each.usage)
-            for each, known, table in zip(written, fields, tables, strict=True)
+            Planned(
+                plan=self._together(read_plan("".join(each.texts), known.fields, table=table), where),
+                fields=known.fields,
+                usage=each.usage,
+            )
+            for each, known, table, where in zip(written, knowns, tables, wheres, strict=True)
         ]
+
+    def _together(self, plan: Plan | Unplanned, where: Where | None) -> Plan | Unplanned:
+        """The plan, if a document has all of its fields."""
+        names = plan.fields if isinstance(plan, Plan) else ()
+        if len(names) < 2:
+            return plan
+        having = AllOf(tuple(Condition(name, Exists()) for name in names))
+        if len(self._index.rows(both(having, where))):
+            return plan
+        return Unplanned(trouble="bad_filter", detail=f"no document has these fields together: {', '.join(names)}")
 
     def kept(self, where: Filter | None) -> Iterator[Document]:
         """Documents that pass a filter, each by the passage that stands for it, in the order of the index."""
@@ -139,3 +157,9 @@ class Planner:
         """Documents of rows, some at a time: an index on a server answers each time."""
         for first in range(0, len(rows), _TOGETHER):
             yield from self._index.documents.many(rows[first : first + _TOGETHER].tolist())
+
+
+def _told_question(question: str, known: Known) -> str:
+    """The question in one line, and how the documents write what it names in the plural: models copy the plural."""
+    named = other_forms(question, known)
+    return in_one_line(f"{question} ({named})" if named else question)

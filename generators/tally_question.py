@@ -11,16 +11,16 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
+from typing import Any
 
-from generators.tally_words import ALL, BETWEEN, COUNT, ENDS, EVERYTHING, MONTHS, SUM, THINGS
-from rag.core.replies import folded
-from rag.stages.checks.dates import is_month
-from rag.stages.checks.exact import names_in
+from generators.tally_forms import forms, words_of
+from generators.tally_words import ALL, BETWEEN, COUNT, COUNT_IT, ENDS, EVERYTHING, FORMS, MONTHS, SUM, THINGS
 from retrievers.index.fields import Field
 
-_WORD = re.compile(r"\w+")
 _DATE = re.compile(r"\b(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?\b")
-_FORMS = COUNT | ALL | EVERYTHING | ENDS | SUM
+_BEGINS = 4
+"""Words within which a question begins: "Please can you count"."""
 _NEAR = 3
 """Words between a form and what it counts."""
 _LONGEST = 12
@@ -46,22 +46,25 @@ class Known:
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
-    def values(self) -> frozenset[str]:
-        """Values that part the documents into groups, as `phrases` gives them."""
-        grouping = [each for each in self.fields.values() if not each.ordered and not self._names_each(each)]
-        found = {" ".join(_words(str(value))) for each in grouping for value in each.values}
-        return frozenset(value for value in found if len(value) > 2 and value not in THINGS)
+    def values(self) -> Mapping[str, Mapping[str, Any]]:
+        """Values that part the documents into groups, as `phrases` gives them -> the fields that have each, and as what."""
+        found: dict[str, dict[str, Any]] = {}
+        for each in self.fields.values():
+            if not each.ordered and not self._names_each(each):
+                for value in each.values:
+                    found.setdefault(" ".join(words_of(str(value))), {})[each.name] = value
+        return {phrase: fields for phrase, fields in found.items() if len(phrase) > 2 and phrase not in THINGS}
 
     @cached_property
     def names(self) -> frozenset[str]:
         """Names of fields, in the singular and in the plural."""
-        found = [" ".join(_words(name.replace("_", " "))) for name in self.fields]
-        return frozenset(form for name in found for form in _forms(name))
+        found = [" ".join(words_of(name.replace("_", " "))) for name in self.fields]
+        return frozenset(form for name in found for form in forms(name))
 
     @cached_property
     def things(self) -> Mapping[str, tuple[str, ...]]:
         """What the rows of a table are called -> what `source` says of them."""
-        return {form: sources for name, sources in self.tables.items() for form in _forms(" ".join(_words(name)))}
+        return {form: sources for name, sources in self.tables.items() for form in forms(" ".join(words_of(name)))}
 
     @property
     def dated(self) -> bool:
@@ -92,7 +95,7 @@ class Asked:
 def has_form(question: str) -> bool:
     """Whether a question may be one of these: cheap, and before anything of the documents is known."""
     words = _short(question)
-    return any(True for _ in _after(words, _FORMS))
+    return any(True for _ in _after(words, FORMS))
 
 
 def read_question(question: str, known: Known) -> Asked | None:
@@ -121,7 +124,8 @@ class _Said:
 
     def counts(self) -> bool:
         """How many orders came from Berlin?"""
-        for end in _after(self.words, COUNT):
+        verbs = (end for end in _after(self.words, COUNT_IT) if end <= _BEGINS)
+        for end in chain(_after(self.words, COUNT), verbs):
             rest = self.words[end:]
             if self._starts_with_a_thing(rest):
                 return bool(self._evidence or self._tables)
@@ -154,21 +158,10 @@ class _Said:
         return any(word in THINGS or word in self._known.things for word in words)
 
 
-def names_left_out(question: str, told: str) -> list[str]:
-    """The names of a question that a text says nothing of, in the singular or the plural; months are none."""
-    said = {form for word in _words(told.replace("_", " ")) for form in _forms(word)}
-    names = [name for name in names_in(question) if not is_month(name)]
-    return [name for name in names if said.isdisjoint(_words(name))]
-
-
 def _short(question: str) -> list[str]:
     """Its words; none where there are too many."""
-    words = _words(question) if len(question) <= _MOST_CHARACTERS else []
+    words = words_of(question) if len(question) <= _MOST_CHARACTERS else []
     return words if len(words) <= _MOST_WORDS else []
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(folded(text))
 
 
 def _after(words: Sequence[str], phrases: Collection[str]) -> Iterator[int]:
@@ -183,12 +176,3 @@ def _phrases(words: Sequence[str]) -> Iterator[str]:
     for first in range(len(words)):
         for last in range(first + 1, min(first + _LONGEST, len(words)) + 1):
             yield " ".join(words[first:last])
-
-
-def _forms(name: str) -> tuple[str, ...]:
-    """A name in the singular and in the plural, as English makes them."""
-    if name.endswith("ies"):
-        return name, f"{name[:-3]}y"
-    if name.endswith("s"):
-        return name, name[:-1]
-    return name, f"{name}s"

@@ -12,12 +12,15 @@ def _of(text: str) -> frozenset[str]:
 
 
 COUNT = _of(
-    "how many, number of, total number of, count, count of, count the, count all,"
-    "wie viele, wieviele, anzahl, anzahl der, anzahl von, zähle,"
+    "how many, number of, total number of, count of,"
+    "wie viele, wieviele, anzahl, anzahl der, anzahl von,"
     "combien, combien de, combien d, nombre de, nombre d,"
     "cuántos, cuántas, cuantos, cuantas, número de, numero de, quanti, quante, numero di,"
     "quantos, quantas, hoeveel, aantal, hur många, antal, hvor mange, ile, ilu, liczba"
 )
+
+COUNT_IT = _of("count, count the, count all, zähle")
+"""The same where a question begins with it. Later it is a noun, as in "the aerial count of 2014"."""
 
 ALL = _of(
     "list, list all, list the, show, show all, show every, show the, show me, name all, name the, give me all, find all,"
@@ -73,3 +76,6 @@ MONTHS = _of(
     "augusti, styczeń, luty, marzec, kwiecień, maj, czerwiec, lipiec, sierpień, wrzesień, październik, listopad, grudzień"
 )
 """Names of months; May, which is also a verb, is told by the year beside it."""
+
+FORMS = COUNT | COUNT_IT | ALL | EVERYTHING | ENDS | SUM
+"""All of the forms."""

@@ -235,3 +235,81 @@ def test_in_a_graph_no_generator_is_asked_and_no_check_made(folder: Path) -> Non
         assert "".join(piece.text for piece in pieces) == number.text
         assert pieces[-1].answer is not None
         assert pieces[-1].answer.citations == number.citations
+
+
+@pytest.fixture(scope="module")
+def sightings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIndex]:
+    """Three tables that have nothing to do with each other."""
+    place = tmp_path_factory.mktemp("sightings")
+    (place / "docs").mkdir()
+    seen = [("otter", "calm")] * 3 + [("grey seal", "calm")] * 2 + [("grey seal", "fresh")] * 4 + [("eider", "calm")]
+    rows_seen = [f"S{number},{species},{sea}" for number, (species, sea) in enumerate(seen)]
+    (place / "docs" / "sightings.csv").write_text("\n".join(["id,species,sea", *rows_seen]), encoding="utf-8")
+    (place / "docs" / "weather.csv").write_text("day,weather\n2014-01-01,sun\n2014-01-02,rain\n", encoding="utf-8")
+    cars = "\n".join(f"{{'_id': 'c{n}', 'text': 'x', 'year': {1970 + n}}}" for n in range(5)).replace("'", '"')
+    (place / "docs" / "cars.jsonl").write_text(cars, encoding="utf-8")
+    build_index([place / "docs"], place / "index", legs=("lexical",))
+    with LocalIndex.open(place / "index") as opened:
+        yield opened
+
+
+OTTERS = "How many sightings of otters are in the table of sightings?"
+
+
+def test_a_plan_that_leaves_out_a_value_of_the_question_counts_nothing(sightings: LocalIndex) -> None:
+    context, model = counted(sightings, OTTERS, plan("count"))
+    assert context.settled is not None
+    assert context.settled.status == "no_answer"
+    assert "it takes reading for 'otters'" in context.settled.text
+    assert f"Question: {OTTERS} (species = 'otter')" in model.seen[0][-1].content
+
+
+@pytest.mark.parametrize("value", ["otter", "otters", "Otters"])
+def test_a_value_may_be_in_the_plural_in_the_question_and_in_the_plan(sightings: LocalIndex, value: str) -> None:
+    context, _ = counted(sightings, OTTERS, plan("count", where=f"species = '{value}'"))
+    assert context.settled is not None
+    assert context.settled.text.startswith("3 documents")
+    assert "species = 'otter'" in context.settled.text
+
+
+def test_a_value_of_several_words_is_left_out_where_the_plan_has_none_of_it(sightings: LocalIndex) -> None:
+    question = "How many sightings of grey seals in calm sea are there?"
+    part, _ = counted(sightings, question, plan("count", where="species = 'grey seal'"))
+    assert part.settled is not None
+    assert "it takes reading for 'calm'" in part.settled.text
+    whole, _ = counted(sightings, question, plan("count", where="species = 'grey seal' and sea = 'calm'"))
+    assert whole.settled is not None
+    assert whole.settled.text.startswith("2 documents")
+
+
+def test_a_plan_over_fields_that_no_document_has_together_is_none(sightings: LocalIndex) -> None:
+    where = "weather = 'sun' and species = 'otter'"
+    context, _ = counted(sightings, "How many documents have the species otter in the sun?", plan("count", where=where))
+    assert context.settled is not None
+    assert context.settled.status == "no_answer"
+    assert "no document has these fields together: weather, species" in context.settled.text
+    grouped, _ = counted(
+        sightings, "How many documents of the species otter?", plan("group", where="species = 'otter'", field="year")
+    )
+    assert grouped.outcome.detail == "no document has these fields together: species, year"
+
+
+def test_nothing_found_by_a_condition_from_nowhere_is_no_number(sightings: LocalIndex) -> None:
+    question = "How many sightings of eiders are there in fresh sea?"
+    asked = plan("count", where="species = 'eider' and sea = 'fresh'")
+    honest, _ = counted(sightings, question, asked)
+    assert honest.settled is not None
+    assert honest.settled.text.startswith("0 documents.")
+    made_up, _ = counted(sightings, question, plan("count", where="species = 'eider' and sea = 'fresh' and id = 'S0'"))
+    assert made_up.settled is not None
+    assert made_up.settled.status == "no_answer"
+    assert "the question says nothing of 'S0'" in made_up.settled.text
+
+
+def test_a_number_that_a_text_states_is_not_counted(sightings: LocalIndex) -> None:
+    for question in (
+        "How many grey seals did the aerial count of 2014 find?",
+        "How many grey seals did the survey of 2014 find?",
+    ):
+        context, model = counted(sightings, question)
+        assert (context.settled, context.passages, model.seen) == (None, PASSAGES, [])
