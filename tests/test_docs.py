@@ -140,3 +140,13 @@ def test_a_prose_line_ends_before_column_120(page: Path) -> None:
         if not fenced and len(line) > 120 and not line.strip().startswith(("|", "!", "<")):
             long.append(number)
     assert long == []
+
+
+def test_installs_from_a_checkout_stay_editable() -> None:
+    """Without -e, an extra that is added later undoes the editable install of `make demo`."""
+    undoing = re.compile(r"pip install (?:--\S+ )*(?:'\.\[|\.(?=[`\s]))")
+    told = [*PROSE, *sorted((ROOT / "rag").rglob("*.py"))]
+    found = [page.name for page in told if undoing.search(page.read_text(encoding="utf-8"))]
+    assert found == ["deployment.md"], "say pip install -e '.[extra]'; a locked deployment alone is built once"
+    assert undoing.search("pip install '.[serve]'")
+    assert not undoing.search("pip install -e '.[serve]'")

@@ -68,4 +68,4 @@ def _from_clone(extras: str) -> str:
     home = Path(__file__).resolve().parents[2]
     if (home / "pyproject.toml").is_file():
         return f"pip install -e {shlex.quote(f'{home}{extras}')}"
-    return f"pip install {shlex.quote(f'.{extras}')} (in a clone of ragline)"
+    return f"pip install -e {shlex.quote(f'.{extras}')} (in a clone of ragline)"

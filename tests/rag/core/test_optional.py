@@ -56,7 +56,7 @@ def test_the_line_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch, said
 def test_without_a_clone_the_line_says_where_to_run_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.metadata.distribution", lambda name: (_ for _ in ()).throw(PackageNotFoundError()))
     monkeypatch.setattr(optional, "__file__", str(tmp_path / "rag" / "core" / "optional.py"))
-    assert optional.install_line("serve") == "pip install '.[serve]' (in a clone of ragline)"
+    assert optional.install_line("serve") == "pip install -e '.[serve]' (in a clone of ragline)"
 
 
 @pytest.mark.parametrize(
