@@ -21,7 +21,7 @@ from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import IndexReport, build_index, index_exists, index_settings
 from rag.indexing.languages import in_language
-from rag.indexing.told import told
+from rag.indexing.told import some_of, told
 from rag.ingest import Problem
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
@@ -231,7 +231,11 @@ def _left_out(report: IndexReport) -> Iterator[str]:
         counts = [f"{n:,} {kind}" for kind, n in kinds[:MOST_KINDS]]
         if rest := sum(n for _, n in kinds[MOST_KINDS:]):
             counts.append(f"{rest:,} of other kinds")
-        yield f"not indexed: {', '.join(counts)}: no reader for these"
+        yield f"not indexed: {', '.join(counts)}: no reader for these ({some_of(report.ignored)})"
+    if n := len(report.staying_out):
+        stay, them, one = ("file stays", "it", "it") if n == 1 else ("files stay", "them", "one")
+        out = f"{n:,} {stay} out, as rag remove took {them}: {some_of(report.staying_out)}"
+        yield f"{out}; index {one} by its own path to have it back"
 
 
 def _states(given: Namespace, progress: Progress) -> tuple[dict[str, int], dict[str, StoreReport]]:

@@ -54,7 +54,7 @@ class IndexReport:
     `n_sources`: of all files. `losses`: what went that the index before had.
 
     `problems`: files that are not in the index, or not wholly, and why; `unread`: those of them that are not in it at
-    all. `ignored`: files of kinds that nothing reads. `n_reused_vectors`: units whose vector was taken from the index
+    all. `ignored`: files of kinds that nothing reads. `staying_out`: files that were removed, lie there still and stay out. `n_reused_vectors`: units whose vector was taken from the index
     before. `n_encoded`: texts that went through the encoder; what a killed build had already encoded is in neither.
     `languages`: code -> documents, "" for those of none that is known; empty where nobody looked.
     `on_cluster`: leg -> texts of these that a cluster read; empty where none did.
@@ -83,6 +83,7 @@ class IndexReport:
     problems: tuple[Problem, ...] = ()
     unread: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    staying_out: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int = 0
@@ -278,6 +279,7 @@ class Build:
             problems=notices,
             unread=tuple(unread),
             ignored=reading.selection.ignored,
+            staying_out=reading.selection.staying_out,
         )
 
     def _with_access(self, settings: IndexSettings, before: Past) -> IndexSettings:

@@ -38,12 +38,14 @@ class Chosen:
 class Selection:
     """Sources in the order of their rows. `without`: file -> ids of documents that are taken out of its kept rows.
 
-    `index`: of which the kept rows are, where that is not the index before.
+    `index`: of which the kept rows are, where that is not the index before. `staying_out`: files that lie in a source and are
+    not read, as they were removed from the index.
     """
 
     chosen: tuple[Chosen, ...]
     problems: tuple[Problem, ...] = ()
     ignored: tuple[str, ...] = ()
+    staying_out: tuple[str, ...] = ()
     without: Removed = field(default_factory=dict)
     index: BuiltIndex | None = None
 
@@ -87,6 +89,7 @@ class Update:
         self._discoveries: dict[Path, Discovery] = {}
         self._problems: list[Problem] = []
         self._ignored: list[str] = []
+        self._staying: list[str] = []
 
     def __call__(self, before: Past, may_copy: MayCopy) -> Selection:
         """Choose.
@@ -94,6 +97,7 @@ class Update:
         Raises:
             SpecError: nothing that is named is there; or rows have to be made anew whose source is not there.
         """
+        self._problems, self._ignored, self._staying = [], [], []  # a build may choose twice: once to hear the language
         entries = [_Entry(holding.source, holding.records) for holding in before.holdings]
         for path in self._named:
             self._enter(path, entries)
@@ -106,7 +110,12 @@ class Update:
             if self._ignored:
                 problems.append(f"  {len(self._ignored)} files of unknown kinds, such as {self._ignored[0]}")
             raise SpecError(f"nothing to index in {self._told()}: no file that can be read", *problems)
-        return Selection(chosen=chosen, problems=tuple(self._problems), ignored=tuple(self._ignored))
+        return Selection(
+            chosen=chosen,
+            problems=tuple(self._problems),
+            ignored=tuple(self._ignored),
+            staying_out=tuple(self._staying),
+        )
 
     def _told(self) -> str:
         return ", ".join(f"'{printable(str(path))}'" for path in self._named)
@@ -195,11 +204,13 @@ class Update:
                 continue
             reason = self._why_missing(entry)
             if not reason:
-                files = [
+                held = [
                     file
                     for file in self._files(entry.source, taken - mine)
-                    if holders.setdefault(file.path, entry) is entry and not entry.source.leaves_out(file.name)
+                    if holders.setdefault(file.path, entry) is entry
                 ]
+                files = [file for file in held if not entry.source.leaves_out(file.name)]
+                self._staying += [file.name for file in held if entry.source.leaves_out(file.name)]
                 taken |= {file.name for file in files}
                 kept = self._unread(entry, {file.name for file in files})
                 self._tell(entry.source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rag.ingest import Problem
 
@@ -26,3 +26,12 @@ def told(problems: Iterable[Problem], how: Callable[[Problem], str] = lambda pro
         some = ", ".join(all_names[:MOST_NAMES])
         counted = f"{len(all_names):,}, such as {some}" if len(all_names) > MOST_NAMES else some
         yield f"{beginning}{counted}: {reason}"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names of several.
+
+    >>> some_of(["a.png", "b.png", "c.png", "d.png"])
+    'a.png, b.png, c.png, ...'
+    """
+    return ", ".join([*names[:MOST_NAMES], *["..."] * (len(names) > MOST_NAMES)])

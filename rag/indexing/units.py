@@ -22,6 +22,7 @@ from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, SourceF
 from rag.ingest.formats import parser_of, version_of
 from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
+from rag.ingest.records import MANY_ROWS
 from rag.ingest.types import ParsedDocument
 from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import ragline_version
@@ -355,5 +356,6 @@ def _read(
 
 
 def _problems_of(record: SourceRecord) -> list[Problem]:
-    """The problems that were noted when the file was read."""
-    return [Problem(name=record.name, reason=reason, lost=lost) for reason, lost in record.problems]
+    """The problems that were noted when the file was read, but for what is no trouble and was told then."""
+    told = [(reason, lost) for reason, lost in record.problems if reason != MANY_ROWS]
+    return [Problem(name=record.name, reason=reason, lost=lost) for reason, lost in told]

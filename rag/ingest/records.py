@@ -18,6 +18,8 @@ TITLES = ("title", "name", "heading")
 TEXTS = ("text", "contents", "content", "body")
 ROWS_READ = 1_000
 """Rows of short cells of one file that models read one by one."""
+MANY_ROWS = f"of rows of short cells models read the first {ROWS_READ:,} of a file; all are found by words and fields"
+"""The same words for every file, so that reports tell it in one line."""
 _PROSE = 8
 """Words from which on a cell is a sentence; of letters that no blanks part, two are a word."""
 _UNSPACED = re.compile(f"[{CJK}]")
@@ -95,10 +97,7 @@ class LongTable:
     def tell(self, note: Note) -> None:
         """Say how many share what is read, if any."""
         if self._rows > ROWS_READ:
-            note(
-                f"of {self._rows:,} rows of short cells models read the first {ROWS_READ:,} one by one; all are found by words "
-                "and fields, and counted"
-            )
+            note(MANY_ROWS)
 
 
 class DistinctIds:

@@ -185,7 +185,7 @@ def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFi
         "read in part: mixed/lines.jsonl: lines that are not a JSON object left out: 1, first in line 2",
         "not indexed: mixed/torn.csv: not a table: unexpected end of data",
         "note: mixed/west.txt: not UTF-8; read as Windows-1252",
-        "not indexed: 3 .xls, 1 without a suffix: no reader for these",
+        "not indexed: 3 .xls, 1 without a suffix: no reader for these (mixed/Picture, mixed/a.xls, mixed/b.XLS, ...)",
     ]
     for _ in ("new", "unchanged"):
         assert run(capsys, *command)[2].splitlines() == told
@@ -198,7 +198,56 @@ def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFi
     ]
     for n in range(20):
         (folder / f"d.k{n:02}").write_text("x")
-    assert run(capsys, *command)[2].splitlines()[-1].endswith(" 1 .k09, 10 of other kinds: no reader for these")
+    assert " 1 .k09, 10 of other kinds: no reader for these (" in run(capsys, *command)[2].splitlines()[-1]
+
+
+def test_a_first_build_that_reads_twice_tells_everything_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for name, text in (("x.png", "x"), ("HOWTOPUBLISH", "x"), ("a.txt", "hi"), ("b.txt", "")):
+        (folder / name).write_text(text)
+    told = run(capsys, "index", str(folder), "--index", str(tmp_path / "idx"), "--graph", "bm25")[2]
+    assert told.splitlines() == [
+        "not indexed: small/b.txt: empty",
+        "not indexed: 1 without a suffix, 1 .png: no reader for these (small/HOWTOPUBLISH, small/x.png)",
+    ]
+
+
+def test_what_was_removed_and_lies_there_still_is_told_at_every_build(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder, at = tmp_path / "notes", ["--index", str(tmp_path / "idx")]
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.md").write_text(f"Wheel {name}.")
+    build = ["index", str(folder), *at, "--graph", "bm25"]
+    assert run(capsys, *build)[2] == ""
+    run(capsys, "remove", "notes/a.md", *at, "--yes")
+    one = "1 file stays out, as rag remove took it: notes/a.md; index it by its own path to have it back\n"
+    assert run(capsys, *build)[2] == run(capsys, *build)[2] == one
+    run(capsys, "remove", "notes/b.md", *at, "--yes")
+    two = (
+        "2 files stay out, as rag remove took them: notes/a.md, notes/b.md; index one by its own path to have it back\n"
+    )
+    assert run(capsys, *build)[2] == two
+    for name in "ab":
+        run(capsys, "index", str(folder / f"{name}.md"), *at)
+    assert run(capsys, *build)[2] == ""
+
+
+def test_tables_that_are_read_in_part_are_one_line_and_told_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("one", "two"):
+        (folder / f"{name}.csv").write_text("id,city\n" + "".join(f"{n},Berlin\n" for n in range(1_002)))
+    build = ["index", str(folder), "--index", str(tmp_path / "idx"), "--graph", "bm25"]
+    line = "note: data/one.csv, data/two.csv: of rows of short cells models read the first 1,000 of a file; "
+    assert run(capsys, *build)[2] == f"{line}all are found by words and fields\n"
+    assert run(capsys, *build)[2] == ""
 
 
 def test_an_index_is_added_to_and_taken_from(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ def test_models_read_the_first_rows_of_a_long_table_and_what_all_have_in_common(
     shared = [document.metadata.get("model_text") for document in documents]
     assert shared == [None] * 1_000 + ["orders: order, city"] * 2 + [None, "orders: order, city"]
     assert documents[-1].text == "order: 1003\ncity: Berlin"
-    told = "of 1,003 rows of short cells models read the first 1,000 one by one; all are found by words and fields, and counted"
+    told = "of rows of short cells models read the first 1,000 of a file; all are found by words and fields"
     assert notes == [(told, False)]
 
 
