@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from generators.tally_answer import drafted, told_filter
-from generators.tally_named import invented, left_out
+from generators.tally_named import invented, left_out, misplaced
 from generators.tally_plan import Plan, Unplanned
 from generators.tally_planner import Planned, Planner
 from generators.tally_question import Asked, Known, has_form, read_question
@@ -53,9 +53,10 @@ class CountsAssembler:
     Rules tell such questions (`generators.tally_question`): by their form, and by values, fields or tables that they name.
     Only of these the model writes a plan, as `generate.tally` has it; one that fields alone decide is carried out over all
     documents that whoever asks may read, and the context has the answer (`Context.settled`) and the documents that it cites.
-    A plan that leaves out a name of the question, or a value that it names, does not decide it; nor does one that finds nothing by
-    a condition that the question does not make. Where a number is asked for and there is no such plan, the
-    answer says so. Questions of another form, or of which the model says that they are no such question, keep their passages.
+    A plan that leaves out a name of the question, or a value that it names, does not decide it; nor does one whose fields no
+    document has together, or one that finds nothing by a condition that the question does not make. Where a number is asked for
+    and there is no such plan, the answer says so. Questions of another form, or of which the model says that they are no such
+    question, keep their passages.
 
     One call for a question that the rules tell, none for the others.
 
@@ -138,8 +139,8 @@ class CountsAssembler:
         query = counting.context.query
         documents = self._planner.kept(both(both(plan.where, counting.rows), query.where))
         draft = drafted(plan, documents, counting.planned.fields, shown=self.shown)
-        if not draft.counts["matched"] and (value := invented(plan.where, query.root.text)):
-            return _not_counted(counting, f"the question says nothing of '{in_one_line(value)[:_SHOWN]}'")
+        if not draft.counts["matched"] and (doubt := _doubt(plan, counting)):
+            return _not_counted(counting, doubt)
         draft.add(f"\n{_counted_by(plan, counting)}")
         counts = draft.counts | Counter(mended_values=plan.mended)
         outcome = Outcome(detail=f"plan: {plan}", counts={name: n for name, n in counts.items() if n})
@@ -178,6 +179,14 @@ def _unread(plan: Plan, counting: _Counting) -> str:
     question = counting.context.query.root.text
     unread = plan.condition or " ".join(left_out(question, told, counting.known))
     return f"it takes reading for '{unread}'" if unread else ""
+
+
+def _doubt(plan: Plan, counting: _Counting) -> str:
+    """Why a plan that finds nothing is likelier wrong than right; empty where it is not."""
+    if value := invented(plan.where, counting.context.query.root.text):
+        return f"the question says nothing of '{in_one_line(value)[:_SHOWN]}'"
+    value = misplaced(plan.where, counting.planned.fields)
+    return f"another field has the value '{in_one_line(value)[:_SHOWN]}'" if value else ""
 
 
 def _counted_by(plan: Plan, counting: _Counting) -> str:

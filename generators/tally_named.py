@@ -10,9 +10,10 @@ from generators.tally_forms import forms, stems, words_of
 from generators.tally_question import Known
 from generators.tally_words import BETWEEN, FORMS, THINGS
 from rag.core.filters import Condition, Filter, conditions
-from rag.core.filters.operators import Exists, OneOf
+from rag.core.filters.operators import Equal, Exists, OneOf
 from rag.stages.checks.dates import is_month
 from rag.stages.checks.exact import names_in
+from retrievers.index.fields import Field
 
 _LONGEST = 12
 """Words of a value that are looked for."""
@@ -80,6 +81,17 @@ def invented(where: Filter | None, question: str) -> str:
     for condition in asked:
         if said.isdisjoint(form for word in words_of(_value(condition)) for form in stems(word)):
             return _value(condition)
+    return ""
+
+
+def misplaced(where: Filter | None, fields: Mapping[str, Field]) -> str:
+    """The first value that a filter asks of a field that has it nowhere, while another field has it; empty for none."""
+    for each in conditions(where) if where is not None else ():
+        if isinstance(each.operator, Equal):
+            value = each.operator.value
+            having = {name for name, field in fields.items() if value in field.values}
+            if having and each.key not in having:
+                return str(value)
     return ""
 
 

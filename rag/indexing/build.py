@@ -54,8 +54,9 @@ class IndexReport:
     `n_sources`: of all files. `losses`: what went that the index before had.
 
     `problems`: files that are not in the index, or not wholly, and why; `unread`: those of them that are not in it at
-    all. `ignored`: files of kinds that nothing reads. `staying_out`: files that were removed, lie there still and stay out. `n_reused_vectors`: units whose vector was taken from the index
-    before. `n_encoded`: texts that went through the encoder; what a killed build had already encoded is in neither.
+    all. `ignored`: files of kinds that nothing reads. `staying_out`: files that were removed from the index and lie there
+    still. `n_reused_vectors`: units whose vector was taken from the index before. `n_encoded`: texts that went through the
+    encoder; what a killed build had already encoded is in neither.
     `languages`: code -> documents, "" for those of none that is known; empty where nobody looked.
     `on_cluster`: leg -> texts of these that a cluster read; empty where none did.
     `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by

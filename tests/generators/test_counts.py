@@ -304,6 +304,9 @@ def test_nothing_found_by_a_condition_from_nowhere_is_no_number(sightings: Local
     assert made_up.settled is not None
     assert made_up.settled.status == "no_answer"
     assert "the question says nothing of 'S0'" in made_up.settled.text
+    astray, _ = counted(sightings, question, plan("count", where="sea = 'eider' and sea = 'fresh'"))
+    assert astray.settled is not None
+    assert "another field has the value 'eider'" in astray.settled.text
 
 
 def test_a_number_that_a_text_states_is_not_counted(sightings: LocalIndex) -> None:
