@@ -72,6 +72,8 @@ def question_of(given: str | None) -> str:
         SpecError: nobody gave one, or it is empty, too long, or not UTF-8.
     """
     if given not in (None, "-"):
+        if not given.strip():
+            raise SpecError("the question is empty. Give one in words, or - to read it from stdin")
         return given
     if given is None and sys.stdin.isatty():
         raise SpecError("no question. Give one, or let another program write it: echo QUESTION | rag ask")

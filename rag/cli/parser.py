@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, Action, ArgumentError, RawDescriptionHelpFormatter
+import difflib
+from argparse import SUPPRESS, Action, ArgumentError, RawDescriptionHelpFormatter, _SubParsersAction
 from argparse import ArgumentParser as StandardParser
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -24,7 +25,17 @@ class ArgumentParser(StandardParser):
     """The standard one; what a wrong command line holds is told in plain characters, with the nearest name that there is."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(plain(message))
+        super().error(plain(message + self._options_like(message)))
+
+    def _options_like(self, message: str) -> str:
+        """The nearest options of the command, where the message is of options that there are not; other commands have none here."""
+        if not message.startswith("unrecognized arguments: "):
+            return ""
+        commands = [action for action in self._actions if isinstance(action, _SubParsersAction)]
+        known = [option for each in commands for sub in each.choices.values() for option in sub._option_string_actions]
+        wrong = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        near = [found for word in wrong for found in difflib.get_close_matches(word, set(known), n=1, cutoff=0.7)]
+        return f". Did you mean {' and '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
 
     def _check_value(self, action: Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

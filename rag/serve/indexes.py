@@ -24,7 +24,7 @@ from retrievers.index_protocol import HasParts, Index, is_labelled
 
 Rows = Sequence[int] | NDArray[np.int64]
 
-_EXAMPLES, _LOOKED_AT = 4, 24
+_EXAMPLES, _LOOKED_AT = 4, 200
 _SHORTEST, _LONGEST = 3, 40
 """Characters of a topic."""
 
@@ -74,8 +74,16 @@ def _topics(of_parts: Sequence[Sequence[str]]) -> list[str]:
 def _topics_of(index: Index, rows: Rows) -> list[str]:
     """What a few of these passages are about, from all over them."""
     some = rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]
-    topics = dict.fromkeys(_topic(document) for document in index.documents.many(some))
-    return [topic for topic in topics if topic][:_EXAMPLES]
+    documents = index.documents.many(some)
+    prose = [document for document in documents if not _is_row(document)]
+    topics = [topic for topic in dict.fromkeys(map(_topic, prose or documents)) if topic]
+    return topics[:: max(1, len(topics) // _EXAMPLES)][:_EXAMPLES]
+
+
+def _is_row(document: Document) -> bool:
+    """Whether it is the row of a table, which begins with a column and its cell: nobody asks what documents say about one."""
+    column, colon, _ = document.text.partition(": ")
+    return bool(colon) and column in document.metadata
 
 
 def _topic(document: Document) -> str:

@@ -294,3 +294,16 @@ def test_the_last_user_of_an_older_one_closes_it_and_nobody_else() -> None:
     assert closed == ["first"]
     current.replace("third", close=lambda: closed.append("second"))
     assert closed == ["first", "second"]
+
+
+def test_questions_come_from_prose_and_of_tables_only_where_there_is_nothing_else(tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "airports.csv").write_text("name,state\n" + "".join(f"Park {n},AK\n" for n in range(60)))
+    build_index([texts], tmp_path / "idx", legs=("lexical",))
+    with load_pipeline(graph(), index=tmp_path / "idx") as pipeline, client(pipeline) as asking:
+        assert "airports" in asking.get("/v1/index").json()["examples"][0]
+    (texts / "boats.md").write_text("# Ferries\n\nThey leave at ten.\n")
+    build_index([texts], tmp_path / "idx", legs=("lexical",))
+    with load_pipeline(graph(), index=tmp_path / "idx") as pipeline, client(pipeline) as asking:
+        assert asking.get("/v1/index").json()["examples"] == ["What do the documents say about Ferries?"]

@@ -583,3 +583,26 @@ def test_progress_bars_go_to_a_terminal_alone(notes: Path, tmp_path: Path) -> No
     shown = os.read(master, 65536).decode(errors="replace")
     os.close(master)
     assert "[red]work" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["search", "x", "--indx", "idx"], "--indx idx. Did you mean '--index'?"),
+        (["ask", "x", "--patence=3", "--no-servr"], "Did you mean '--patience' and '--no-server'?"),
+        (["search", "x", "--qqqq"], "unrecognized arguments: --qqqq"),
+    ],
+)
+def test_an_option_that_is_misspelt_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], words: list[str], hint: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert capsys.readouterr().err.rstrip().endswith(hint)
+
+
+@pytest.mark.parametrize("command", ["search", "ask"])
+def test_an_empty_question_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    code, out, err = run(capsys, command, " ", "--index", "idx")
+    assert (code, out) == (2, "")
+    assert err == "rag: the question is empty. Give one in words, or - to read it from stdin\n"
