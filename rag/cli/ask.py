@@ -140,23 +140,30 @@ def _verdicts(answer: Mapping[str, Any]) -> None:
 
 
 def _tally(verdicts: Sequence[Mapping[str, Any]]) -> str:
-    """How many sentences are what, in a sentence."""
-    counts = Counter(
-        _KINDS[verdict["kind"], verdict["kind"] == "similar" and verdict["by"] == "words"] for verdict in verdicts
-    )
-    parts = [f"{n} {one if n == 1 else many}" for (one, many), n in counts.items()]
-    of_all = f" of {len(verdicts)} sentence{'s' * (len(verdicts) > 1)} "
-    return f"{of_all.join(parts[0].split(' ', 1))}{''.join(f', {part}' for part in parts[1:])} (checked by {verdicts[0]['by']})."
+    """What was looked at, and no more: a sentence whose words stand in a passage may still answer another question."""
+    n = len(verdicts)
+    like = [verdict for verdict in verdicts if verdict["kind"] == "similar" and verdict["by"] == "words"]
+    counts = Counter(verdict["kind"] for verdict in verdicts if verdict not in like)
+    parts = [f"{some} {_KINDS[kind][some > 1]}" for kind, some in counts.items()]
+    by = f" (checked by {verdicts[0]['by']})."
+    if not like:
+        return (
+            f" of {n} sentence{'s' * (n > 1)} ".join(parts[0].split(" ", 1)) + "".join(f", {p}" for p in parts[1:]) + by
+        )
+    markers = sorted({verdict["marker"] for verdict in like})
+    where = f"passage{'s' * (len(markers) > 1)} {', '.join(map(str, markers))}"
+    whose = "Its words" if n == 1 else f"The words of {len(like)} of {n} sentences"
+    rest = "".join(f", {part}" for part in parts)
+    return f"{whose} stand in {where}{rest}; whether {'it answers' if n == 1 else 'they answer'} the question was not checked."
 
 
 _KINDS = {
-    ("supported", False): ("is supported by a passage", "are supported by a passage"),
-    ("similar", True): ("has the words of a passage", "have the words of a passage"),
-    ("similar", False): ("is like what a passage says", "are like what a passage says"),
-    ("contradicted", False): ("contradicts a passage", "contradict a passage"),
-    ("unsupported", False): ("is not in the passages", "are not in the passages"),
+    "supported": ("is supported by a passage", "are supported by a passage"),
+    "similar": ("is like what a passage says", "are like what a passage says"),
+    "contradicted": ("contradicts a passage", "contradict a passage"),
+    "unsupported": ("is not in the passages", "are not in the passages"),
 }
-"""Kind of a verdict, and whether words alone say it -> what one sentence is, and what several are."""
+"""Kind of a verdict, but for `similar` by words alone -> what one sentence is, and what several are."""
 
 
 def _words_of(verdict: Mapping[str, Any]) -> str:

@@ -19,18 +19,21 @@ const SAID = {
   contradicted: ["contradicts a passage", "contradict a passage"],
   unsupported: ["is not in the passages", "are not in the passages"],
   similar: ["is like what a passage says", "are like what a passage says"],
-  words: ["has the words of a passage", "have the words of a passage"],
 };
 
-/** One line on all of them; empty where nothing was checked. */
+/** One line on all of them, of what was looked at and no more; empty where nothing was checked. */
 export function summaryOf(verdicts = []) {
-  if (!verdicts.length) return "";
+  const n = verdicts.length;
+  if (!n) return "";
+  const like = verdicts.filter(({ kind, by }) => kind === "similar" && by === "words");
   const counts = new Map();
-  for (const { kind, by } of verdicts) {
-    const said = kind === "similar" && by === "words" ? by : kind;
-    counts.set(said, (counts.get(said) ?? 0) + 1);
-  }
-  const all = `of ${verdicts.length} ${verdicts.length > 1 ? "sentences" : "sentence"} `;
-  const parts = [...counts].map(([said, n], place) => `${n} ${place ? "" : all}${(SAID[said] ?? [said, said])[n > 1 ? 1 : 0]}`);
-  return `${parts.join(", ")} (checked by ${verdicts[0].by}).`;
+  for (const { kind } of verdicts.filter((verdict) => !like.includes(verdict))) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const all = like.length ? "" : `of ${n} ${n > 1 ? "sentences" : "sentence"} `;
+  const parts = [...counts].map(([kind, some], at) => `${some} ${at ? "" : all}${(SAID[kind] ?? [kind, kind])[some > 1 ? 1 : 0]}`);
+  if (!like.length) return `${parts.join(", ")} (checked by ${verdicts[0].by}).`;
+  const markers = [...new Set(like.map(({ marker }) => marker))].sort((a, b) => a - b);
+  const where = `${markers.length > 1 ? "passages" : "passage"} ${markers.join(", ")}`;
+  const whose = n > 1 ? `The words of ${like.length} of ${n} sentences` : "Its words";
+  const told = [`${whose} stand in ${where}`, ...parts].join(", ");
+  return `${told}; whether ${n > 1 ? "they answer" : "it answers"} the question was not checked.`;
 }

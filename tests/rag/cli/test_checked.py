@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag.cli import main
-from rag.cli.ask import _words_of
+from rag.cli.ask import _tally, _words_of
 from rag.core.types import Verdict
 from rag.pipeline.as_json import verdict_json
 
@@ -35,7 +35,8 @@ def test_sentences_that_no_passage_supports_are_listed(capsys: pytest.CaptureFix
     assert main(asked) == 0
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
-    place = lines.index("1 of 2 sentences has the words of a passage, 1 is not in the passages (checked by words).")
+    told = "The words of 1 of 2 sentences stand in passage 1, 1 is not in the passages;"
+    place = lines.index(f"{told} whether they answer the question was not checked.")
     assert lines[place + 1].startswith("  not in the passages: Pigs ")
     assert "\x1b" not in lines[place + 1]
     assert "supported" not in "\n".join(lines[place:])
@@ -79,3 +80,22 @@ def test_they_are_in_the_json(capsys: pytest.CaptureFixture[str], asked: list[st
 def test_supported_is_said_only_where_the_verdict_says_so(kind: str, by: str, marker: int | None, words: str) -> None:
     verdict = Verdict(start=0, end=1, kind=kind, by=by, score=1.0, marker=marker)  # type: ignore[arg-type]
     assert _words_of(verdict_json(verdict)) == words
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "line"),
+    [
+        ([("similar", "words", 2)], "Its words stand in passage 2; whether it answers the question was not checked."),
+        (
+            [("similar", "words", 2), ("similar", "words", 1)],
+            "The words of 2 of 2 sentences stand in passages 1, 2; whether they answer the question was not checked.",
+        ),
+        ([("unsupported", "words", None)], "1 of 1 sentence is not in the passages (checked by words)."),
+        ([("supported", "nli", 1)], "1 of 1 sentence is supported by a passage (checked by nli)."),
+    ],
+)
+def test_the_line_below_says_what_was_looked_at_and_no_more(
+    verdicts: list[tuple[str, str, int | None]], line: str
+) -> None:
+    told = [{"kind": kind, "by": by, "marker": marker} for kind, by, marker in verdicts]
+    assert _tally(told) == line
