@@ -28,6 +28,7 @@ _BEHIND_LABEL = re.compile(r"[ \t]*(?::[*_]*[ \t]*)?")
 _HEADING = re.compile(r"\s*\[(\d{1,3})\]")
 _BEHIND = re.compile(rf"(?:{MARKER.pattern})*[.!?]*")
 _WHOLE = re.compile(r"(?:[.!?…。！？][\"'”’»」』)*_`]*|\])\s*\Z")
+_NUMBERED_HEADING = re.compile(r"\s*(?:§\s*\d{1,3}|\d{1,3}[.)]|\d{1,3}(?:\.\d{1,3})+[.)]?)\s+[^\W\d_]")
 _VARIABLE = re.compile(r"\{\w+\}")
 _FENCE = "```"
 _LOOKAHEAD = 16
@@ -40,13 +41,15 @@ _LONGEST_ROUND = 16
 class Said:
     """What a prompt says, so that an answer need not. Words are folded, and markers are none.
 
-    `rules`: its sentences. `question`: the user's. `titles`: number of a passage -> the words of its heading. `labels`: what
+    `rules`: its sentences. `question`: the user's. `titles`: number of a passage -> the words of its heading. `headings`: parts
+    of them that begin with a number, such as "3. Bunk house"; others may be what is asked for. `labels`: what
     begins a line of it before a colon, such as "answer". `asking`: the one of them that the question stands behind.
     """
 
     rules: frozenset[Words] = frozenset()
     question: Words = ()
     titles: Mapping[int, Words] = field(default_factory=dict, hash=False)
+    headings: frozenset[Words] = frozenset()
     labels: frozenset[str] = frozenset()
     asking: str = ""
 
@@ -63,6 +66,9 @@ class Said:
             ),
             question=_words(question),
             titles={number: words for number, title in enumerate(titles, start=1) if (words := _words(title))},
+            headings=frozenset(
+                _words(part) for title in titles for part in title.split(" › ") if _NUMBERED_HEADING.match(part)
+            ),
             labels=frozenset(labels.values()),
             asking=next((label for line, label in labels.items() if "{question}" in line), ""),
         )
@@ -189,7 +195,7 @@ class Mender:
         if self._text.startswith("[", start):
             return True
         words = _words(_UNCLOSED.sub("", begun))
-        if any(said[: len(words)] == words for said in (*self._said.rules, self._said.question)):
+        if any(said[: len(words)] == words for said in (*self._said.rules, self._said.question, *self._said.headings)):
             return True
         line = self._text[start:].lstrip("*_# ").casefold()
         label = _LABEL.match(line)
@@ -228,6 +234,8 @@ class Mender:
         if label and (_folded(label) == self._said.asking or label.end() == len(unit.strip())):
             return _folded(label) in self._said.labels
         if heading and words == self._said.titles.get(int(heading[1])):
+            return True
+        if _NUMBERED_HEADING.match(unit) and _words(unit) in self._said.headings:
             return True
         if words == self._said.question:  # a few words that were searched for can be an answer
             return unit.rstrip().endswith("?") or len(words) > 4

@@ -80,6 +80,15 @@ def test_what_the_prompt_says_is_left_out(text: str, left: str, counts: dict[str
     assert mended(text) == (left, counts)
 
 
+@pytest.mark.parametrize("text", ["3. Bunk house [3]", "3. Bunk house. [3]", "3. BUNK HOUSE [3]\nSeven beds [3]."])
+def test_a_numbered_heading_is_no_answer(text: str) -> None:
+    titles = ["Travel policy › Daily allowance", "ROV Krabbe", "Station meeting, 11 March 2026 › 3. Bunk house"]
+    said = Said.of(PROMPT.turns, question="How much is a bed?", titles=titles)
+    assert mended(text, said=said) == ("Seven beds [3]." if "Seven" in text else "", {"echoes": 1})
+    for kept in ("Bunk house [3]", "ROV Krabbe [2]", "3. Bunk house has seven beds [3]."):
+        assert mended(kept, said=said) == (kept, {})
+
+
 def test_a_search_of_few_words_may_be_the_answer() -> None:
     assert mended("Chromoly tubes.", said=Said.of(PROMPT.turns, question="chromoly tubes"))[1] == {}
 
