@@ -24,10 +24,12 @@ from generators.answering import (
     status_of,
     warn,
 )
+from generators.asked_for import Kind, asked_for, has_value
 from generators.cited_form import cited_form
 from generators.copies import Copies, can_be_asked_again
-from generators.enough import log_odds
+from generators.enough import log_odds, spared
 from generators.mending import Mender, Said
+from generators.tidying import Tidier, tidy
 from prompts.template import PromptTemplate
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import complete_each, usage_of, with_history
@@ -76,12 +78,15 @@ class CitedGenerator:
             answers: whether the passages answer the question. Where they do not, it is declined. Unset does not ask. A prompt
             that begins as `prompt` does costs little where the model keeps what it read.
         least: log-odds of Yes against No from which on the passages are enough.
+        relief: how much lower they may be where a passage has the words of the question (`generators.enough.spared`).
         move_markers: give a marker the number of another passage where the one it names has few of the words that it stands
             behind (`rag.stages.cite.aim_at`), and a clause its own marker, where its passage is another one than that of
             what follows in the sentence (`rag.stages.clauses`); counted.
         copy_exactly: ask the model again for a number, a unit, a day or a name that no passage has, among what the passages
             have (`generators.copies`); counted (`mended_copies`). It needs a model that can be held to choices and says how
             likely they are; with another one nothing is asked.
+        right_kind: decline where a question asks for a telephone number, a year or the like (`generators.asked_for`), and the
+            answer has none; counted (`no_such_value`). A stream of such an answer is shown from the value on.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -99,8 +104,10 @@ class CitedGenerator:
         markers: Markers = "auto",
         enough: str | None = None,
         least: float = 0.0,
+        relief: float = 0.0,
         move_markers: bool = False,
         copy_exactly: bool = False,
+        right_kind: bool = False,
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
@@ -112,7 +119,7 @@ class CitedGenerator:
         require_one_of("generate.cited", get_args(Markers), markers=markers)
         self.llm, self.max_tokens = llm, max_tokens
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
-        self.move_markers, self.copy_exactly = move_markers, copy_exactly
+        self.move_markers, self.copy_exactly, self.right_kind = move_markers, copy_exactly, right_kind
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
         if markers == "form" and not isinstance(llm, CanKeepForms):
@@ -124,8 +131,10 @@ class CitedGenerator:
             raise ValueError(
                 f"generate.cited: prompt '{prompt}' begins the answer, so no form can hold all of it; use markers: free"
             )
+        if relief < 0:
+            raise ValueError(f"generate.cited: relief must be 0 or more, got {relief}")
         self.markers = markers
-        self.least = least
+        self.least, self.relief = least, relief
         self.enough = prompts.load(enough) if enough else None
         if self.enough:
             self.enough.require("passages", "question", by="generate.cited")
@@ -172,7 +181,7 @@ class CitedGenerator:
         started = perf_counter()
         asked = [context for context in contexts if context.passages]
         found = self._found_enough(asked)
-        requests = [context for context, (odds, _) in zip(asked, found, strict=True) if self._is_enough(odds)]
+        requests = [context for context, (odds, _) in zip(asked, found, strict=True) if self._is_enough(context, odds)]
         rendered = [self._render(self.prompt, context) for context in requests]
         completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
         seconds = (perf_counter() - started) / max(1, len(asked))
@@ -184,7 +193,7 @@ class CitedGenerator:
                 continue
             odds, usage = next(judged)
             usage += Usage(seconds=seconds)
-            answer = next(written) if self._is_enough(odds) else self._declined(context)
+            answer = self._of_kind(next(written)) if self._is_enough(context, odds) else self._declined(context)
             answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
         return answers
 
@@ -195,17 +204,24 @@ class CitedGenerator:
         """
         started = perf_counter()
         [(odds, usage)] = self._found_enough([context]) if context.passages else [(None, NO_USAGE)]
-        if not context.passages or not self._is_enough(odds):
+        if not context.passages or not self._is_enough(context, odds):
             declined = replace(self._declined(context), enough=odds, usage=usage)
             yield AnswerDelta(text=declined.text)
             yield AnswerDelta(answer=declined)
             return
         written = Drained[Answer](self._pieces(context))
+        kind, held, shown = self._kind(context), "", False
         with closing(written):
             for piece in written:
-                yield AnswerDelta(text=piece)
+                held += piece
+                if shown := shown or kind is None or has_value(kind, held, _texts(context)):
+                    yield AnswerDelta(text=held)
+                    held = ""
+        answer = written.value if shown else self._of_kind(written.value)
+        if held:
+            yield AnswerDelta(text=answer.text)
         spent = usage + Usage(seconds=perf_counter() - started)
-        answer = replace(written.value, enough=odds, usage=written.value.usage + spent)
+        answer = replace(answer, enough=odds, usage=answer.usage + spent)
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
 
@@ -243,20 +259,22 @@ class CitedGenerator:
     def _try(self, context: Context, sampling: SamplingParams) -> Generator[str, None, Answer]:
         """Pieces of the text as they are settled, and in the end the answer."""
         checker, mender = MarkerFilter(_doc_ids(context), aim=self._aim(context)), self._mender(context)
-        marks = self._clause_marks(context)
+        marks, tidier = self._clause_marks(context), Tidier()
         parts: list[str] = []
         prompt = self._render(self.prompt, context)
         copies = self._copies(context, prompt)
         drained = Drained[Completion](mended_pieces(self.llm, prompt, sampling, mender))
         with closing(drained):
             for piece in drained:
-                if settled := checker.add(marks.add(copies.add(piece))):
+                if settled := checker.add(marks.add(tidier.add(copies.add(piece)))):
                     parts.append(settled)
                     yield settled
-        if rest := checker.add(marks.add(copies.finish()) + marks.finish()) + checker.finish():
+        last = tidier.add(copies.finish()) + tidier.finish()
+        if rest := checker.add(marks.add(last) + marks.finish()) + checker.finish():
             parts.append(rest)
             yield rest
-        return self._judged(context, drained.value, checker.checked("".join(parts)), mender, marks, copies)
+        checked = checker.checked("".join(parts))
+        return self._judged(context, drained.value, checked, mender, marks, copies)
 
     def _found_enough(self, contexts: Sequence[Context]) -> Sequence[tuple[float | None, Usage]]:
         """The log-odds that each context's passages are enough, and what it cost to ask; None where it is not asked."""
@@ -265,8 +283,23 @@ class CitedGenerator:
         rendered = [self._render(self.enough, context) for context in contexts]
         return log_odds(cast(ChoosingLLM, self.llm), rendered)
 
-    def _is_enough(self, odds: float | None) -> bool:
-        return odds is None or odds >= self.least
+    def _kind(self, context: Context) -> Kind | None:
+        return asked_for(context.query.asked) if self.right_kind else None
+
+    def _of_kind(self, answer: Answer) -> Answer:
+        """The answer, or a refusal in the place of one without a value of the kind that is asked for."""
+        kind = self._kind(answer.context)
+        if kind is None or answer.status != "answered" or has_value(kind, answer.text, _texts(answer.context)):
+            return answer
+        outcome = Outcome(
+            detail=f"the question asks for {kind.name}, and the answer has none", counts={"no_such_value": 1}
+        )
+        return replace(self._declined(answer.context), outcome=outcome, usage=answer.usage)
+
+    def _is_enough(self, context: Context, odds: float | None) -> bool:
+        if odds is None or odds >= self.least:
+            return True
+        return odds >= self.least - spared(context.query.asked, _texts(context), self.relief)
 
     def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
         turns = prompt.render(passages=self.shown(context), question=context.query.asked)
@@ -290,7 +323,7 @@ class CitedGenerator:
         mender = self._mender(context)
         text, completion = mended(prompt, completion, mender)
         marks, copies = self._clause_marks(context), self._copies(context, prompt)
-        copied = copies.add(text) + copies.finish()
+        copied = tidy(copies.add(text) + copies.finish())
         checked = check_markers(marks.add(copied) + marks.finish(), _doc_ids(context), aim=self._aim(context))
         return self._judged(context, completion, checked, mender, marks, copies)
 
@@ -377,6 +410,10 @@ def _second(answer: Answer, *, first: Answer) -> Answer:
     """An answer that was asked for again, as the first one said nothing."""
     counts = {**answer.outcome.counts, "asked_again": 1}
     return replace(answer, outcome=replace(answer.outcome, counts=counts), usage=first.usage + answer.usage)
+
+
+def _texts(context: Context) -> list[str]:
+    return [hit.document.text for hit in context.passages]
 
 
 def _doc_ids(context: Context) -> list[str]:

@@ -87,7 +87,7 @@ class _Growth:
 
 
 def _passages(documents: Sequence[Document], question: str, ruler: Ruler) -> list[_Passage]:
-    asked = _stems(question)
+    asked = stems(question)
     spans = [list(sentences(document.text)) for document in documents]
     texts = [[document.text[a:b] for a, b in own] for document, own in zip(documents, spans, strict=True)]
     headings = [
@@ -95,13 +95,13 @@ def _passages(documents: Sequence[Document], question: str, ruler: Ruler) -> lis
     ]
     counts = iter(ruler.count([*headings, *(f" {text}" for own in texts for text in own)]))
     heading_tokens = [next(counts) for _ in headings]
-    stems = [[_stems(text) for text in own] for own in texts]
-    weigh = weights([words for own in stems for words in own])
+    held = [[stems(text) for text in own] for own in texts]
+    weigh = weights([words for own in held for words in own])
     whole = weigh(asked) or 1.0
     passages = []
     for place, document in enumerate(documents):
         ahead = _AHEAD * (1 - place / len(documents))
-        worth = [ahead + value for value in _faded([weigh(asked & words) / whole for words in stems[place]])]
+        worth = [ahead + value for value in _faded([weigh(asked & words) / whole for words in held[place]])]
         tokens = [next(counts) for _ in texts[place]]
         passages.append(_Passage(document, place, spans[place], worth, tokens, heading_tokens[place]))
     return passages
@@ -117,7 +117,8 @@ def _faded(own: Sequence[float]) -> list[float]:
     return [max(own[at + n] * _FADING ** abs(n) for n in reach if 0 <= at + n < len(own)) for at in range(len(own))]
 
 
-def _stems(text: str) -> set[str]:
+def stems(text: str) -> set[str]:
+    """The words of content by which a question and a sentence are compared."""
     return {word[:_LETTERS] if word.isalpha() else word for word in content_words(text)}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from generators.cited import CitedGenerator
+from generators.enough import spared
 from generators.llm.scripted import ScriptedLLM
 from rag.core.errors import SpecError
 from rag.core.protocols import CanStreamAnswers
@@ -270,6 +271,29 @@ def test_where_they_are_the_answer_costs_two_calls() -> None:
     assert streamed(always, context(FRAMES))[1].usage.calls == 2
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_passage_with_the_words_of_the_question_needs_less(streams: bool) -> None:
+    told = Document(doc_id="told", text="Frames are made of steel. It is brazed.")
+    for relief, passage, status in ((3.0, told, "answered"), (3.0, LEAVE, "no_answer"), (0.0, told, "no_answer")):
+        llm = ScriptedLLM(replies=("Tubes [1].",))
+        [declined] = CitedGenerator(llm=llm, enough="answer_enough", least=100.0).generate([context(passage)])
+        assert declined.enough is not None
+        least = declined.enough + 0.5  # the model is not sure, by half a nat
+        generator = CitedGenerator(llm=llm, enough="answer_enough", least=least, relief=relief)
+        found = streamed(generator, context(passage))[1] if streams else generator.generate([context(passage)])[0]
+        assert (found.status, found.enough) == (status, declined.enough), (relief, passage)
+    with pytest.raises(ValueError, match="relief must be 0 or more"):
+        CitedGenerator(llm=llm, enough="answer_enough", relief=-1)
+
+
+def test_words_spare_what_lies_beyond_a_third_of_them() -> None:
+    texts = ["A seal may be kept for 35 minutes. It is weighed.", "Boats are washed."]
+    assert spared("How many minutes may a seal be kept?", texts, 3.0) > 1
+    assert spared("Wie lange darf man eine Robbe halten?", texts, 3.0) == 0
+    assert spared("", texts, 3.0) == spared("A seal?", [], 3.0) == spared("A seal?", texts, 0.0) == 0
+    assert spared("seal minutes kept", texts, 3.0) == pytest.approx(2.0)
+
+
 def test_enough_needs_a_model_that_can_choose() -> None:
     class Plain:
         context_window = 100
@@ -418,3 +442,14 @@ def test_a_prompt_of_ones_own(tmp_path: Path) -> None:
     path.write_text("variables: [question]\nuser: '{question}'")
     with pytest.raises(SpecError, match=r"never uses \{passages\}"):
         CitedGenerator(llm=llm, prompt=str(path))
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_answer_says_what_is_so_and_not_which_passage_says_it(streams: bool) -> None:
+    reply = "In passage [1], frames are brazed from chromoly tubes."
+    generator = CitedGenerator(llm=ScriptedLLM(replies=(reply,)), move_markers=True)
+    *_, last = generator.stream(context(FRAMES, LEAVE))
+    found = last.answer if streams else generator.generate([context(FRAMES, LEAVE)])[0]
+    assert found
+    assert found.text == "Frames are brazed from chromoly tubes. [1]"
+    assert [(c.doc_id, c.by) for c in found.citations] == [("frames", "model")]
