@@ -47,7 +47,9 @@ def test_all_that_writes_gets_the_model_and_the_reranker_keeps_its_own() -> None
 def test_limits_of_the_own_model_go() -> None:
     chat = rewritten("chat", model="some/model")
     assert chat.nodes["context"].params == {"llm": "writer", "max_tokens": None}
-    assert chat.nodes["answer"].params == {"llm": "writer", "move_markers": True, "copy_exactly": True}
+    stays = {"llm": "writer", "move_markers": True, "copy_exactly": True, "right_kind": True}
+    assert chat.nodes["answer"].params == stays
+    assert rewritten("ask", model="some/model").nodes["answer"].params == stays
     assert chat.nodes["ranked"] == load_spec("chat").graph.nodes["ranked"]
 
 
