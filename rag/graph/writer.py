@@ -19,7 +19,10 @@ WRITES = ("reformulate", "assemble", "generate", "check")
 
 _OF_ONE_MODEL = ("model", "revision", "tokenizer", "context_window", "max_model_len")
 """Parameters of a model's part that say which model it is, and so are not another's."""
-_LIMITS = {"assemble": ("max_tokens", "max_passages"), "generate": ("max_tokens", "prompt", "enough", "least", "relief")}
+_LIMITS = {
+    "assemble": ("max_tokens", "max_passages"),
+    "generate": ("max_tokens", "prompt", "enough", "least", "relief"),
+}
 """Parameters that were chosen for the graph's own model."""
 
 
