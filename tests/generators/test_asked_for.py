@@ -66,10 +66,12 @@ def test_an_answer_has_the_value_or_not(question: str, answer: str, texts: list[
     assert has_value(kind, answer, texts) == has
 
 
-def asked(question: str, reply: str, *documents: Document, streams: bool, **arguments: bool) -> tuple[Answer, int, str]:
+def asked(
+    question: str, reply: str, *documents: Document, streams: bool, right_kind: bool = True
+) -> tuple[Answer, int, str]:
     """The answer, how often the model was asked, and what of it was shown first."""
     llm = ScriptedLLM(replies=(reply,))
-    generator = CitedGenerator(llm=llm, **{"right_kind": True, **arguments})
+    generator = CitedGenerator(llm=llm, right_kind=right_kind)
     passages = tuple(ScoredDocument(document=document, score=1.0) for document in documents)
     context = Context(query=Query(qid="q", text=question), passages=passages)
     if not streams:
