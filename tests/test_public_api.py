@@ -30,7 +30,7 @@ DEEP_IMPORTS = {
     "rag.langchain": ["keeps_sources"],
     "rag.mcp.server": ["create_server"],
     "rag.protocols": ["LLM", "ChoosingLLM", "LocalLLM", "ScoringLLM", "Subgraph"],
-    "rag.ranking": ["completed", "ranked"],
+    "rag.ranking": ["completed", "ranked", "require_k"],
     "rag.serve": ["ServeSettings", "create_app"],
     "rag.serving": ["ApiError", "CONTENTS", "Host", "PAGES", "ROUTES", "TOOLS"],
     "rag.stages": ["ASSEMBLERS", "FUSERS", "REFORMULATORS", "TRANSFORMS"],

@@ -368,7 +368,7 @@ def test_a_query_without_known_terms_warns_and_finds_nothing(
     assert "nothing found" in err
 
 
-@pytest.mark.parametrize("query", ["", "x" * 100_000, "ключ", "\x00", "keys " * 20_000])
+@pytest.mark.parametrize("query", ["x" * 100_000, "ключ", "\x00", "keys " * 20_000])
 def test_odd_queries_end_well(capsys: pytest.CaptureFixture[str], lexical_index: Path, query: str) -> None:
     assert run(capsys, "search", query, "--index", str(lexical_index), "--graph", "bm25")[0] == 0
 
