@@ -150,6 +150,8 @@ def given(
     run = tmp_path_factory.mktemp("runs") / "run.trec"
     lines = [f"q1 Q0 d{i:02}.md#1 {i} {20 - i} x" for i in range(1, 11)]
     run.write_text("\n".join(lines) + "\n")
+    terms = run.with_name("terms.yaml")
+    terms.write_text("terms: [[laptop, notebook]]\n")
     dictionary = run.with_name("names.json")
     dictionary.write_text('{"laptop": {"de": "Klapprechner", "fr": "ordinateur portable"}}')
     triples = run.with_name("triples.tsv")
@@ -167,6 +169,7 @@ def given(
         else "",
         "run": str(run),
         "dictionary": str(dictionary),
+        "glossary": str(terms),
         "cache": str(run.with_name("cache")),
         "url": other_server,
         "calibration": str(saved(run.with_name("calibration.json"), gate=GATE)),

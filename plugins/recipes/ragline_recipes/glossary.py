@@ -87,14 +87,14 @@ class GlossaryReformulator:
     to is not looked up again, so that lists that lead to one another end. A query without a term stays alone, outcome `empty`.
 
     Args:
-        terms: path of the file; read at the first call.
+        glossary: path of the file; read at the first call.
         n: other queries, at most.
         language: lists of this language count beside those of all; unset: those of every language.
     """
 
-    def __init__(self, *, terms: str, n: int = 3, language: str | None = None) -> None:
+    def __init__(self, *, glossary: str, n: int = 3, language: str | None = None) -> None:
         require_positive("reformulate.glossary", n=n)
-        self._path = input_file(terms, what="glossary", by="reformulate.glossary")
+        self._path = input_file(glossary, what="glossary", by="reformulate.glossary")
         self.n, self.language = n, language
         self._glossary: Glossary | None = None
         self._lock = threading.Lock()

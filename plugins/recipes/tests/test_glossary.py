@@ -53,7 +53,7 @@ def test_a_language_has_lists_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_query_stays_first_and_the_others_are_bounded(tmp_path: Path) -> None:
-    made = GlossaryReformulator(terms=str(written(tmp_path)), n=1).reformulate(
+    made = GlossaryReformulator(glossary=str(written(tmp_path)), n=1).reformulate(
         [Query(qid="a", text="PTO and leave"), Query(qid="b", text="nothing")]
     )
     assert [(query.qid, query.text) for query in made] == [
@@ -80,11 +80,11 @@ def test_the_query_stays_first_and_the_others_are_bounded(tmp_path: Path) -> Non
     ],
 )
 def test_what_is_no_glossary_is_told(text: str, said: str, tmp_path: Path) -> None:
-    reformulator = GlossaryReformulator(terms=str(written(tmp_path, text)))
+    reformulator = GlossaryReformulator(glossary=str(written(tmp_path, text)))
     with pytest.raises(SpecError, match=said):
         reformulator.reformulate([Query(qid="1", text="a")])
     with pytest.raises(SpecError, match="there is no glossary"):
-        GlossaryReformulator(terms=str(tmp_path / "none.yaml"))
+        GlossaryReformulator(glossary=str(tmp_path / "none.yaml"))
 
 
 def test_a_term_is_text_and_no_pattern(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_search_finds_what_says_it_otherwise(tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines))
     build_index(tmp_path / "corpus.jsonl", tmp_path / "index", legs=("lexical",))
     nodes = {
-        "asked": {"use": "reformulate.glossary", "with": {"terms": str(written(tmp_path))}},
+        "asked": {"use": "reformulate.glossary", "with": {"glossary": str(written(tmp_path))}},
         "found": {"use": "retrieve.bm25", "in": "asked", "k": 5},
         "fused": {"use": "fuse.rrf", "in": ["found"], "k": 5},
     }
