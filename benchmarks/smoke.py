@@ -52,6 +52,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "dense_speed": ["--documents", "4", "--rounds", "1"],
     "fusion": ["codebase-chunks", "--limit", "10"],
     "rare_words": ["adi", "--n", "5", "--work", "runs/rare_smoke"],
+    "function_words": ["codebase-chunks", "--limit", "5", "--work", "runs/function_words_smoke"],
     "misspelt": ["codebase-chunks", "--limit", "5", "--work", "runs/misspelt_smoke"],
     "clause_markers": ["musique-100"],
     "fusion_cost": ["--passages", "300", "--questions", "3", "--work", "runs/fusion_cost_smoke"],

@@ -36,6 +36,11 @@ class Analysis(Protocol):
         """The language of its documents, or their languages, for people to read."""
         ...
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The same as codes."""
+        ...
+
     def terms(self, text: str) -> list[str]:
         """The terms of a question, repetitions kept. None where no word is left."""
         ...
@@ -74,6 +79,11 @@ class Analyzer:
     def language(self) -> str:
         """The code that it was made for."""
         return self.settings.language
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """That alone."""
+        return (self.settings.language,)
 
     def document_terms(self, text: str, language: str) -> list[str]:
         """As `terms`: all documents are analysed alike."""

@@ -71,6 +71,11 @@ class EachLanguage:
         """Codes of all languages, for people to read."""
         return ", ".join(self.analyzers)
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of all languages, `und` among them where a document is in an unknown one."""
+        return tuple(self.analyzers)
+
     def terms(self, text: str) -> list[str]:
         """A question's terms in every language, language by language, each in text order."""
         return [tagged(code, term) for code, analyzer in self.analyzers.items() for term in analyzer.terms(text)]

@@ -1,8 +1,8 @@
 """Near words: what a question may mean by a word that no document has, or next to none.
 
 Words are near by letters alone (optimal string alignment: a letter more, less or other, or two that changed places). Knows
-no index but by its leg. No more is looked at than whoever asks may read: a word of other documents is as one that is not
-there.
+no index but by its leg, and no word but the common ones of languages. No more is looked at than whoever asks may read: a word of other documents is as one that is not
+word of other documents is as one that is not there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import compress, islice
+from itertools import chain, compress, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from rag.core.filters import readers_of
 from rag.core.types import Where
-from retrievers.analysis.multilingual import tagged, untagged
+from retrievers.analysis.function_words import has_function_words, question_language
+from retrievers.analysis.multilingual import UNKNOWN, tagged, untagged
+from retrievers.analysis.right_words import is_right
 from retrievers.legs.lexical.search import LexicalSearch, Words
 from retrievers.stores.kept import Kept
 
@@ -91,20 +93,26 @@ def near_terms(leg: LexicalSearch, text: str, terms: Iterable[str], *, where: Wh
     """What is searched beside the terms of a question that no document has, or that a neighbour is far more frequent than.
 
     That is for whoever asks by `where`; what else that says does not count. In an index of several languages a word is there
-    if it is in one of them. At most `MOST_WORDS` words of a question are looked for.
+    if it is in one of them. At most `MOST_WORDS` words of a question are looked for. A common word of its language is right
+    whatever the index has; so is every word of a question in a language that the index is not in.
     """
+    codes = leg.analyzer.languages
+    code = question_language(text, codes)
+    if code and code not in codes and all(map(has_function_words, codes)):
+        return []
     readers = readers_of(where)
     counts = {term: _count(leg, term, readers) for term in terms if _is_word(untagged(term)[1])}
     odd = {term for term, n in counts.items() if not n or _may_be_rare(leg, term, n, readers)}
     found, looked = list[Near](), 0
     for word in words_of(text) if odd else ():
         forms = [term for term in dict.fromkeys(leg.analyzer.terms(word)) if term in counts]
-        if odd.isdisjoint(forms):
+        if odd.isdisjoint(forms) or is_right(word, {*codes, code}):
             continue
         if (looked := looked + 1) > MOST_WORDS:
             break
         odd.difference_update(forms)
-        found += _near(leg, word, {form: counts[form] for form in forms}, readers)
+        made = _near(leg, word, {form: counts[form] for form in forms}, readers)
+        found += [each for each in made if untagged(each.near)[0] in ("", UNKNOWN, code) or code not in codes]
     return found
 
 
@@ -121,23 +129,30 @@ def words_of(text: str) -> list[str]:
     return [*dict.fromkeys(_WORD.findall(text))]
 
 
-def as_written(near: Sequence[Near], texts: Iterable[str], leg: LexicalSearch) -> dict[str, tuple[str, ...]]:
-    """Word of a question -> near words, as the texts write them and most like it; as terms where no text has them."""
+def as_written(
+    near: Sequence[Near], texts: Iterable[str], leg: LexicalSearch, *, having: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Word of a question -> near words, as texts write them and most like it. Never a stem, which is no word.
+
+    Args:
+        texts: of hits. `having`: texts that have the near words, for those that no hit has.
+    """
     from rapidfuzz.distance import OSA
 
     wanted = {each.near for each in near}
     forms: dict[str, Counter[str]] = {term: Counter() for term in wanted}
     firsts = "".join({untagged(term)[1][0] for term in wanted})
     beginning = re.compile(rf"\b[{firsts}]\w*", re.IGNORECASE)
-    found = Counter(form for text in islice(texts, _TEXTS) for form in beginning.findall(text[:_CHARACTERS]))
+    read = chain((text[:_CHARACTERS] for text in islice(texts, _TEXTS)), having)
+    found = Counter(form for text in read for form in beginning.findall(text))
     for form, times in found.items():
         for term in wanted.intersection(leg.analyzer.terms(form)):
             forms[term][form] += times
     shown: dict[str, dict[str, None]] = {}
     for word, _, near_term, _ in near:
-        of_term = forms[near_term] or {untagged(near_term)[1]: 0}
-        best = min(of_term, key=lambda form: (OSA.distance(word.lower(), form.lower()), -of_term[form], form))
-        shown.setdefault(word, {})[best] = None
+        if of_term := forms[near_term]:
+            best = min(of_term, key=lambda form: (OSA.distance(word.lower(), form.lower()), -of_term[form], form))
+            shown.setdefault(word, {})[best] = None
     return {word: tuple(words) for word, words in shown.items()}
 
 
@@ -166,11 +181,18 @@ def _nearest(leg: LexicalSearch, term: str, count: int, readers: Where | None) -
     groups = leg.words_like(term, least=least)
     for distance in (1, 2) if len(word) >= LONG and not count else (1,):
         words = {near for group in groups for near in _within(distance, word, group, -(-least // len(groups)))}
+        if code == UNKNOWN and any(_one_word(leg, word, near) for near in words):
+            break
         terms = [tagged(code, near) if code else near for near in words - {word}]
         counted = [(-n, near) for near in terms if (n := _count(leg, near, readers)) >= least]
         if counted:
             return distance, {near: -n for n, near in sorted(counted)[:MOST_NEAR]}
     return LONGEST, {}
+
+
+def _one_word(leg: LexicalSearch, word: str, other: str) -> bool:
+    """Whether two words are forms of one in a language of the index, so that neither is a mistake for the other."""
+    return word != other and not {*leg.analyzer.terms(word)}.isdisjoint(leg.analyzer.terms(other))
 
 
 def _within(distance: int, word: str, words: Words, least: int) -> list[str]:

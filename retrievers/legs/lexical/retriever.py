@@ -19,6 +19,7 @@ from rag.core.versions import VersionsData
 from rag.core.words import first_of, meant_line
 from retrievers.by_filter import by_filter
 from retrievers.index_protocol import Index
+from retrievers.legs.lexical.function_terms import weighed_down
 from retrievers.legs.lexical.near_words import Near, as_written, near_terms, with_near, words_of
 from retrievers.legs.lexical.search import lexical
 from retrievers.stores.kept import Kept
@@ -34,10 +35,15 @@ _SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The terms of a question, with those near to words that no document has."""
+    """The terms of a question, with those near to words that no document has.
+
+    `whole`: the same as if no word only held the question together. `held`: terms that do.
+    """
 
     terms: Mapping[str, float]
+    whole: Mapping[str, float]
     near: tuple[Near, ...] = ()
+    held: frozenset[str] = frozenset()
 
     def near_to(self, term: str) -> str:
         """The question's own term that one is searched for: itself, or one that it is near to."""
@@ -66,6 +72,8 @@ class BM25Retriever:
         versions: `newest` leaves out what another document replaces, as its metadata `replaces` says; {key: name, date:
             released} what has the same `name` and was released before. Of what passes the filters.
         near: whether words near to misspelt ones are searched too.
+        function_words: what a word that only holds the question together, such as "how do I", weighs where others are
+            left: from 0 to 1, which is as much as any.
     """
 
     leg: str = "lexical"
@@ -79,13 +87,16 @@ class BM25Retriever:
         where: WhereData | None = None,
         versions: VersionsData = "all",
         near: bool = True,
+        function_words: float = 0.3,
     ) -> None:
         self.leg = leg
         if not 1 <= threads <= _MOST_THREADS:
             raise ValueError(f"retrieve.bm25: threads must be from 1 to {_MOST_THREADS}, got {threads}")
         self._index, self._where = index, newest_of(versions, where)
         self._threads = min(threads, os.cpu_count() or 1)
-        self._near = near
+        if not 0 <= function_words <= 1:
+            raise ValueError(f"retrieve.bm25: function_words must be from 0 to 1, got {function_words}")
+        self._near, self._function_words = near, function_words
         self._kept = Kept[_Asked](_KEPT_TERMS, lambda asked: len(asked.terms))
 
     def warm_up(self) -> None:
@@ -132,9 +143,13 @@ class BM25Retriever:
         return found
 
     def populations(self, queries: Sequence[Query]) -> list[Population | None]:
-        """For each query what its scores come to over all documents that whoever asks may read; None on a server."""
+        """For each query what its scores come to over all documents that whoever asks may read; None on a server.
+
+        Function words count in full for it. They are what most documents have: without them any other word would lie so far
+        from the mean that a fusion took it for an answer.
+        """
         leg = lexical(self._index, self.leg)
-        return [leg.population(self._asked(query).terms, where=both(self._where, query.where)) for query in queries]
+        return [leg.population(self._asked(query).whole, where=both(self._where, query.where)) for query in queries]
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit what each term of the query adds to its score. By bm25l and bm25+ terms that it lacks add too.
@@ -153,7 +168,7 @@ class BM25Retriever:
                 of_query=asked.near_to(term),
                 of_document=term if there else "",
                 score=terms[term] * impact,
-                how=f"{terms[term]:.3g} x {impact:.4g}" if terms[term] != 1 else "",
+                how=_how(terms[term], impact, held=term in asked.held),
             )
             for term, impact, there in lexical(self._index, self.leg).impacts(terms, row, where=where)
         ]
@@ -162,23 +177,28 @@ class BM25Retriever:
     def _asked(self, query: Query) -> _Asked:
         """That of the last questions is kept: what was searched with is scored with next."""
         if query.terms:
-            return _Asked(query.terms)
+            return _Asked(query.terms, query.terms)
         where = readers_of(both(self._where, query.where))
         return self._kept.get((query.text, where), lambda: self._analysed(query.text, where))
 
     def _analysed(self, text: str, where: Filter | None) -> _Asked:
         leg = lexical(self._index, self.leg)
-        terms = Counter(leg.analyzer.terms(text))
-        near = near_terms(leg, text, terms, where=where) if self._near else []
-        return _Asked(with_near(terms, near), tuple(near)) if near else _Asked(terms)
+        whole = Counter(leg.analyzer.terms(text))
+        weighed, held = weighed_down(leg.analyzer, text, whole, to=self._function_words)
+        near = near_terms(leg, text, whole, where=where) if self._near else []
+        return _Asked(with_near(weighed, near), with_near(whole, near), tuple(near), held)
 
     def _told(self, query: Query, asked: _Asked, hits: Sequence[ScoredDocument]) -> Mapping[str, tuple[str, ...]]:
         """What was searched for words as the user typed them; what a reformulator wrote is nobody's mistake."""
         typed = words_of(query.asked) if asked.near else ()
         near = [each for each in asked.near if each.word in typed]
-        return (
-            as_written(near, [hit.document.full_text for hit in hits], lexical(self._index, self.leg)) if near else {}
-        )
+        if not near:
+            return {}
+        leg, readers = lexical(self._index, self.leg), readers_of(both(self._where, query.where))
+        rows, _ = leg.search([{each.near: 1.0} for each in near], k=1, where=readers)
+        having = self._index.documents.many(rows[rows >= 0].tolist())
+        texts = [hit.document.full_text for hit in hits]
+        return as_written(near, texts, leg, having=[document.full_text for document in having])
 
     def _search(
         self, terms: Sequence[Mapping[str, float]], *, k: int, where: Filter | None
@@ -223,6 +243,12 @@ class BM25Retriever:
         analysed = f"analysed as '{language}'{written}"
         missing = "no document has any of its terms"
         return f"{missing}, {analysed}", f"{missing} ({shown}), {analysed}"
+
+
+def _how(weight: float, impact: float, *, held: bool) -> str:
+    """How a term's part of a score came about, in words; nothing where it is just the term's."""
+    said = f"{weight:.3g} x {impact:.4g}" if weight != 1 else ""
+    return f"{said}, a function word" if held and said else said
 
 
 def _foreign_scripts(text: str) -> list[str]:
