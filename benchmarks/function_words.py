@@ -32,6 +32,7 @@ from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.lexical.retriever import BM25Retriever
 
+ALL = (*SETS, "clapnq")
 DEFAULT = 0.3
 DEPTH = 100
 HYBRID = {"bm25": 0.3, "dense": 0.7}
@@ -82,13 +83,13 @@ def show(line: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every set, system and weight."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    take_sets(parser, SETS)
+    take_sets(parser, ALL)
     parser.add_argument("--weights", type=float, nargs="+", default=[DEFAULT], help="of function words, from 0 to 1")
     parser.add_argument("--limit", type=int, help="only the first N queries of each set")
     parser.add_argument("--work", type=Path, default=Path("build/function_words"), help="where indexes are kept")
     parser.add_argument("--record", action=Record, help="append to results/function_words.jsonl")
     options = parser.parse_args(arguments)
-    for name in options.sets or SETS:
+    for name in options.sets or ALL:
         for line in measured(name, options.work, weights=options.weights, limit=options.limit):
             show(line)
             if options.record:

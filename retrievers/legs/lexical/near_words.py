@@ -1,8 +1,8 @@
 """Near words: what a question may mean by a word that no document has, or next to none.
 
-Words are near by letters alone (optimal string alignment: a letter more, less or other, or two that changed places). Knows
-no index but by its leg, and no word but the common ones of languages. No more is looked at than whoever asks may read: a word of other documents is as one that is not
-word of other documents is as one that is not there.
+Words are near by letters alone (optimal string alignment: a letter more, less or other, or two that changed places). Knows no
+index but by its leg, and of a language its common words, which are right. No more is looked at than whoever asks may read:
+a word of other documents is as one that is not there.
 """
 
 from __future__ import annotations
