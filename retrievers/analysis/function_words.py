@@ -72,9 +72,9 @@ def is_function_word(word: str, languages: Collection[str]) -> bool:
     return not {_SAME.get(code, code) for code in languages}.isdisjoint(_languages_of_words().get(word.lower(), ()))
 
 
-def has_function_words(language: str) -> bool:
-    """Whether there is a list for a language."""
-    return _SAME.get(language, language) in _lists()
+def function_words_of(language: str) -> Collection[str]:
+    """All of a language, lower-cased; none where there is no list."""
+    return _lists().get(_SAME.get(language, language), ())
 
 
 def _told(words: Sequence[_Word], languages: Collection[str]) -> str:

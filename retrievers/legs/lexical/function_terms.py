@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from retrievers.analysis.analyzer import Analysis
-from retrievers.analysis.function_words import function_words
+from retrievers.analysis.function_words import function_words, function_words_of, question_language
+from retrievers.legs.lexical.near_words import Near
 
 
 def weighed_down(
@@ -28,3 +29,13 @@ def weighed_down(
         return terms, frozenset()
     weighed = {term: left + to * (terms[term] - left) for term, left in rest.items()}
     return weighed, frozenset(term for term in terms if held[term])
+
+
+def near_weighed_down(analysis: Analysis, text: str, near: Sequence[Near], *, to: float) -> list[Near]:
+    """The same for what is searched for misspelt words: `wich` is one that only holds a question together too."""
+    if to == 1 or not near:
+        return [*near]
+    codes = analysis.languages
+    code = question_language(text, codes) or (codes[0] if len(codes) == 1 else "")
+    held = {*analysis.terms(" ".join(function_words_of(code)))}
+    return [each._replace(weight=each.weight * to) if each.near in held else each for each in near]

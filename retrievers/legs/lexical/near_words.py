@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rag.core.filters import readers_of
 from rag.core.types import Where
-from retrievers.analysis.function_words import has_function_words, question_language
+from retrievers.analysis.function_words import function_words_of, question_language
 from retrievers.analysis.multilingual import UNKNOWN, tagged, untagged
 from retrievers.analysis.right_words import is_right
 from retrievers.legs.lexical.search import LexicalSearch, Words
@@ -98,7 +98,7 @@ def near_terms(leg: LexicalSearch, text: str, terms: Iterable[str], *, where: Wh
     """
     codes = leg.analyzer.languages
     code = question_language(text, codes)
-    if code and code not in codes and all(map(has_function_words, codes)):
+    if code and code not in codes and all(map(function_words_of, codes)):
         return []
     readers = readers_of(where)
     counts = {term: _count(leg, term, readers) for term in terms if _is_word(untagged(term)[1])}

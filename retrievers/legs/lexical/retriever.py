@@ -19,7 +19,7 @@ from rag.core.versions import VersionsData
 from rag.core.words import first_of, meant_line
 from retrievers.by_filter import by_filter
 from retrievers.index_protocol import Index
-from retrievers.legs.lexical.function_terms import weighed_down
+from retrievers.legs.lexical.function_terms import near_weighed_down, weighed_down
 from retrievers.legs.lexical.near_words import Near, as_written, near_terms, with_near, words_of
 from retrievers.legs.lexical.search import lexical
 from retrievers.stores.kept import Kept
@@ -186,7 +186,8 @@ class BM25Retriever:
         whole = Counter(leg.analyzer.terms(text))
         weighed, held = weighed_down(leg.analyzer, text, whole, to=self._function_words)
         near = near_terms(leg, text, whole, where=where) if self._near else []
-        return _Asked(with_near(weighed, near), with_near(whole, near), tuple(near), held)
+        light = near_weighed_down(leg.analyzer, text, near, to=self._function_words)
+        return _Asked(with_near(weighed, light), with_near(whole, near), tuple(near), held)
 
     def _told(self, query: Query, asked: _Asked, hits: Sequence[ScoredDocument]) -> Mapping[str, tuple[str, ...]]:
         """What was searched for words as the user typed them; what a reformulator wrote is nobody's mistake."""
