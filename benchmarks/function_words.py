@@ -67,9 +67,9 @@ def measured(name: str, work: Path, *, weights: Sequence[float], limit: int | No
         plain, *others = (evaluate(run, judged, [MEASURE]) for run in by_weight.values())
         named = dict(zip(list(by_weight)[1:], others, strict=True))
         tests = compare_runs(plain, named, measures=[MEASURE])
-        for weight, evaluation in named.items():
-            [one] = tests[weight]
-            line: dict[str, Any] = {"set": name, "system": system, "weight": float(weight), "queries": len(queries)}
+        for label, evaluation in named.items():
+            [one] = tests[label]
+            line: dict[str, Any] = {"set": name, "system": system, "weight": float(label), "queries": len(queries)}
             line |= {"plain": plain.measures[MEASURE], MEASURE: evaluation.measures[MEASURE]}
             yield line | {"to_plain": one.test.difference, "low": one.test.low, "high": one.test.high, "p": one.p}
 

@@ -82,7 +82,10 @@ def _told(words: Sequence[_Word], languages: Collection[str]) -> str:
     for key in (key for word in words for key in word.keys):
         for code in _languages_of_words().get(key, ()):
             found.setdefault(code, set()).add(key)
-    counts, own = Counter({code: len(keys) for code, keys in found.items()}), [_SAME.get(each, each) for each in languages]
+    counts, own = (
+        Counter({code: len(keys) for code, keys in found.items()}),
+        [_SAME.get(each, each) for each in languages],
+    )
     best = max(own, key=lambda code: counts[code], default="")
     other = max(sorted(counts), key=lambda code: counts[code], default="")
     if counts[other] >= max(_LEAST_OTHER, _CLEARLY * counts[best]):

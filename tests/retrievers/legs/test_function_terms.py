@@ -77,13 +77,13 @@ def test_a_question_as_long_as_a_book_takes_no_longer_than_it_should() -> None:
 # What they weigh.
 
 ROWS = ["Virgil I Grissom", "What I do", *[f"Field {number}" for number in range(40)]]
-PASSAGE = "Expenses are sent within forty-five days after the return of whoever travelled, with all receipts."
+PASSAGE = "Expenses of a journey are claimed within days of its return."
 
 
 @pytest.mark.parametrize("language", ["en", "each"])
 def test_among_short_rows_words_with_a_meaning_come_first(tmp_path: Path, language: str) -> None:
     index = opened(tmp_path, [*ROWS, PASSAGE], language=language)
-    question = "How do I claim expenses after the return? What do I do?"
+    question = "What do I do to claim expenses, and what after the return?"
     assert max(found := scores(index, question), key=lambda doc_id: found[doc_id]) == "d42"
     plain = scores(index, question, function_words=1.0)
     assert max(plain, key=lambda doc_id: plain[doc_id]) == "d1"
