@@ -1,4 +1,4 @@
-"""Words of a question that only hold it together, such as "how do I": by lists of some forty languages. Knows no index.
+"""Common words of languages: those of a question that only hold it together, such as "how do I". Knows no index.
 
 Lists are of what a question is asked with, and are looked up in the question alone: an index keeps all its words.
 """
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from retrievers.analysis.cjk import UNSPACED
 
 _FILE = Path(__file__).with_suffix(".txt")
+_ENGLISH = _FILE.with_name("english_words.txt")
 _SAME = {"nb": "no", "nn": "no"}
 _APOSTROPHES = "'’"
 _WORD = re.compile(r"\w+")
@@ -67,9 +68,15 @@ def question_language(text: str, languages: Collection[str]) -> str:
     return _told(_words(text), languages)
 
 
-def is_function_word(word: str, languages: Collection[str]) -> bool:
-    """Whether it is one in some of these languages."""
-    return not {_SAME.get(code, code) for code in languages}.isdisjoint(_languages_of_words().get(word.lower(), ()))
+def is_right(word: str, languages: Collection[str]) -> bool:
+    """Whether a word is a common one of some of these languages: of each its function words, and of English more.
+
+    >>> is_right("money", ["en"]), is_right("monney", ["en"]), is_right("wenn", ["de"])
+    (True, False, True)
+    """
+    word = word.lower()
+    listed = {_SAME.get(code, code) for code in languages}.intersection(_languages_of_words().get(word, ()))
+    return bool(listed) or ("en" in languages and word in _english())
 
 
 def function_words_of(language: str) -> Collection[str]:
@@ -124,15 +131,17 @@ def _languages_of_words() -> Mapping[str, tuple[str, ...]]:
 @cache
 def _lists() -> Mapping[str, Collection[str]]:
     """ISO 639-1 code -> its function words, lower-cased."""
-    lists, code = dict[str, dict[str, None]](), ""
-    for line in _FILE.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            continue
-        head, mark, rest = line.partition(": ")
-        if mark and not head.startswith(" "):
-            code, line = head, rest
-        lists.setdefault(code, {}).update(dict.fromkeys(line.lower().split()))
-    return lists
+    lists = re.split(r"^(\w+):", "\n".join(_lines(_FILE)), flags=re.MULTILINE)[1:]
+    return {code: frozenset(words.lower().split()) for code, words in zip(lists[::2], lists[1::2], strict=True)}
+
+
+@cache
+def _english() -> frozenset[str]:
+    return frozenset(" ".join(_lines(_ENGLISH)).split())
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Near words: what a question may mean by a word that no document has, or next to none.
+"""Words of a question that only hold it together, and near words: what is meant by one that no document has, or few have.
 
 Words are near by letters alone (optimal string alignment: a letter more, less or other, or two that changed places). Knows no
 index but by its leg, and of a language its common words, which are right. No more is looked at than whoever asks may read:
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from rag.core.filters import readers_of
 from rag.core.types import Where
-from retrievers.analysis.function_words import function_words_of, question_language
+from retrievers.analysis.analyzer import Analysis
+from retrievers.analysis.function_words import function_words, function_words_of, is_right, question_language
 from retrievers.analysis.multilingual import UNKNOWN, tagged, untagged
-from retrievers.analysis.right_words import is_right
 from retrievers.legs.lexical.search import LexicalSearch, Words
 from retrievers.stores.kept import Kept
 
@@ -114,6 +114,37 @@ def near_terms(leg: LexicalSearch, text: str, terms: Iterable[str], *, where: Wh
         made = _near(leg, word, {form: counts[form] for form in forms}, readers)
         found += [each for each in made if untagged(each.near)[0] in ("", UNKNOWN, code) or code not in codes]
     return found
+
+
+def weighed_down(
+    analysis: Analysis, text: str, terms: Mapping[str, float], *, to: float
+) -> tuple[Mapping[str, float], frozenset[str]]:
+    """The terms of a question with those of its function words weighed down, and which these are.
+
+    Only the times that a term is a function word weigh less, so `it` beside `IT` counts once in full. Where a question has
+    nothing but function words, they are what it asks for, and all stays as it is.
+
+    Args:
+        terms: how often the question has each. `to`: what a function word weighs, 1 for as much as any.
+    """
+    if to == 1:
+        return terms, frozenset()
+    held = Counter(analysis.terms(" ".join(function_words(text, analysis.languages))))
+    rest = {term: max(0.0, n - held[term]) for term, n in terms.items()}
+    if not any(rest.values()):
+        return terms, frozenset()
+    weighed = {term: left + to * (terms[term] - left) for term, left in rest.items()}
+    return weighed, frozenset(term for term in terms if held[term])
+
+
+def near_weighed_down(analysis: Analysis, text: str, near: Sequence[Near], *, to: float) -> list[Near]:
+    """The same for what is searched for misspelt words: `wich` is one that only holds a question together too."""
+    if to == 1 or not near:
+        return [*near]
+    codes = analysis.languages
+    code = question_language(text, codes) or (codes[0] if len(codes) == 1 else "")
+    held = {*analysis.terms(" ".join(function_words_of(code)))}
+    return [each._replace(weight=each.weight * to) if each.near in held else each for each in near]
 
 
 def with_near(terms: Mapping[str, float], near: Iterable[Near]) -> Mapping[str, float]:

@@ -19,8 +19,15 @@ from rag.core.versions import VersionsData
 from rag.core.words import first_of, meant_line
 from retrievers.by_filter import by_filter
 from retrievers.index_protocol import Index
-from retrievers.legs.lexical.function_terms import near_weighed_down, weighed_down
-from retrievers.legs.lexical.near_words import Near, as_written, near_terms, with_near, words_of
+from retrievers.legs.lexical.near_words import (
+    Near,
+    as_written,
+    near_terms,
+    near_weighed_down,
+    weighed_down,
+    with_near,
+    words_of,
+)
 from retrievers.legs.lexical.search import lexical
 from retrievers.stores.kept import Kept
 
