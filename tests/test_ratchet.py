@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 78_450,
-    "lines of centre and plug-ins": 96_970,
-    "lines of centre and plug-ins that hold code": 64_430,
+    "lines of the centre": 79_165,
+    "lines of centre and plug-ins": 97_710,
+    "lines of centre and plug-ins that hold code": 64_880,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 18,
