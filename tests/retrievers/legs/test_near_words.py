@@ -192,6 +192,7 @@ GERMAN = "Was kostet es, wenn ich so viel im Juni verliere?"
 def test_a_question_in_another_language_is_no_mistake(tmp_path: Path) -> None:
     index = opened(tmp_path, ["We went to Wenz and Wynne", "A view of the junk, a vel", "June and July"])
     assert weights(index, GERMAN) == {}
+    assert weights(index, "Wenn viel") == {}
     assert weights(index, "junnk") == {"junk": 1.0}
 
 
