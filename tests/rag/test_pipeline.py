@@ -269,12 +269,12 @@ def test_a_question_that_fails_takes_no_other_along(node: str, documents: tuple[
 def test_a_stream_has_its_context_before_and_the_whole_run_after(
     documents: tuple[Document, ...], tmp_path: Path
 ) -> None:
-    with load_pipeline(cited("So it is [1]."), index=small_index(tmp_path, documents)) as pipeline:
+    with load_pipeline(cited("It is so [1]."), index=small_index(tmp_path, documents)) as pipeline:
         [prepared] = pipeline.prepare([Query(qid="1", text="paid leave")])
         stream = pipeline.begin(prepared)
         assert stream.before is prepared
         assert pipeline.graph.models["m"].seen == []
-        assert next(stream).text == "So"
+        assert next(stream).text == "It"
         assert stream.result is None
         rest = list(stream)
         assert stream.result is not None
