@@ -8,7 +8,6 @@ of the same index by a paired randomisation test. Needs the folder that RAGLINE_
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -16,8 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mixed_languages import CORPORA, MEASURE, Mixed, mixed
-from benchmarks.record import Record, record
+from benchmarks.mixed_languages import CORPORA, MEASURE, Mixed, mixed, run
 from rag.core.types import Ranking
 from rag.evaluate import evaluate
 from rag.evaluate.comparison import compare_runs
@@ -88,19 +86,7 @@ def show(line: Mapping[str, Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every corpus and set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=f"of {', '.join(CORPORA)}; both when left out")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions of each set")
-    parser.add_argument("--record", action=Record, help="append to results/mixed_defaults.jsonl")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.corpora) - set(CORPORA):
-        parser.error(f"not one of the corpora: {', '.join(sorted(unknown))}")
-    for name in options.corpora or CORPORA:
-        for line in compared(name, limit=options.limit):
-            show(line)
-            if options.record:
-                record("mixed_defaults", line | {"limit": options.limit})
-    return 0
+    return run("mixed_defaults", __doc__, arguments, compared, show)
 
 
 if __name__ == "__main__":

@@ -234,21 +234,32 @@ def show(line: Mapping[str, Any]) -> None:
     print(f"{line['corpus']:7} {line['set']:9} {line['system']:32} {line[MEASURE]:.4f}  {gain}", flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for every corpus, set and system."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(
+    results: str,
+    doc: str | None,
+    arguments: Sequence[str] | None,
+    lines: Callable[..., Iterator[dict[str, Any]]],
+    show: Callable[[Mapping[str, Any]], None],
+) -> int:
+    """Print a line for all that is made of each corpus, and record it in `results` where that is asked for."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=f"of {', '.join(CORPORA)}; both when left out")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions of each set")
-    parser.add_argument("--record", action=Record, help="append to results/mixed_languages.jsonl")
+    parser.add_argument("--record", action=Record, help=f"append to results/{results}.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.corpora) - set(CORPORA):
         parser.error(f"not one of the corpora: {', '.join(sorted(unknown))}")
     for name in options.corpora or CORPORA:
-        for line in compared(name, limit=options.limit):
+        for line in lines(name, limit=options.limit):
             show(line)
             if options.record:
-                record("mixed_languages", line | {"limit": options.limit})
+                record(results, line | {"limit": options.limit})
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for every corpus, set and system."""
+    return run("mixed_languages", __doc__, arguments, compared, show)
 
 
 if __name__ == "__main__":

@@ -181,19 +181,21 @@ class CitedGenerator:
         started = perf_counter()
         asked = [context for context in contexts if context.passages]
         found = self._found_enough(asked)
-        requests = [context for context, (odds, _) in zip(asked, found, strict=True) if self._is_enough(context, odds)]
+        enough = [self._is_enough(context, odds) for context, (odds, _) in zip(asked, found, strict=True)]
+        requests = [context for context, answered in zip(asked, enough, strict=True) if answered]
         rendered = [self._render(self.prompt, context) for context in requests]
         completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
         seconds = (perf_counter() - started) / max(1, len(asked))
-        written, judged = iter(self._written(requests, rendered, completions)), iter(found)
+        written = iter(self._written(requests, rendered, completions))
+        judged = iter(zip(found, enough, strict=True))
         answers = []
         for context in contexts:
             if not context.passages:
                 answers.append(self._declined(context))
                 continue
-            odds, usage = next(judged)
+            (odds, usage), answered = next(judged)
             usage += Usage(seconds=seconds)
-            answer = self._of_kind(next(written)) if self._is_enough(context, odds) else self._declined(context)
+            answer = self._of_kind(next(written)) if answered else self._declined(context)
             answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
         return answers
 
@@ -210,11 +212,11 @@ class CitedGenerator:
             yield AnswerDelta(answer=declined)
             return
         written = Drained[Answer](self._pieces(context))
-        kind, held, shown = self._kind(context), "", False
+        kind, texts, held, shown = self._kind(context), _texts(context), "", False
         with closing(written):
             for piece in written:
                 held += piece
-                if shown := shown or kind is None or has_value(kind, held, _texts(context)):
+                if shown := shown or kind is None or has_value(kind, held, texts):
                     yield AnswerDelta(text=held)
                     held = ""
         answer = written.value if shown else self._of_kind(written.value)

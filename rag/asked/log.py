@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rag.core.access import NOBODY, Asker
 from rag.core.database import Database, Form, storable
+from rag.core.errors import SpecError
 
 FORM = Form(
     kind="questions",
@@ -127,6 +128,15 @@ class QuestionLog:
             )
         self._max_age_s, self._max_entries, self._clock = max_age_s, max_entries, clock
         self._database = Database(path, FORM)
+
+    @classmethod
+    def existing(cls, path: Path) -> Self:
+        """One that is there, for whoever looks at it: SpecError says what makes one, where there is none."""
+        if not path.is_file():
+            raise SpecError(
+                f"no file of questions at '{path}'. It is made by rag ask, chat or serve with --log '{path}'"
+            )
+        return cls(path)
 
     def add(self, entry: Entry) -> str:
         """Keep an entry; the id by which it is rated: 128 random bits."""

@@ -34,10 +34,7 @@ def options(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Show entries, rate one, or take some out."""
-    path = Path(given.file)
-    if not path.is_file():
-        raise SpecError(f"no file of questions at '{path}'. It is made by rag ask, chat or serve with --log '{path}'")
-    with closing(QuestionLog(path)) as log:
+    with closing(QuestionLog.existing(Path(given.file))) as log:
         if given.rate is not None:
             _rate(log, *given.rate)
         elif given.forget:

@@ -84,14 +84,8 @@ def function_words_of(language: str) -> Collection[str]:
 
 
 def _told(words: Sequence[_Word], languages: Collection[str]) -> str:
-    found: dict[str, set[str]] = {}
-    for key in (key for word in words for key in word.keys):
-        for code in _languages_of_words().get(key, ()):
-            found.setdefault(code, set()).add(key)
-    counts, own = (
-        Counter({code: len(keys) for code, keys in found.items()}),
-        [_SAME.get(each, each) for each in languages],
-    )
+    known, own = _languages_of_words(), [_SAME.get(each, each) for each in languages]
+    counts = Counter(code for key in {key for word in words for key in word.keys} for code in known.get(key, ()))
     best = max(own, key=lambda code: counts[code], default="")
     other = max(sorted(counts), key=lambda code: counts[code], default="")
     if counts[other] >= max(_LEAST_OTHER, _CLEARLY * counts[best]):
@@ -103,7 +97,8 @@ def _words(text: str) -> list[_Word]:
     """Words by spaces; of unspaced text those of the lists."""
     words = list[_Word]()
     for match in _WORD.finditer(text):
-        word, before, after = match.group(), text[: match.start()][-1:], text[match.end() : match.end() + 1]
+        word, start, end = match.group(), match.start(), match.end()
+        before, after = text[max(0, start - 1) : start], text[end : end + 1]
         if _unspaced().search(word):
             words += [_Word(part, (part,), False) for part in _unspaced_words().findall(word)]
             continue
@@ -111,7 +106,7 @@ def _words(text: str) -> list[_Word]:
         keys = [low] if len(low) > 1 or not {before, after} & {*_APOSTROPHES} else []
         keys += [f"'{low}"] if before and before in _APOSTROPHES else []
         keys += [f"{low}'"] if after and after in _APOSTROPHES else []
-        first = not words or _BEGINS.search(text, max(0, match.start() - _LOOKED_BACK), match.start()) is not None
+        first = not words or _BEGINS.search(text, max(0, start - _LOOKED_BACK), start) is not None
         named = len(word) > 1 and (word.isupper() or (word[0].isupper() and not first))
         words.append(_Word(word, tuple(keys), named))
     return words

@@ -99,10 +99,11 @@ class MetadataFilter:
         pairs = {key: (array("i"), array("i")) for key in keys}
         labels = [0] * len(self._documents) if self._labels is None else self._labels.tolist()
         first, seen = dict[int, int](), dict[int, set[str]]()
-        owners, last = array("i"), None
+        owners, number, last = array("i"), -1, None
         for row, (label, document) in enumerate(zip(labels, self._documents, strict=True)):
-            owners.append(owners[-1] + (document.parent != last) if owners else 0)
-            last = document.parent
+            if (parent := document.parent) != last:
+                number, last = number + 1, parent
+            owners.append(number)
             first.setdefault(label, row)
             seen.setdefault(label, set()).update(document.metadata)
             for key in keys:

@@ -37,7 +37,7 @@ class Glossary:
 
     alternatives: Mapping[str, tuple[str, ...]]
     exact: frozenset[str]
-    protected: tuple[str, ...]
+    protected: frozenset[str]
 
     def found(self, text: str) -> list[tuple[int, int, tuple[str, ...]]]:
         """Start and end of each known term of a text, the longest at each place, and what else it is called."""
@@ -160,7 +160,7 @@ def read_glossary(path: Path, *, language: str | None = None) -> Glossary:
     return Glossary(
         alternatives={term: tuple(known) for term, known in alternatives.items()},
         exact=frozenset(exact),
-        protected=tuple(phrase.casefold() for phrase in protected),
+        protected=frozenset(phrase.casefold() for phrase in protected),
     )
 
 

@@ -27,7 +27,7 @@ def explained(text: str) -> Iterable[tuple[str, str]]:
         if not _may_be_short(short):
             continue
         words = text[max(0, match.start() - 200) : match.start()].split()
-        before = " ".join(words[-min(len(short) + 5, 2 * len(short)) :])
+        before = " ".join(words[-_most_words(short) :])
         long = _long_form(short, before)
         if long is not None:
             yield short, long
@@ -42,6 +42,11 @@ def _may_be_short(short: str) -> bool:
         and len(short.split()) <= 2
         and not re.search(r"[;,=]|\d{3}", short)
     )
+
+
+def _most_words(short: str) -> int:
+    """Words of a long form, at most."""
+    return min(len(short) + 5, 2 * len(short))
 
 
 def _long_form(short: str, before: str) -> str | None:
@@ -63,5 +68,5 @@ def _long_form(short: str, before: str) -> str | None:
             return None
     long = before[before.rfind(" ", 0, place + 1) + 1 :].strip(" \t\"'([")
     words = long.split()
-    fits = len(words) <= min(len(short) + 5, 2 * len(short)) and len(long) > len(short)
+    fits = len(words) <= _most_words(short) and len(long) > len(short)
     return long if fits and short not in words else None

@@ -96,15 +96,17 @@ def near_terms(leg: LexicalSearch, text: str, terms: Iterable[str], *, where: Wh
     if it is in one of them. At most `MOST_WORDS` words of a question are looked for. A common word of its language is right
     whatever the index has; so is every word of a question in a language that the index is not in.
     """
+    readers = readers_of(where)
+    counts = {term: _count(leg, term, readers) for term in terms if _is_word(untagged(term)[1])}
+    odd = {term for term, n in counts.items() if not n or _may_be_rare(leg, term, n, readers)}
+    if not odd:
+        return []
     codes = leg.analyzer.languages
     code = question_language(text, codes)
     if code and code not in codes and all(map(function_words_of, codes)):
         return []
-    readers = readers_of(where)
-    counts = {term: _count(leg, term, readers) for term in terms if _is_word(untagged(term)[1])}
-    odd = {term for term, n in counts.items() if not n or _may_be_rare(leg, term, n, readers)}
     found, looked = list[Near](), 0
-    for word in words_of(text) if odd else ():
+    for word in words_of(text):
         forms = [term for term in dict.fromkeys(leg.analyzer.terms(word)) if term in counts]
         if odd.isdisjoint(forms) or is_right(word, {*codes, code}):
             continue

@@ -79,10 +79,7 @@ def _rated(given: Namespace) -> int:
         raise SpecError(
             "--from-log makes questions of a log alone: leave out the model, --corpus and what a model is for"
         )
-    path = Path(given.from_log)
-    if not path.is_file():
-        raise SpecError(f"no file of questions at '{path}'. It is made by rag ask, chat or serve with --log '{path}'")
-    with open_index(given.index) as index, closing(QuestionLog(path)) as log:
+    with open_index(given.index) as index, closing(QuestionLog.existing(Path(given.from_log))) as log:
         report = write_rated(log.entries(), index, Path(given.out))
     if given.json:
         say_json(asdict(report))
