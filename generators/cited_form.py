@@ -23,7 +23,8 @@ _CLOSER = r"""["'”’»)*_]"""
 _CODE = r"`[^`\n]{1,120}`"
 _SMALL = "a-zß-öø-ÿāăąćčďđēęěğīįķļłńņňőřśşšťūůűųźżžа-яёα-ω"
 _CAPITAL = "A-ZÀ-ÖØ-ÞĆČĎĐŁŃŘŚŠŹŻŽА-ЯΑ-Ω"
-_BEYOND_DIGITS = rf"(?:[^\s\[\]`{_STOP}0-9]|``|{_CODE}|[{_STOP}]{{1,3}}[a-z0-9])"
+_NO_COLON = rf"[^\s\[\]`{_STOP}0-9:：]|``|{_CODE}|[{_STOP}]{{1,3}}[a-z0-9]"
+_BEYOND_DIGITS = rf"(?:{_NO_COLON}|[:：])"
 _PART = rf"(?:[0-9]|{_BEYOND_DIGITS})"
 
 
@@ -46,8 +47,8 @@ _ORDINAL = (
 )
 _GOING_ON = rf"(?:{_PART}+|[(\"“]?(?:{_SHORT}\.|(?:[{_CAPITAL}]\.)+|[{_SMALL}]\.|{_ORDINAL})) "
 """A word that another follows."""
-_LETTERS = rf"(?:[0-9]*{_BEYOND_DIGITS}{_PART}*|(?:[{_CAPITAL}]\.)+)"
-"""A last word that is more than a number."""
+_LETTERS = rf"(?:[0-9]*(?:{_BEYOND_DIGITS}{_PART}*(?:[0-9]|{_NO_COLON})|(?:{_NO_COLON}))|(?:[{_CAPITAL}]\.)+)"
+"""A last word that is more than a number, and after which nothing is to come, as it is after a colon."""
 _STOPS = rf" ?[{_STOP}]{{1,3}}{_CLOSER}{{0,3}}"
 _ITEM = r" {0,4}(?:[-*•]|[0-9]{1,2}[.)]) "
 _FENCED = r"```[a-z]{0,12}\n[^`]*```"

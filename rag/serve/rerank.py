@@ -1,4 +1,4 @@
-"""/v1/rerank: a request's own documents in order, by the graph's last reranker."""
+"""/v1/rerank: a request's own documents in order, by the graph's last reranker that needs no index."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def router(services: Services) -> APIRouter:
 
 async def _ordered(body: RerankRequest, service: Service) -> dict[str, Any]:
     if service.reranker is None:
-        raise ApiError(400, "The graph of this server has no reranker.", code="no_reranker")
+        raise ApiError(400, "The graph served has no reranker; hybrid-attention has one.", code="no_reranker")
     most = service.most_documents
     if len(body.documents) > most:
         raise ApiError(400, f"At most {most} documents are put in order here.", param="documents")

@@ -167,7 +167,7 @@ class Service:
 
     @property
     def reranker(self) -> Any:
-        """The graph's last reranker, or None."""
+        """The graph's last reranker that needs no index, or None."""
         return _reranker(self.pipeline)
 
     @property
@@ -347,7 +347,8 @@ def _embed(batch: list[_Texts]) -> list[Embedded | Exception]:
 
 def _last_rerank(pipeline: Pipeline) -> str | None:
     graph = pipeline.graph
-    return next((node.name for node in reversed(graph.up_to(graph.output)) if node.stage == "rerank"), None)
+    nodes = (node.name for node in reversed(graph.up_to(graph.output)) if node.stage == "rerank")
+    return next((name for name in nodes if "index" not in signature(type(graph.parts[name])).parameters), None)
 
 
 def _reranker(pipeline: Pipeline) -> Any:

@@ -42,6 +42,8 @@ FORM = cited_form(12, "I don't know")
         "3 [1]",
         "In 1984. [1]",
         "12 of 40. [2]",
+        "Run this:\n```\nls -l\n```\nIt lists files. [1]",
+        "It opens at 10:30. [1] Use `std::vector` or std::list [2].",
     ],
 )
 def test_what_can_be_written(text: str) -> None:
@@ -58,6 +60,8 @@ def test_what_can_be_written(text: str) -> None:
         "Steel. Tin. [1]",
         "Steel [1]. Tin.",
         "Steel [13].",
+        "Run the following command: [2]",
+        "运行：[1]",
         "Steel [0].",
         "Steel [citation needed] [1].",
         "Steel [1].\n",
