@@ -64,6 +64,10 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["alone", "fused", "icr-shuffled", "yes-no", "--sets", "cranfield", "cosqa", "--limit", "1", "--depth", "6"],
         *["--work", "runs/attention_smoke.jsonl"],
     ],
+    "which_reranker": [
+        *["cosine, MiniLM", "yes or no, 1.5B", "--sets", "cranfield", "cosqa", "--limit", "1"],
+        *["--work", "runs/which_reranker_smoke.jsonl"],
+    ],
     "plugins.train.benchmarks.attention_sizes": [
         *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
         *["--limit", "2", "--depth", "4", "--report", "3", "--work", "runs/sizes_smoke"],

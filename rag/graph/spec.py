@@ -93,6 +93,7 @@ class GraphSpec(_Frozen):
     version: Literal[1] = Field(description="Version of this format.")
     description: str = ""
     recipe: Recipe | None = Field(default=None, description="The system that this graph is, where it is one.")
+    note: str = Field(default="", description="What whoever loads it is told, such as that a plain search finds more.")
     index: IndexSettings = Field(default_factory=IndexSettings, description="How an index for this graph is made.")
     models: dict[str, Part] = Field(default_factory=dict, description="Models that nodes share, by name.")
     graphs: dict[str, InnerGraph] = Field(default_factory=dict, description="Graphs that components may be given.")

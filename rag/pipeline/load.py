@@ -79,8 +79,8 @@ def load_pipeline(
     require_known_models(models_of_parts(found.graph))
     if offline:
         require_local_models(models_loaded(found.graph, bound))
-    if found.instead:
-        logger.warning("%s", found.instead)
+    for told in filter(None, (found.instead, found.graph.spec.graph.note)):
+        logger.warning("%s", told)
     return Pipeline(found.graph, index=bound, owns_index=bound is not index, by_stage=by_stage, instead=found.instead)
 
 

@@ -173,8 +173,7 @@ class Service:
     @property
     def most_documents(self) -> int:
         """Most documents that a request may have put in order: as many as the reranker reads."""
-        most = self.settings.max_documents
-        name = _last_rerank(self.pipeline)
+        most, name = self.settings.max_documents, _last_rerank(self.pipeline)
         if name is None:
             return most
         params = self.pipeline.spec.graph.nodes[name].params

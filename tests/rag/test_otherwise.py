@@ -86,6 +86,11 @@ class TestOtherwise:
         assert "writer' weights 7.00 GiB" in pipeline.instead
         assert pipeline.instead in caplog.text
 
+    def test_a_note_of_the_graph_is_said(self, caplog: pytest.LogCaptureFixture) -> None:
+        noted = graph("llm.scripted", "small") | {"note": "plain search finds more"}
+        with caplog.at_level(logging.WARNING), load_pipeline(noted):
+            assert [record.message for record in caplog.records] == ["plain search finds more"]
+
     def test_checking_it_says_what_would_be_loaded(
         self, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -153,6 +153,21 @@ def test_documents_of_a_request_are_put_in_order(index: Path) -> None:
         assert asking.post("/v1/rerank", json=body | {"model": "other"}).status_code == 404
 
 
+@pytest.mark.parametrize("behind", [True, False])
+def test_what_folds_documents_of_the_index_puts_no_others_in_order(index: Path, behind: bool) -> None:
+    spec = graph()
+    spec["models"]["judge"] = {"use": "llm.scripted", "with": {"replies": ["[2] > [1]"]}}
+    listwise = {"use": "rerank.listwise", "in": "bm25", "k": 3, "with": {"llm": "judge"}}
+    folded = {"use": "rerank.distinct", "in": "ordered" if behind else "bm25", "k": 3}
+    spec["nodes"] |= {"ordered": listwise, "ranked": folded} if behind else {"ranked": folded}
+    with load_pipeline(spec, index=index) as pipeline, client(pipeline) as asking:
+        reply = asking.post("/v1/rerank", json={"query": "q", "documents": ["a", "b"]})
+        if behind:
+            assert [one["index"] for one in reply.json()["results"]] == [1, 0]
+        else:
+            assert (reply.status_code, reply.json()["error"]["code"]) == (400, "no_reranker")
+
+
 def test_more_documents_than_the_reranker_reads_are_refused(index: Path) -> None:
     spec = graph()
     spec["nodes"]["ranked"] = {"use": "rerank.setwise", "in": "bm25", "k": 3, "with": {"llm": "small", "depth": 4}}
