@@ -24,9 +24,9 @@ from benchmarks.graphs import VLLM
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from benchmarks.ways import require_ways
+from generators import GENERATORS
 from generators.cited import CitedGenerator
 from generators.llm.vllm_offline import VLLMOfflineLLM
-from generators.vote import VoteGenerator
 from rag.core.protocols import Generator
 from rag.core.types import Completion, Context, Document, Message, Prompt, Query, SamplingParams, ScoredDocument
 from rag.evaluate.beir import load_beir
@@ -97,7 +97,7 @@ def ways(llm: Any) -> dict[str, tuple[Callable[[], Generator], int, int]]:
     return {
         "enough": (lambda: CitedGenerator(llm=llm, max_tokens=48, **enough), 1, 8),
         "together": (lambda: CitedGenerator(llm=llm, max_tokens=48, prompt="answer_found"), TOGETHER, TOGETHER),
-        "vote": (lambda: VoteGenerator(llm=llm), 1, 8),
+        "vote": (lambda: GENERATORS.get("vote")(llm=llm), 1, 8),
     }
 
 

@@ -4,13 +4,14 @@ Each reranker scores the hybrid's first forty documents; those that are asked of
 Told are its own order, and its scores fused with the hybrid's, both standardised, weighed as is best on the other sets. Every row
 is compared with the hybrid by a paired randomisation test, corrected over all rows (Holm). A question whose scores are kept is not
 asked again, so a run that was stopped goes on. `--time` asks the first question of each set, with nothing kept of documents, and
-tells the median: run it alone.
+tells the median: run it alone. `--picture` draws what was recorded last: what each gains when it is fused, and its seconds.
 
 Heads of attention are those that the package ships. They were found on judgements of these sets, the smallest model's on
 questions of the other sets that nobody judged; what the larger ones are worth on a set left out tells
 `plugins.train.benchmarks.attention_sizes`.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.which_reranker [NAME ...] [--sets SET ...] [--limit 40] [--time] [--record]
+    python -m benchmarks.which_reranker --picture docs/reference/which_reranker.svg
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from benchmarks.attention import HEADS, MAX_TOKENS, WEIGHTS, WORDS, best_weight,
 from benchmarks.first_stage import Job, hybrid_stage, prepare
 from benchmarks.graphs import llm_part
 from benchmarks.make_samples import JUDGEMENTS, data_folder
-from benchmarks.record import Record, record
+from benchmarks.methods_plot import Point, plot
+from benchmarks.record import Record, record, recorded
 from benchmarks.work_lines import Component, Setup, Work
 from generators.llm import LLMS
 from rag.core.protocols import Reranker
@@ -40,7 +42,6 @@ from rag.core.types import Query, Ranking, ScoredDocument
 from rag.evaluate import Significance, evaluate, holm, paired_randomisation
 from rerankers import RERANKERS
 from rerankers.attention.reading.weigh import fused
-from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
 
 WORK = Path("runs") / "which_reranker.jsonl"
@@ -49,22 +50,6 @@ DEPTH = 40
 PROMPTED = 10
 """Documents that a model is asked about one by one: more takes minutes a question."""
 MEASURE = "nDCG@10"
-
-
-class Cosine:
-    """Documents by the cosine of an encoder's vectors."""
-
-    def __init__(self, *, model: str) -> None:
-        self._encoder = SentenceEncoder(model=model)
-
-    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
-        return [_reordered(ranking, self._scores(ranking), k) for ranking in rankings]
-
-    def _scores(self, ranking: Ranking) -> NDArray[np.float32]:
-        [query] = self._encoder.encode([ranking.query.text], role="query")
-        vectors = self._encoder.encode([hit.document.full_text for hit in ranking.hits], role="document")
-        scores: NDArray[np.float32] = vectors @ query
-        return scores
 
 
 class PromptReps:
@@ -121,6 +106,11 @@ def _attention(model: str, *, by_set: bool = False) -> Row:
     return Row(component=Component(RERANKERS.get("attention"), llm=llm, max_tokens=MAX_TOKENS), by_set=by_set)
 
 
+def _cosine(model: str) -> Row:
+    # alone, for shares are tried afterwards
+    return Row(component=Component(RERANKERS.get("cosine"), model=model, depth=None, first_stage_weight=0.0))
+
+
 def _prompted(use: str, **settings: Any) -> Row:
     llm = llm_part("qwen2.5-coder-1.5b-instruct", "llama_cpp")
     return Row(component=Component(RERANKERS.get(use), llm=llm, max_words=WORDS, **settings), depth=PROMPTED)
@@ -132,8 +122,8 @@ ROWS = {
     "attention, 1.5B": _attention("qwen2.5-coder-1.5b-instruct"),
     "late interaction, MiniLM": Row(component=Component(RERANKERS.get("late_interaction"), model="all-minilm-l6-v2")),
     "late interaction, E5": Row(component=Component(RERANKERS.get("late_interaction"), model="multilingual-e5-small")),
-    "cosine, MiniLM": Row(component=Component(Cosine, model="all-minilm-l6-v2")),
-    "cosine, E5": Row(component=Component(Cosine, model="multilingual-e5-small")),
+    "cosine, MiniLM": _cosine("all-minilm-l6-v2"),
+    "cosine, E5": _cosine("multilingual-e5-small"),
     "PromptReps, 0.5B": Row(component=Component(PromptReps, model="qwen2.5-coder-0.5b-instruct")),
     "yes or no, 1.5B": _prompted("yes_no"),
     "setwise, 1.5B": _prompted("setwise"),
@@ -222,6 +212,19 @@ def seconds(row: Row, jobs: Mapping[str, Job]) -> dict[str, Any]:
     return {"seconds": round(median(taken), 3), "most": round(max(taken), 3), "depth": row.depth}
 
 
+def pictured(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The last lines of each reranker as a picture; those that have no seconds or no fusion are left out."""
+    took = {line["reranker"]: line["seconds"] for line in lines if "seconds" in line}
+    gains = {line["reranker"]: line["to_hybrid"] for line in lines if line.get("form") == "fused"}
+    return plot(
+        [
+            Point(name=name, kind="rerank", seconds=took[name], gain=to["by"], low=to["low"], high=to["high"])
+            for name, to in gains.items()
+            if name in took
+        ]
+    )
+
+
 def show(line: Mapping[str, Any]) -> None:
     if "seconds" in line:
         print(
@@ -242,9 +245,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sets", nargs="+", choices=list(JUDGEMENTS), default=list(JUDGEMENTS))
     parser.add_argument("--limit", type=int, default=40, help="questions of each set, the first of its sample")
     parser.add_argument("--time", action="store_true", help="tell what a question takes instead")
+    parser.add_argument("--picture", type=Path, help="draw what was recorded into this file, and ask nothing")
     parser.add_argument("--work", type=Path, default=WORK, help="where scores are kept")
     parser.add_argument("--record", action=Record, help="append to results/which_reranker.jsonl")
     options = parser.parse_args(arguments)
+    if options.picture:
+        options.picture.write_text(pictured(recorded("which_reranker")), encoding="utf-8")
+        return 0
     if unknown := set(options.names) - set(ROWS):
         parser.error(f"no reranker {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     rows = {name: row for name, row in ROWS.items() if not options.names or name in options.names}

@@ -8,6 +8,5 @@ GENERATORS = Registry(
         "cited": "generators.cited:CitedGenerator",
         "closed_book": "generators.closed_book:ClosedBookGenerator",
         "tally": "generators.tally:TallyGenerator",
-        "vote": "generators.vote:VoteGenerator",
     },
 )

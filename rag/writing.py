@@ -24,7 +24,7 @@ from rag.core.replies import (
 from rag.core.words import first_of, first_words, in_one_line, printed_line
 from rag.ingest.sentences import sentences
 from rag.stages.checks.checker import REFUSAL
-from rag.stages.cite import attribute, says
+from rag.stages.cite import attribute, says, with_similarity
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.transform.kept_texts import KeptTexts
@@ -102,6 +102,7 @@ __all__ = [
     "whole_reply",
     "with_history",
     "with_picked",
+    "with_similarity",
     "without_markers",
     "without_reasoning",
     "write",

@@ -5,6 +5,7 @@ from rag.core.registry import Registry
 RERANKERS = Registry(
     "rerank",
     {
+        "cosine": "rerankers.cosine:CosineReranker",
         "cross_encoder": "rerankers.cross_encoder:CrossEncoderReranker",
         "distinct": "rerankers.distinct:DistinctReranker",
         "first": "rerankers.first:FirstTokenReranker",

@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 79_165,
-    "lines of centre and plug-ins": 97_710,
-    "lines of centre and plug-ins that hold code": 64_880,
+    "lines of centre and plug-ins": 97_830,
+    "lines of centre and plug-ins that hold code": 64_960,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 18,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 OURS = {
     "cluster": ("cluster.ray",),
-    "lab": ("command.lab", "command.leaderboard"),
+    "lab": ("command.lab", "command.leaderboard", "generate.vote"),
     "recipes": (
         "generate.chain",
         "generate.follow_up",

@@ -347,7 +347,13 @@ def _embed(batch: list[_Texts]) -> list[Embedded | Exception]:
 def _last_rerank(pipeline: Pipeline) -> str | None:
     graph = pipeline.graph
     nodes = (node.name for node in reversed(graph.up_to(graph.output)) if node.stage == "rerank")
-    return next((name for name in nodes if "index" not in signature(type(graph.parts[name])).parameters), None)
+    return next((name for name in nodes if not _needs_index(graph.parts[name])), None)
+
+
+def _needs_index(reranker: Any) -> bool:
+    """Whether it can put nothing in order but documents of the index."""
+    index = signature(type(reranker)).parameters.get("index")
+    return index is not None and index.default is index.empty
 
 
 def _reranker(pipeline: Pipeline) -> Any:

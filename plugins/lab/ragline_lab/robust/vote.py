@@ -12,14 +12,19 @@ from typing import Literal, get_args
 import numpy as np
 
 import prompts
-from generators.answering import status_of, warn
-from rag.core.arguments import require_one_of, require_positive, require_share
-from rag.core.completions import usage_of
-from rag.core.protocols import LLM
-from rag.core.types import Answer, Citation, Completion, Context, Outcome, Prompt, SamplingParams, Usage
-from rag.stages.cite import with_similarity
-from rag.stages.markers import without_markers
-from rag.stages.passages import numbered
+from rag.protocols import LLM
+from rag.types import Answer, Citation, Completion, Context, Outcome, Prompt, SamplingParams, Usage
+from rag.writing import (
+    numbered,
+    require_one_of,
+    require_positive,
+    require_share,
+    status_of,
+    usage_of,
+    warn,
+    with_similarity,
+    without_markers,
+)
 
 logger = logging.getLogger(__name__)
 

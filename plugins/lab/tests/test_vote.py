@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from generators.vote import VoteGenerator
 from rag.core.types import Answer, Context, Document, Query, ScoredDocument
+from ragline_lab.robust.vote import VoteGenerator
 
 
 def asked(
