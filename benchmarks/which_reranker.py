@@ -1,16 +1,18 @@
 """What a reranker is worth over the built-in hybrid, and what it costs: nDCG@10 of the committed samples, seconds a question.
 
 Each reranker scores the hybrid's first forty documents; those that are asked of a model document by document, its first ten.
-Told are its own order, and its scores fused with the hybrid's, both standardised, weighed as is best on the other sets. Every row
-is compared with the hybrid by a paired randomisation test, corrected over all rows (Holm). A question whose scores are kept is not
-asked again, so a run that was stopped goes on. `--time` asks the first question of each set, with nothing kept of documents, and
-tells the median: run it alone. `--picture` draws what was recorded last: what each gains when it is fused, and its seconds.
+Told are its own order, and its scores fused with the hybrid's, both standardised: half and half, for which nothing was
+chosen, and weighed as is best on the other sets. Every row is compared with the hybrid by a paired randomisation test,
+corrected over all rows (Holm); beside nDCG@10 stands how often a relevant document is among the first four, which is what an
+answer is written from. A question whose scores are kept is not asked again, so a run that was stopped goes on. `--all` asks
+all judged questions. `--time` asks the first question of each set, with nothing kept of documents, and tells the median: run
+it alone. `--picture` draws what was recorded last: what each gains half and half, and its seconds.
 
 Heads of attention are those that the package ships. They were found on judgements of these sets, the smallest model's on
 questions of the other sets that nobody judged; what the larger ones are worth on a set left out tells
 `plugins.train.benchmarks.attention_sizes`.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.which_reranker [NAME ...] [--sets SET ...] [--limit 40] [--time] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.which_reranker [NAME ...] [--sets SET ...] [--limit 40 | --all] [--time] [--record]
     python -m benchmarks.which_reranker --picture docs/reference/which_reranker.svg
 """
 
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 from benchmarks.attention import HEADS, MAX_TOKENS, WEIGHTS, WORDS, best_weight, in_order
 from benchmarks.first_stage import Job, hybrid_stage, prepare
 from benchmarks.graphs import llm_part
+from benchmarks.legs import SETS
 from benchmarks.make_samples import JUDGEMENTS, data_folder
 from benchmarks.methods_plot import Point, plot
 from benchmarks.record import Record, record, recorded
@@ -40,6 +43,7 @@ from rag.core.protocols import Reranker
 from rag.core.ranking import ranked
 from rag.core.types import Query, Ranking, ScoredDocument
 from rag.evaluate import Significance, evaluate, holm, paired_randomisation
+from rag.evaluate.beir import load_beir
 from rerankers import RERANKERS
 from rerankers.attention.reading.weigh import fused
 from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
@@ -49,6 +53,9 @@ FIRST = "hybrid"
 DEPTH = 40
 PROMPTED = 10
 """Documents that a model is asked about one by one: more takes minutes a question."""
+HALF = 0.5
+SHOWN = 4
+"""Documents that an answer is written from."""
 MEASURE = "nDCG@10"
 
 
@@ -153,48 +160,69 @@ def _cut(ranking: Ranking, depth: int) -> Ranking:
     return replace(ranking, hits=ranking.hits[:depth])
 
 
-def ndcg(job: Job, scores: Mapping[str, Sequence[float]], weight: float) -> NDArray[np.float64]:
-    """nDCG@10 of every question [n]; `weight` is the hybrid's share: 0 is the reranker's own order, 1 the hybrid's."""
+def job_of(name: str, limit: int | None) -> Job:
+    """Candidates of a set's sample, or of all its judged questions; of sets without a sample, of the first ones."""
+    if name in JUDGEMENTS:
+        return prepare(name, depth=DEPTH, limit=limit, stage="hybrid")
+    dataset = load_beir(data_folder() / name)
+    qrels = dataset.qrels()
+    queries = dataset.queries_of(qrels)[:limit]
+    found = hybrid_stage(dataset, queries, DEPTH)
+    return Job(name=name, rankings=found, qrels={query.qid: qrels[query.qid] for query in queries})
+
+
+def worth(job: Job, scores: Mapping[str, Sequence[float]], share: float) -> NDArray[np.float64]:
+    """nDCG@10 and whether a relevant document is among the first four, of every question [n, 2].
+
+    share: the hybrid's; 0 is the reranker's own order, 1 the hybrid's.
+    """
     values = []
     for ranking in job.rankings:
         qid = ranking.query.qid
         said = np.array(scores[qid]) if qid in scores else np.zeros(len(ranking.hits))
         first = np.array([hit.score for hit in ranking.hits[: len(said)]])
-        mixed = -np.arange(len(first)) if weight == 1 else said if weight == 0 else fused(said, first, weight=weight)
+        mixed = -np.arange(len(first)) if share == 1 else fused(said, first, weight=share)
         order = np.argsort(-mixed, kind="stable").tolist()
         ids = [ranking.doc_ids[place] for place in [*order, *range(len(order), len(ranking.hits))]]
-        values.append(evaluate({qid: ids}, {qid: job.qrels[qid]}, [MEASURE]).measures[MEASURE])
+        seen = any(job.qrels[qid].get(doc_id, 0) > 0 for doc_id in ids[:SHOWN])
+        values.append((evaluate({qid: ids}, {qid: job.qrels[qid]}, [MEASURE]).measures[MEASURE], float(seen)))
     return np.array(values)
 
 
 def told(jobs: Mapping[str, Job], rows: Mapping[str, Mapping[str, Mapping[str, list[float]]]]) -> list[dict[str, Any]]:
-    """A line for the hybrid and two for every reranker, its own order and its fusion: means by set, and against the hybrid."""
-    before = {name: ndcg(job, {}, 1) for name, job in jobs.items()}
+    """A line for the hybrid and three for every reranker: means by set, and against the hybrid."""
+    before = {name: worth(job, {}, 1) for name, job in jobs.items()}
     lines: list[dict[str, Any]] = [_line(FIRST, "", before)]
     tests = list[Significance]()
     for reranker, scores in rows.items():
-        by_weight = {
-            name: np.array([ndcg(job, scores[name], weight).mean() for weight in WEIGHTS]) for name, job in jobs.items()
+        by_share = {
+            name: np.array([worth(job, scores[name], share)[:, 0].mean() for share in WEIGHTS])
+            for name, job in jobs.items()
         }
-        shares = {name: best_weight([by_weight[other] for other in jobs if other != name]) for name in jobs}
-        for form in ("alone", "fused"):
-            share = {name: shares[name] if form == "fused" else 0.0 for name in jobs}
-            after = {name: ndcg(job, scores[name], share[name]) for name, job in jobs.items()}
-            tests.append(paired_randomisation(np.concatenate([*after.values()]), np.concatenate([*before.values()])))
-            lines.append(_line(reranker, form, after) | ({"hybrid_share": share} if form == "fused" else {}))
+        best = {name: best_weight([by_share[other] for other in jobs if other != name]) for name in jobs}
+        for form, shares in {
+            "alone": dict.fromkeys(jobs, 0.0),
+            "half": dict.fromkeys(jobs, HALF),
+            "fused": best,
+        }.items():
+            after = {name: worth(job, scores[name], shares[name]) for name, job in jobs.items()}
+            pairs = [np.concatenate([each[:, 0] for each in some.values()]) for some in (after, before)]
+            tests.append(paired_randomisation(*pairs))
+            lines.append(_line(reranker, form, after) | {"hybrid_share": shares})
     for line, test, p in zip(lines[1:], tests, holm([test.p for test in tests]), strict=True):
         line["to_hybrid"] = {"by": test.difference, "low": test.low, "high": test.high, "p": p}
     return lines
 
 
 def _line(reranker: str, form: str, values: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
-    means = {name: float(each.mean()) for name, each in values.items()}
+    sets = {name: float(each[:, 0].mean()) for name, each in values.items()}
     return {
         "reranker": reranker,
         "form": form,
         "queries": sum(map(len, values.values())),
-        "sets": means,
-        "mean": float(np.mean([*means.values()])),
+        "sets": sets,
+        "mean": float(np.mean([*sets.values()])),
+        "first_four": float(np.concatenate([*values.values()])[:, 1].mean()),
     }
 
 
@@ -213,9 +241,9 @@ def seconds(row: Row, jobs: Mapping[str, Job]) -> dict[str, Any]:
 
 
 def pictured(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The last lines of each reranker as a picture; those that have no seconds or no fusion are left out."""
+    """The last lines of each reranker as a picture; those that have no seconds or no fusion are left out. Half and half."""
     took = {line["reranker"]: line["seconds"] for line in lines if "seconds" in line}
-    gains = {line["reranker"]: line["to_hybrid"] for line in lines if line.get("form") == "fused"}
+    gains = {line["reranker"]: line["to_hybrid"] for line in lines if line.get("form") == "half"}
     return plot(
         [
             Point(name=name, kind="rerank", seconds=took[name], gain=to["by"], low=to["low"], high=to["high"])
@@ -235,15 +263,17 @@ def show(line: Mapping[str, Any]) -> None:
     to = line.get("to_hybrid")
     against = f"{to['by']:+.4f} [{to['low']:+.4f}, {to['high']:+.4f}] p {to['p']:.3f}" if to else ""
     sets = "  ".join(f"{name} {value:.3f}" for name, value in line["sets"].items())
-    print(f"{line['reranker']:26} {line['form']:6} {line['mean']:.4f}  {against}  {sets}", flush=True)
+    four = f"{line['first_four']:.3f} among {SHOWN}"
+    print(f"{line['reranker']:26} {line['form']:6} {line['mean']:.4f}  {against}  {four}  {sets}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every row of the table, or what each takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)}; all when left out")
-    parser.add_argument("--sets", nargs="+", choices=list(JUDGEMENTS), default=list(JUDGEMENTS))
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(JUDGEMENTS))
     parser.add_argument("--limit", type=int, default=40, help="questions of each set, the first of its sample")
+    parser.add_argument("--all", action="store_true", help="all judged questions of the sets instead")
     parser.add_argument("--time", action="store_true", help="tell what a question takes instead")
     parser.add_argument("--picture", type=Path, help="draw what was recorded into this file, and ask nothing")
     parser.add_argument("--work", type=Path, default=WORK, help="where scores are kept")
@@ -255,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(options.names) - set(ROWS):
         parser.error(f"no reranker {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     rows = {name: row for name, row in ROWS.items() if not options.names or name in options.names}
-    jobs = {name: prepare(name, depth=DEPTH, limit=options.limit, stage="hybrid") for name in options.sets}
+    jobs = {name: job_of(name, None if options.all else options.limit) for name in options.sets}
     if options.time:
         lines = ({"reranker": name} | seconds(row, jobs) for name, row in rows.items())
     else:
