@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from retrievers.encoders.tokenizer import TextTokens
+    from retrievers.legs.sparse.vocabulary import Vocabulary
 
 VERSION = 1
 """Raised when the same model weighs a text in another way than before."""
@@ -164,11 +165,6 @@ class SparseEncoder:
         weighed: dict[int, dict[int, float]] = {}
         for batch in of_like_length([len(ids) for _, ids in read], _PASS_TOKENS):
             found = self._pass([read[at][1] for at in batch])
-            if not np.isfinite(found).all():
-                raise ContractError(
-                    f"sparse encoder '{self.settings.model}' gave a number that is not finite, in {self.compute}. Its weights "
-                    "may be damaged; with bfloat16, try dtype: float32."
-                )
             found[:, sorted(special)] = 0.0
             weighed |= {read[at][0]: _kept(row, self.keep) for at, row in zip(batch, found, strict=True)}
         return _rows_of([weighed.get(place, {}) for place in range(len(texts))])
@@ -180,17 +176,28 @@ class SparseEncoder:
         longest = max(map(len, rows))
         ids = torch.tensor([[*row, *[self._tokens.pad_id] * (longest - len(row))] for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        model: Any = self._model
+        model, vocabulary = self._model
         with torch.inference_mode():
-            logits = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits.float()
+            states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
             outside = ~mask.bool().unsqueeze(-1).to(model.device)
-            # every activation rises, so the largest weight is that of the largest logit
-            if self._how.pooling == "max":
-                weights = activated(logits.masked_fill_(outside, -torch.inf).amax(dim=1), self.activation)
-            else:
-                weights = activated(logits, self.activation).masked_fill_(outside, 0.0).sum(dim=1)
+            if self._how.pooling == "max":  # what fills a text up counts as its first token once more, so not at all
+                states = torch.where(outside, states[:, :1], states)
+            parts = [self._weights(logits, outside) for logits in vocabulary.logits(states)]
+            weights = torch.cat(parts, dim=1)
+            if not bool(states.isfinite().all() and weights.isfinite().all()):
+                raise ContractError(
+                    f"sparse encoder '{self.settings.model}' gave a number that is not finite, in {self.compute}. Its weights "
+                    "may be damaged; with bfloat16, try dtype: float32."
+                )
             found: NDArray[np.float32] = weights.cpu().numpy()
             return found
+
+    def _weights(self, logits: Tensor, outside: Tensor) -> Tensor:
+        """[texts, tokens, terms] -> float32 [texts, terms]. `outside`: tokens that are none, [texts, tokens, 1]."""
+        if self._how.pooling == "max":  # every activation rises, so the largest weight is that of the largest logit
+            above_zero = self.activation != "elu1p"
+            return activated(largest(logits, above_zero=above_zero).float(), self.activation)
+        return activated(logits.float(), self.activation).masked_fill_(outside, 0.0).sum(dim=1)
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         with self._lock:
@@ -218,11 +225,14 @@ class SparseEncoder:
             return TextTokens.load(self._how.transformer, max_length=self.text_tokens, lower_case=False)
 
     @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> tuple[Any, Vocabulary]:
+        """The model without its last layer, and that."""
         from retrievers.encoders.transformer import load_transformer
+        from retrievers.legs.sparse.vocabulary import Vocabulary
 
         with self._lock:
-            return load_transformer(self._how.transformer, compute=self.compute, masked=True)
+            model = load_transformer(self._how.transformer, compute=self.compute, masked=True)
+            return model, Vocabulary(model)
 
     @cached_property
     def _table(self) -> NDArray[np.float32]:
@@ -236,6 +246,21 @@ class SparseEncoder:
             return np.asarray(load_file(self._how.table / "model.safetensors")["weight"], dtype=np.float32)
         except (OSError, KeyError) as cause:
             raise SpecError(f"'{self._how.table}': its table of weights cannot be read ({cause!r})") from cause
+
+
+def largest(logits: Tensor, *, above_zero: bool) -> Tensor:
+    """[texts, tokens, terms] -> [texts, terms]: the largest over the tokens, none of which is NaN.
+
+    Args:
+        above_zero: where no token is above 0, any of them will do. Then the bits are compared as whole numbers, which order
+            numbers above 0 as they are, and any of them after one below: eight times as fast.
+    """
+    import torch
+
+    if not above_zero:
+        return logits.amax(dim=1)
+    whole = torch.int16 if logits.element_size() == 2 else torch.int32
+    return logits.contiguous().view(whole).amax(dim=1).view(logits.dtype)
 
 
 def activated(logits: Tensor, activation: str) -> Tensor:

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from rag.core.errors import IndexMismatch, IndexProblem, SpecError
+from rag.core.errors import ContractError, IndexMismatch, IndexProblem, SpecError
 from rag.core.types import Document, Query
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
+from retrievers.encoders.transformer import load_transformer
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
-from retrievers.legs.sparse.encoder import SparseEncoder, activated
+from retrievers.legs.sparse import vocabulary
+from retrievers.legs.sparse.encoder import SparseEncoder, activated, largest
 from retrievers.legs.sparse.retriever import SparseRetriever
 from retrievers.legs.sparse.settings import SparseSettings
 from tests.retrievers.tiny_encoders import tiny_bert
@@ -258,3 +260,47 @@ class TestOnDisk:
         }
         with pytest.raises(IndexMismatch, match=r"sparse.keep None; the graph asks for 7"):
             load_pipeline(spec, index=index)
+
+
+class TestTheProductWithTheVocabulary:
+    @pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+    def test_some_terms_at_a_time_are_all_terms(
+        self, masked: Path, compute: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(vocabulary, "_TERMS", 7)
+        ids = torch.tensor([[4, 5, 6, 7], [8, 9, 4, 4]])
+        model: Any = load_transformer(masked, compute=compute, masked=True)
+        with torch.inference_mode():
+            whole = model(input_ids=ids).logits
+            product = vocabulary.Vocabulary(model)
+            states = model(input_ids=ids).logits
+            parts = list(product.logits(states))
+        assert states.shape[-1] != whole.shape[-1]
+        assert len(parts) == -(-whole.shape[-1] // 7)
+        assert torch.allclose(torch.cat(parts, dim=-1).float(), whole.float(), rtol=0, atol=1e-6)
+
+    def test_a_model_that_does_more_after_its_last_layer_stays_as_it_is(self, masked: Path) -> None:
+        model: Any = load_transformer(masked, compute="float32", masked=True)
+        model.register_forward_hook(lambda model, given, out: type(out)(logits=out.logits * 2))
+        ids = torch.tensor([[4, 5, 6]])
+        with torch.inference_mode():
+            whole = model(input_ids=ids).logits
+            product = vocabulary.Vocabulary(model)
+            [logits] = product.logits(model(input_ids=ids).logits)
+        assert torch.equal(logits, whole)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_the_largest_above_zero(self, dtype: torch.dtype) -> None:
+        logits = torch.randn(3, 5, 200, generator=torch.Generator().manual_seed(0)).sub(0.7).to(dtype)
+        true = logits.amax(dim=1)
+        assert bool((true < 0).any())
+        assert torch.equal(largest(logits, above_zero=False), true)
+        assert torch.equal(largest(logits, above_zero=True).relu(), true.relu())
+
+    def test_a_state_that_is_not_finite_is_told_whatever_its_sign(self, masked: Path) -> None:
+        encoder = SparseEncoder(SparseSettings(model=str(masked), dtype="float32"))
+        encoder.encode(["a b c"], by="model")
+        model, _ = encoder._model
+        model.register_forward_hook(lambda model, given, out: type(out)(logits=out.logits * -torch.nan))
+        with pytest.raises(ContractError, match="not finite"):
+            encoder.encode(["a b c"], by="model")
