@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from retrievers.index.near_duplicates import write_duplicates
 from retrievers.index.parts import Parts
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import SourceRecord, corpus_sha256
+from retrievers.legs.one_reading import read_beside
 from retrievers.legs.protocol import (
     KIND,
     MADE_BY,
@@ -32,7 +33,6 @@ from retrievers.legs.protocol import (
     Encodes,
     Facts,
     Job,
-    LegKind,
     LegMaker,
     LegRuler,
     Merges,
@@ -149,12 +149,16 @@ class Legs:
             write_duplicates(folder, documents, parts.keys() if parts else None)
         facts: dict[str, dict[str, Any]] = {}
         counts: dict[str, Mapping[str, int]] = {}
-        for leg, maker in self.makers.items():
+        jobs = {
+            leg: self._job(leg, maker, folder, work, documents, before)
+            for leg, maker in self.makers.items()
+            if not (parts and isinstance(self.settings.kind(leg), Merges))
+        }
+        for leg in self.makers:
             kind = self.settings.kind(leg)
-            if parts and isinstance(kind, Merges):
-                built = self._merge(leg, kind, folder, parts)
-            else:
-                built = self._build(leg, kind, maker, folder, work, documents, before)
+            built = (
+                self._merge(leg, kind, folder, parts) if parts and isinstance(kind, Merges) else self._build(leg, jobs)
+            )
             named = {KIND: type(kind).name} if leg in self.settings.legs else {}
             facts[leg] = named | built.facts | ({MADE_BY: self._described[leg]} if self._described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
@@ -178,30 +182,30 @@ class Legs:
         with self._timings.timed(leg):
             return Built(facts=kind.merge(parts.opening(leg, parts.facts(leg), lambda where: None), folder))
 
-    def _build(
-        self,
-        leg: str,
-        kind: LegKind,
-        maker: LegMaker,
-        home: Path,
-        work: Path,
-        documents: StoredDocuments,
-        before: BeforeOf,
-    ) -> Built:
-        start = time.perf_counter()
-        folder = home / leg
-        folder.mkdir()
-        job = Job(
-            texts=documents.texts_for(self._described[leg]),
+    def _job(
+        self, leg: str, maker: LegMaker, home: Path, work: Path, documents: StoredDocuments, before: BeforeOf
+    ) -> Job:
+        kind, described = self.settings.kind(leg), self._described[leg]
+        apply = (
+            self._encoders.apply_of(leg, type(kind).name, described) if isinstance(kind, Encodes) else in_this_process
+        )
+        return Job(
+            texts=documents.texts_for(described),
             languages=documents.languages,
-            folder=folder,
+            folder=home / leg,
             work=work / leg,
             before=before(leg, maker),
             progress=self._progress,
-            apply=self._encoders.apply_of(leg, type(kind).name, self._described[leg])
-            if isinstance(kind, Encodes)
-            else in_this_process,
+            apply=apply,
         )
+
+    def _build(self, leg: str, jobs: dict[str, Job]) -> Built:
+        """`jobs`: of this leg, which is taken out, and of those that are built after it."""
+        start = time.perf_counter()
+        job, maker = jobs.pop(leg), self.makers[leg]
+        job.folder.mkdir()
+        if job.apply is in_this_process:
+            job = replace(job, beside=read_beside(maker, [(self.makers[other], jobs[other]) for other in jobs]))
         built = maker.build(job)
         seconds = {leg: time.perf_counter() - start - sum(built.seconds.values()), **built.seconds}
         for part, spent in seconds.items():

@@ -24,6 +24,12 @@ def folder_facts(folder: ModelFolder) -> dict[str, Any]:
     }
 
 
+def same_folder(folder: ModelFolder) -> dict[str, Any]:
+    """What two folders have in common that hold one model, whatever they are called."""
+    facts = folder_facts(folder)
+    return {name: facts[name] for name in ("weights_sha256", _TOKENIZER)}
+
+
 def differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Names of the facts by which what made a leg is not what is here, in order."""
     said = {*now, *then} - {name for name in _ADDED if name not in then}

@@ -30,6 +30,7 @@ from retrievers.encoders.sentence_folder import (
     read_sentence_folder,
 )
 from retrievers.encoders.settings import Encoding
+from retrievers.encoders.states import Seen
 from retrievers.encoders.tokenizer import BEFORE, BETWEEN, echoed, readable
 
 if TYPE_CHECKING:
@@ -141,12 +142,28 @@ class PlainEncoder:
         with self._lock:
             return self.tokens.spans(texts)
 
-    def batches(self, texts: Sequence[str], role: Role) -> Iterator[Batch]:
+    def reading(self, role: Role) -> Mapping[str, Any] | None:
+        """What decides the states of a text's tokens beside the folder; None where each text is read twice over."""
+        if self._encoding.echo:
+            return None
+        how = self._how
+        return {
+            "prompt": how.prompts[role],
+            "max_length": how.max_length,
+            "lower_case": how.lower_case,
+            "attention": self._encoding.attention,
+            "compute": self.compute,
+        }
+
+    def batches(self, texts: Sequence[str], role: Role, seen: Seen | None = None) -> Iterator[Batch]:
         """Rows of `texts` and their vectors, a forward pass at a time."""
         prompt = self._how.prompts[role]
         light = self._light_ids([prompt + text for text in texts]) if self._as_declared else None
         if light is not None and self._light is not None:
             yield np.arange(len(texts)), self._light.encode(light)
+            for row, one in enumerate(light if seen else ()):
+                if one and seen:
+                    seen(row, one, self._light.states(one))
             return
         from retrievers.encoders.batch_threads import run_batches
         from retrievers.encoders.transformer import tokens_per_batch
@@ -155,11 +172,15 @@ class PlainEncoder:
             ids, skipped = self._ids_and_skipped(texts, prompt)
             self._load()
 
-        def forward(rows: list[int]) -> NDArray[np.float32]:
-            return self._forward([ids[row] for row in rows], [skipped[row] for row in rows])
+        def forward(rows: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+            vectors, hidden = self._forward([ids[row] for row in rows], [skipped[row] for row in rows])
+            return vectors, hidden.cpu().numpy() if seen else None
 
         lengths = [len(each) for each in ids]
-        for rows, vectors in run_batches(forward, by_length(lengths, budget=tokens_per_batch())):
+        for rows, (vectors, hidden) in run_batches(forward, by_length(lengths, budget=tokens_per_batch())):
+            if seen and hidden is not None:
+                for row, states in zip(rows, hidden, strict=True):
+                    seen(row, ids[row], states[: lengths[row]])
             yield np.asarray(rows), vectors
 
     def _ids_and_skipped(self, texts: Sequence[str], prompt: str) -> tuple[list[list[int]], list[int]]:
@@ -198,6 +219,12 @@ class PlainEncoder:
             for row, states in zip(rows, hidden, strict=True):
                 yield row, ids[row], states[: len(ids[row])]
 
+    def n_around(self, role: Role) -> int:
+        """Tokens that every text has: special ones, and those of the folder's prompt."""
+        bare = [self._how.prompts[role]]
+        light = self._light_ids(bare)
+        return len((self.tokens.ids(bare) if light is None else light)[0])
+
     @property
     def _as_declared(self) -> bool:
         """Whether nothing is asked for that the folder does not say."""
@@ -235,7 +262,8 @@ class PlainEncoder:
         hidden = model(input_ids=padded.to(model.device), attention_mask=attention_mask).last_hidden_state.float()
         return hidden, lengths.to(model.device)
 
-    def _forward(self, ids: Sequence[Sequence[int]], skipped: Sequence[int]) -> NDArray[np.float32]:
+    def _forward(self, ids: Sequence[Sequence[int]], skipped: Sequence[int]) -> tuple[NDArray[np.float32], Tensor]:
+        """The vectors, and the states that they were made of."""
         import torch
 
         from retrievers.encoders.pooling import pool
@@ -255,7 +283,7 @@ class PlainEncoder:
             if self._how.normalise:
                 vectors = torch.nn.functional.normalize(vectors, dim=-1)
         result: NDArray[np.float32] = vectors.cpu().numpy()
-        return result
+        return result, hidden
 
     @cached_property
     def _how(self) -> SentenceFolder:

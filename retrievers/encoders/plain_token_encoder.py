@@ -55,17 +55,24 @@ class PlainTokenEncoder:
         return {name: said[name] for name in _DECIDES} | {"dim": self.dim}
 
     def read(self, texts: Sequence[str], role: Role) -> list[tuple[list[int], NDArray[np.float32]]]:
-        left_out = self._uncounted if role == "document" else frozenset[int]()
-        nothing = np.zeros((0, self.dim), dtype=np.float32)
-        made: list[tuple[list[int], NDArray[np.float32]]] = [([], nothing) for _ in texts]
+        made: list[tuple[list[int], NDArray[np.float32]]] = [([], self._nothing) for _ in texts]
         for place, ids, states in self._encoder.states(texts, role):
-            if len(ids) <= self._around(role):
-                continue
-            kept = [at for at, id_ in enumerate(ids) if id_ not in left_out]
-            vectors = states[kept]
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            made[place] = [ids[at] for at in kept], vectors / np.maximum(lengths, 1e-12)
+            made[place] = self.of_states(ids, states, role)
         return made
+
+    def reading(self, role: Role) -> Mapping[str, Any] | None:
+        return self._encoder.reading(role)
+
+    def of_states(
+        self, ids: Sequence[int], states: NDArray[np.float32], role: Role
+    ) -> tuple[list[int], NDArray[np.float32]]:
+        if len(ids) <= self._around(role):
+            return [], self._nothing
+        left_out = self._uncounted if role == "document" else frozenset[int]()
+        kept = [at for at, id_ in enumerate(ids) if id_ not in left_out]
+        vectors = states[kept]
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return [ids[at] for at in kept], vectors
 
     def names(self, ids: Sequence[int]) -> list[str]:
         return self._encoder.tokens.names(ids)
@@ -76,10 +83,13 @@ class PlainTokenEncoder:
     def release(self) -> None:
         self._encoder.release()
 
+    @property
+    def _nothing(self) -> NDArray[np.float32]:
+        return np.zeros((0, self.dim), dtype=np.float32)
+
     def _around(self, role: Role) -> int:
-        """Tokens that every text has: special ones, and those of the folder's prompt."""
         if role not in self._bare:
-            self._bare[role] = sum(len(ids) for _, ids, _ in self._encoder.states([""], role))
+            self._bare[role] = self._encoder.n_around(role)
         return self._bare[role]
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -15,10 +15,11 @@ from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.models import ModelFolder, resolve, weights_sha256
 from rag.models.table import PACKAGED
-from retrievers.encoders.descriptions import require_same
-from retrievers.encoders.kinds import EncoderKind, Requested, kind_of
+from retrievers.encoders.descriptions import require_same, same_folder
+from retrievers.encoders.kinds import Batch, EncoderKind, Requested, kind_of
 from retrievers.encoders.sentence_folder import Role
 from retrievers.encoders.settings import EncodesAsAsked, Encoding
+from retrievers.encoders.states import GivesStates, Seen
 
 # Texts that are tokenised and sorted by length together: enough to fill batches evenly, and 30 MB of token ids.
 _TEXTS_AT_ONCE = 4096
@@ -114,12 +115,21 @@ class SentenceEncoder:
         """The data type of the products."""
         return self._kind.compute
 
-    def encode(self, texts: Sequence[str], *, role: Role, progress: Progress = silent) -> NDArray[np.float32]:
+    def reading(self) -> Mapping[str, Any] | None:
+        """All that decides the states of a document's tokens; None where they are not shown, or are of another text."""
+        kind = self._kind
+        said = kind.reading("document") if isinstance(kind, GivesStates) else None
+        return None if said is None else {**same_folder(self._folder), **said}
+
+    def encode(
+        self, texts: Sequence[str], *, role: Role, progress: Progress = silent, seen: Seen | None = None
+    ) -> NDArray[np.float32]:
         """Encode texts, each cut at the model's length limit.
 
         Args:
             role: chooses the model's prompt, which is put before each text.
             progress: called as ("encode", texts done, texts in all).
+            seen: is shown the states of each text's tokens, where `reading` says that there are some.
         Returns:
             float32 [n, dim] in input order, unit norm where the model says so. A text without any token gets zeros.
         Raises:
@@ -131,7 +141,7 @@ class SentenceEncoder:
         done = 0
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             part = texts[start : start + _TEXTS_AT_ONCE]
-            for rows, encoded in self._kind.batches(part, role):
+            for rows, encoded in self._batches(part, role, seen, start):
                 damaged = rows[~np.isfinite(encoded).all(axis=1)]
                 if len(damaged):
                     raise ContractError(
@@ -143,6 +153,13 @@ class SentenceEncoder:
                 done += len(rows)
                 progress("encode", done, len(texts))
         return vectors
+
+    def _batches(self, texts: Sequence[str], role: Role, seen: Seen | None, first: int) -> Iterator[Batch]:
+        """`first`: the place of the first text, as `seen` is told places."""
+        kind = self._kind
+        if seen is None or not isinstance(kind, GivesStates):
+            return kind.batches(texts, role)
+        return kind.batches(texts, role, lambda place, ids, states: seen(first + place, ids, states))
 
     def memory(self) -> list[Need]:
         """Weights, and the batches that run side by side. Loads nothing.

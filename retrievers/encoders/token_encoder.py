@@ -16,9 +16,10 @@ from rag.core.errors import ContractError, IndexProblem
 from rag.core.memory import Need
 from rag.core.registry import Registry
 from rag.models import ModelFolder, resolve
-from retrievers.encoders.descriptions import folder_facts, require_same
+from retrievers.encoders.descriptions import folder_facts, require_same, same_folder
 from retrievers.encoders.kinds import Compute, Requested, first_that_reads
 from retrievers.encoders.sentence_folder import Role
+from retrievers.encoders.states import TakesStates
 from retrievers.stores.token_vectors import TokenVectors
 
 VERSION = 1
@@ -163,14 +164,31 @@ class TokenEncoder:
         made, ids = self._read(texts, role)
         return made, [self._kind.names(each) for each in ids]
 
-    def _read(self, texts: Sequence[str], role: Role) -> tuple[TokenVectors, list[list[int]]]:
-        read = self._kind.read(texts, role)
-        made = TokenVectors.of([vectors for _, vectors in read], dim=self.dim)
-        if not np.isfinite(made.values).all():
+    def reading(self) -> Mapping[str, Any] | None:
+        """All that decides the states of a document's tokens that its vectors are made of; None where nobody says it."""
+        kind = self._kind
+        said = kind.reading("document") if isinstance(kind, TakesStates) else None
+        return None if said is None else {**same_folder(self._folder), **said}
+
+    def of_states(self, ids: Sequence[int], states: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 [tokens, dim]: what `encode` gives of a document, from the states of its tokens; see `reading`."""
+        kind = self._kind
+        assert isinstance(kind, TakesStates)
+        vectors = kind.of_states(ids, states, "document")[1]
+        self._require_finite(vectors)
+        return vectors
+
+    def _require_finite(self, vectors: NDArray[np.float32]) -> None:
+        if not np.isfinite(vectors).all():
             raise ContractError(
                 f"token encoder '{self.model}' gave a number that is not finite, in {self._kind.compute}. Its weights may be "
                 "damaged; with bfloat16, try dtype: float32."
             )
+
+    def _read(self, texts: Sequence[str], role: Role) -> tuple[TokenVectors, list[list[int]]]:
+        read = self._kind.read(texts, role)
+        made = TokenVectors.of([vectors for _, vectors in read], dim=self.dim)
+        self._require_finite(made.values)
         return made, [ids for ids, _ in read]
 
     def memory(self) -> list[Need]:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from rag.core.memory import Need
 from rag.core.protocols import CanRelease
-from retrievers.legs.protocol import MADE_BY, Difference, Facts, LegKind, Mask, Sections, model_differences
+from retrievers.encoders.by_language import BY_LANGUAGE
+from retrievers.legs.protocol import MADE_BY, Difference, Facts, LegKind, Mask, Sections, explicit_differences
 
 Model = TypeVar("Model", bound=CanRelease)
 
@@ -70,3 +71,34 @@ class ModelLeg(Generic[Model]):
         """Let go of the model's weights, if it was asked for; the next query loads them again."""
         if self._encoder is not None:
             self._encoder.release()
+
+
+def model_differences(
+    section: str, wanted: Sections, built: Sections, facts: Facts, *, model: str, dtype: str
+) -> Iterator[Difference]:
+    """The same for a section that names a model. `model`, `dtype`: its settings for the name and the data type.
+
+    Two names of the same weights are no difference, nor is a model that is left to the build, and a built `auto` is what it
+    came to.
+    """
+    made_by = facts.get(MADE_BY) or {}
+    for each in explicit_differences(section, wanted, built):
+        if each.path == f"{section}.{model}" and _leaves_or_names(each.wanted, made_by):
+            continue
+        if each.path == f"{section}.{dtype}":
+            yield Difference(each.path, each.wanted, made_by.get(dtype, each.built))
+        else:
+            yield each
+
+
+def _leaves_or_names(model: str, made_by: Facts) -> bool:
+    """Whether a model is left to the build, or its weights are those that made a leg."""
+    return model == BY_LANGUAGE or _weights_here(model) == made_by.get("weights_sha256")
+
+
+def _weights_here(name: str) -> str:
+    """sha256 of the weights of a model on this machine; empty where it is not here."""
+    from rag.models import locate, weights_sha256
+
+    folder = locate(name)
+    return "" if folder is None else weights_sha256(folder.path)

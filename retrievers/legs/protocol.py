@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from rag.core.contents import TEXT_ALONE
 from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
-from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.index_protocol import Sections as Sections
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Apply, Compute, in_this_process
+
+if TYPE_CHECKING:
+    from retrievers.legs.one_reading import Beside
 
 KIND = "kind"
 """The fact that says which kind a leg is of, where it has a name of its own: a name of `LEGS`."""
@@ -98,7 +100,8 @@ class Job:
     `texts`: a row each; where the maker reads more than text, with what it reads beside it (`rag.core.contents.TextWith`).
     `languages`: of each row what its metadata says, an ISO 639 code; empty where it says none. Read when it is asked for.
     `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed one goes on where it
-    stopped; other legs have theirs. `apply`: where a model reads blocks of texts, for kinds that are `Encodes`.
+    stopped; other legs have theirs. `apply`: where a model reads blocks of texts, for kinds that are `Encodes`. `beside`: what
+    is shown the states of tokens, for makers that are `ReadsForOthers`.
     """
 
     texts: Sequence[str]
@@ -108,6 +111,7 @@ class Job:
     before: Before | None
     progress: Progress
     apply: Apply = in_this_process
+    beside: Sequence[Beside] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -466,34 +470,3 @@ def differences_of(path: str, wanted: Any, built: Any) -> Iterator[Difference]:
     for name in sorted(wanted.model_fields_set):
         # fields by name: the value of a setting may be a record of settings again
         yield from differences_of(f"{path}.{name}", dict(wanted)[name], dict(built)[name])
-
-
-def model_differences(
-    section: str, wanted: Sections, built: Sections, facts: Facts, *, model: str, dtype: str
-) -> Iterator[Difference]:
-    """The same for a section that names a model. `model`, `dtype`: its settings for the name and the data type.
-
-    Two names of the same weights are no difference, nor is a model that is left to the build, and a built `auto` is what it
-    came to.
-    """
-    made_by = facts.get(MADE_BY) or {}
-    for each in explicit_differences(section, wanted, built):
-        if each.path == f"{section}.{model}" and _leaves_or_names(each.wanted, made_by):
-            continue
-        if each.path == f"{section}.{dtype}":
-            yield Difference(each.path, each.wanted, made_by.get(dtype, each.built))
-        else:
-            yield each
-
-
-def _leaves_or_names(model: str, made_by: Facts) -> bool:
-    """Whether a model is left to the build, or its weights are those that made a leg."""
-    return model == BY_LANGUAGE or _weights_here(model) == made_by.get("weights_sha256")
-
-
-def _weights_here(name: str) -> str:
-    """sha256 of the weights of a model on this machine; empty where it is not here."""
-    from rag.models import locate, weights_sha256
-
-    folder = locate(name)
-    return "" if folder is None else weights_sha256(folder.path)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rag.core.progress import Progress, silent
 from retrievers.encoders.sentence_folder import Role
 from retrievers.stores.arrays import load_array
-from retrievers.stores.computed import Apply, Columns, Computed, in_this_process
+from retrievers.stores.computed import Apply, Columns, Compute, Computed, in_this_process
 from retrievers.stores.reserved import reserved_array
 from retrievers.stores.reuse import RowsByText
 
@@ -70,6 +70,7 @@ def encode_units(
     reuse: Mapping[bytes, NDArray[np.float32]] | PreviousVectors | None = None,
     shard: int = 1024,
     apply: Apply = in_this_process,
+    compute: Compute | None = None,
     progress: Progress = silent,
 ) -> Encoded:
     """Encode `texts` as documents, each different text once.
@@ -81,6 +82,7 @@ def encode_units(
         work: a folder that no other run uses; it holds the shards and the result, and may be deleted afterwards.
         reuse: sha256 of a text's UTF-8 -> its vector by the same encoder, such as those of the index before.
         apply: how shards are encoded, such as by other processes.
+        compute: what gives the vectors of a shard, where not `encode_block` by the encoder.
         progress: called as ("encode", texts done, texts in all).
     Returns:
         The vectors memory-mapped from `work`.
@@ -93,7 +95,7 @@ def encode_units(
     store = Computed(work, made_by=encoder.describe())
     digests, n_encoded = store.complete(
         texts,
-        partial(encode_block, encoder),
+        compute or partial(encode_block, encoder),
         block=shard,
         apply=apply,
         known=known.__contains__,

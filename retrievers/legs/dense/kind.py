@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from retrievers.encoders.by_language import BY_LANGUAGE
 from retrievers.legs.dense.by_size import AUTO, BY_SIZE, Size, by_size
 from retrievers.legs.dense.settings import AsBuilt, DenseSettings, ServedEncoderSettings
 from retrievers.legs.dense.with_encoder import WithEncoder, is_served, remade
+from retrievers.legs.model_leg import model_differences
 from retrievers.legs.protocol import (
     FIT,
     MADE_BY,
@@ -41,7 +42,6 @@ from retrievers.legs.protocol import (
     Sections,
     VectorsElsewhere,
     explicit_differences,
-    model_differences,
 )
 from retrievers.legs.takes_encoder import TakesEncoder
 from retrievers.stores.vectors import Hits
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
     from retrievers.legs.dense.served import ServedEncoder
-    from retrievers.stores.computed import Compute
+    from retrievers.legs.one_reading import Beside
+    from retrievers.stores.computed import Columns, Compute
     from retrievers.stores.moments import Moments
 
     def _keeps_the_protocol(leg: LocalDense) -> DenseSearch:
@@ -249,6 +250,7 @@ class DenseMaker(LegMaker):
             work=job.work,
             reuse=_reuse(job.before, job.folder.name),
             apply=in_this_process if self._is_served else job.apply,
+            compute=partial(self._encode_beside, job.beside) if job.beside else None,
             progress=job.progress,
         )
         seconds = perf_counter() - start
@@ -262,6 +264,20 @@ class DenseMaker(LegMaker):
             facts[FIT] = fit
         counts = {"n_encoded": encoded.n_encoded, "n_reused_vectors": encoded.n_reused}
         return Built(facts=facts, counts=counts, seconds={"encode": seconds})
+
+    def reading(self) -> Mapping[str, Any] | None:
+        from retrievers.encoders.sentence_encoder import SentenceEncoder
+
+        return self.encoder.reading() if isinstance(self.encoder, SentenceEncoder) else None
+
+    def _encode_beside(self, beside: Sequence[Beside], texts: list[str]) -> Columns:
+        """The vectors of a shard, while other legs see what they are made of."""
+        from retrievers.encoders.sentence_encoder import SentenceEncoder
+        from retrievers.legs.one_reading import seen_by
+
+        assert isinstance(self.encoder, SentenceEncoder)
+        with seen_by(beside, texts) as seen:
+            return {"vector": self.encoder.encode(texts, role="document", seen=seen)}
 
     def _fit(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> float | None:
         """How well the encoder reads the texts, where nothing else says for which languages it was made."""

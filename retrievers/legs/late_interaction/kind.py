@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -25,6 +25,7 @@ from retrievers.stores.population import population_of
 if TYPE_CHECKING:
     from retrievers.encoders.token_encoder import TokenEncoder
     from retrievers.legs.late_interaction.search import Found, LateInteractionSearch
+    from retrievers.legs.one_reading import Beside
     from retrievers.legs.rows_of_texts import Rows, RowsBefore
     from retrievers.stores.computed import Columns, Compute, Row
     from retrievers.stores.residuals import Coded, ResidualCodec
@@ -143,6 +144,23 @@ class LateInteractionMaker(LegMaker):
         facts[RECALL] = _recall(store)
         return Built(facts=facts, counts={"n_read": n_read})
 
+    def reading(self) -> Mapping[str, Any] | None:
+        return self.encoder.reading()
+
+    def beside(self, job: Job) -> Beside:
+        from retrievers.legs.one_reading import Beside
+        from retrievers.stores.reuse import RowsByText
+
+        before = self._kept(job.before, n=len(job.texts))[1]
+        return Beside(
+            work=job.work,
+            made_by=self.describe(),
+            block=BLOCK,
+            row=lambda ids, states: self.encoder.of_states(ids, states).astype(np.float16),
+            columns=_columns,
+            known=RowsByText(before.texts if before else ()).__contains__,
+        )
+
     def _kept(self, before: Before | None, *, n: int) -> tuple[ResidualCodec | None, RowsBefore | None]:
         """The codec of the index before and its rows, as long as that is as exact and about as large."""
         from retrievers.legs.rows_of_texts import RowsBefore
@@ -180,10 +198,15 @@ class LateInteractionMaker(LegMaker):
 
 
 def _encode_block(encoder: TokenEncoder, texts: list[str]) -> Columns:
+    made = encoder.encode(texts, role="document")
+    return _columns([made.row(place).astype(np.float16) for place in range(len(made))])
+
+
+def _columns(rows: Sequence[NDArray[np.float16]]) -> Columns:
+    """Rows as a block keeps them; one row at least."""
     from retrievers.stores.computed import Ragged
 
-    made = encoder.encode(texts, role="document")
-    return {"vectors": Ragged(made.values.astype(np.float16), made.starts)}
+    return {"vectors": Ragged(np.concatenate(rows), np.cumsum([0, *map(len, rows)], dtype=np.int64))}
 
 
 def _coded(rows: Sequence[Row], codec: ResidualCodec) -> tuple[Coded, list[int]]:
