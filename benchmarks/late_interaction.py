@@ -28,7 +28,7 @@ from benchmarks.peer import Peer
 from benchmarks.record import Record, record
 from rag.core.trec import Qrels
 from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rag.evaluate import evaluate
+from rag.evaluate import Evaluation, evaluate
 from rag.evaluate.beir import load_beir
 from retrievers.encoders.token_encoder import TokenEncoder
 from retrievers.stores.residuals import Bits, ResidualCodec, n_centroids
@@ -54,6 +54,10 @@ class Case:
 
     def ndcg(self, found: Sequence[Sequence[int]]) -> float:
         """Of rows, best first, for each query."""
+        return self.evaluated(found).measures["nDCG@10"]
+
+    def evaluated(self, found: Sequence[Sequence[int]]) -> Evaluation:
+        """The same, query by query."""
         rankings = [
             Ranking(
                 query=query,
@@ -63,10 +67,10 @@ class Case:
             )
             for query, rows in zip(self.queries, found, strict=True)
         ]
-        return evaluate(rankings, {q.qid: self.qrels[q.qid] for q in self.queries}, ["nDCG@10"]).measures["nDCG@10"]
+        return evaluate(rankings, {q.qid: self.qrels[q.qid] for q in self.queries}, ["nDCG@10"])
 
 
-def case(name: str, work: Path, *, limit: int) -> Case:
+def case(name: str, work: Path, *, limit: int | None) -> Case:
     """A set, its vectors from the work folder or computed into it."""
     dataset = load_beir(data_folder() / name)
     documents, qrels = list(dataset.documents()), dataset.qrels()
@@ -104,7 +108,7 @@ def stored(one: Case, folder: Path, *, dim: int | None, bits: Bits) -> tuple[Tok
     folder.mkdir(parents=True)
     begun = perf_counter()
     values, n = one.said.values, len(one.said.values)
-    sample = values[np.random.default_rng(0).permutation(n)[: 64 * n_centroids(n)]]
+    sample = values[np.random.default_rng(0).permutation(n)[: 32 * n_centroids(n)]]
     codec = ResidualCodec.learn(sample, n_vectors=n, bits=bits, dim=dim)
     with TokenWriter(folder, codec) as writer:
         for start in range(0, len(one.said), 256):

@@ -1,4 +1,4 @@
-"""Vectors of tokens in few bits: the nearest of some centroids, and what is left in 2, 4 or 8 bits a number (ColBERTv2:
+"""Vectors of tokens in few bits: the nearest of some centroids, and what is left in 1, 2, 4 or 8 bits a number (ColBERTv2:
 Santhanam et al., NAACL 2022, arXiv 2112.01488, section 3.3; PLAID: CIKM 2022, arXiv 2205.09707).
 
 Cut points of what is left are quantiles of it, and what stands for the numbers between two of them is the quantile in
@@ -27,12 +27,15 @@ from rag.core.errors import IndexProblem
 from rag.core.optional import need
 from retrievers.stores.arrays import load_array
 
-Bits = Literal[2, 4, 8]
+Bits = Literal[1, 2, 4, 8]
 
 _ROUNDS = 4
 """Of k-means, as ColBERT has them."""
-_BLOCK = 1 << 15
-"""Vectors that are encoded at a time."""
+_BLOCK = 1 << 11
+"""Vectors that are encoded at a time: with 128 numbers 1 MB, which stays in cache."""
+_HELD_OUT = 1 << 15
+"""Vectors that tell the cut points, about."""
+_FEW_CUTS = 15
 _WIDEST_INT8 = 127
 
 
@@ -101,15 +104,11 @@ class ResidualCodec:
         means = faiss.Kmeans(vectors.shape[1], count, niter=_ROUNDS, spherical=True, seed=0, min_points_per_centroid=1)
         means.train(vectors)
         centroids = np.ascontiguousarray(means.centroids, dtype=np.float32)
-        held_out = vectors[:: max(1, len(vectors) // _BLOCK)]
+        held_out = vectors[:: max(1, len(vectors) // _HELD_OUT)]
         left = held_out - centroids[_nearest(centroids, held_out)]
-        n_levels = 1 << bits
-        return cls(
-            centroids=centroids,
-            levels=np.quantile(left, (np.arange(n_levels) + 0.5) / n_levels).astype(np.float32),
-            cuts=np.quantile(left, np.arange(1, n_levels) / n_levels).astype(np.float32),
-            axes=axes,
-        )
+        parts = 2 << bits
+        between = np.quantile(left, np.arange(1, parts) / parts).astype(np.float32)
+        return cls(centroids=centroids, levels=between[::2], cuts=between[1::2], axes=axes)
 
     @property
     def dim(self) -> int:
@@ -153,16 +152,16 @@ class ResidualCodec:
         return np.take(self._int8_of_byte, left).view(np.int8)[:, : self.dim]
 
     @cached_property
-    def _int8_of_byte(self) -> NDArray[np.uint8 | np.uint16 | np.uint32]:
+    def _int8_of_byte(self) -> NDArray[np.unsignedinteger[Any]]:
         """[256]: the levels of all numbers in a byte, side by side in one whole number, which is read in one step."""
         levels, _ = self.int8
         table = np.ascontiguousarray(levels[_unpacked(np.arange(256, dtype=np.uint8)[:, None], self.bits)])
-        return table.view({1: np.uint8, 2: np.uint16, 4: np.uint32}[8 // self.bits])[:, 0]
+        return table.view(f"u{8 // self.bits}")[:, 0]
 
     def _encode(self, vectors: NDArray[np.float32]) -> Coded:
         turned = self.turn(vectors)
         nearest = _nearest(self.centroids, turned)
-        numbers = np.searchsorted(self.cuts, turned - self.centroids[nearest]).astype(np.uint8)
+        numbers = _numbers(turned - self.centroids[nearest], self.cuts)
         summed = self.centroids[nearest] + self.levels[numbers]
         return Coded(
             centroids=nearest,
@@ -194,7 +193,7 @@ class ResidualCodec:
         fitting = (
             all(array.dtype == np.float32 for array in arrays.values())
             and codec.centroids.ndim == 2
-            and len(codec.levels) in (4, 16, 256)
+            and len(codec.levels) in (2, 4, 16, 256)
             and len(codec.cuts) == len(codec.levels) - 1
             and (codec.axes is None or codec.axes.shape[1:] == (codec.dim,))
         )
@@ -226,16 +225,25 @@ def _nearest(centroids: NDArray[np.float32], vectors: NDArray[np.float32]) -> ND
     return nearest
 
 
+def _numbers(left: NDArray[np.float32], cuts: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """How many of the cuts, ascending, each number is above: what `searchsorted` says, and sooner where they are few."""
+    if len(cuts) > _FEW_CUTS:
+        return np.searchsorted(cuts, left).astype(np.uint8)
+    numbers, above = np.zeros(left.shape, dtype=np.uint8), np.empty(left.shape, dtype=np.bool_)
+    for cut in cuts:
+        numbers += np.greater(left, cut, out=above).view(np.uint8)
+    return numbers
+
+
 def _packed(numbers: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """uint8 [n, dim] -> [n, bytes]: the first number of a byte in its lowest bits."""
     each = 8 // bits
     if each == 1:
         return numbers
     padded = np.pad(numbers, ((0, 0), (0, -numbers.shape[1] % each)))
-    shifts = np.arange(each, dtype=np.uint8) * bits
-    packed: NDArray[np.uint8] = np.bitwise_or.reduce(
-        padded.reshape(len(numbers), padded.shape[1] // each, each) << shifts, axis=2
-    )
+    packed: NDArray[np.uint8] = padded[:, ::each].copy()
+    for place in range(1, each):
+        packed |= padded[:, place::each] << np.uint8(place * bits)
     return packed
 
 

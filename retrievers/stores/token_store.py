@@ -116,6 +116,22 @@ class TokenStore:
         places = tied(scores, k)
         return rows[places], scores[places]
 
+    def exact(self, queries: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """float32 [queries, rows]: what every row scores, minus infinity without a token. Each vector is unpacked once.
+
+        Args:
+            queries: vectors on the codec's axes, float32 [tokens, dim], one token at least.
+        """
+        turned, rows = np.concatenate(queries), np.flatnonzero(self.filled)
+        of_query = np.cumsum([0, *map(len, queries[:-1])])
+        scores = np.full((len(queries), len(self)), -np.inf, dtype=np.float32)
+        sizes = self._starts[rows + 1] - self._starts[rows]
+        for some in _in_parts(sizes, _TOKENS_AT_ONCE >> 4):
+            vectors = self.codec.decode(self._of(rows[some], sizes[some]))
+            best = np.maximum.reduceat(turned @ vectors.T, np.cumsum(sizes[some]) - sizes[some], axis=1)
+            scores[:, rows[some]] = np.add.reduceat(best, of_query, axis=0)
+        return scores
+
     def _candidates(
         self, at_centroids: NDArray[np.float32], allowed: NDArray[np.bool_], *, probes: int, most: int
     ) -> NDArray[np.int64]:
@@ -213,9 +229,9 @@ class TokenWriter(RaggedWriter):
         self._files["codes"].append(coded.centroids)
         self._files["left"].append(coded.left.reshape(-1))
         self._files["lengths"].append(coded.lengths)
-        pairs = np.unique(np.stack([rows, coded.centroids.astype(np.int64)], axis=1), axis=0)
+        pairs = np.unique(rows << 32 | coded.centroids)
         ones = np.ones(len(pairs), dtype=np.float32)
-        self._postings.add(pairs[:, 1], pairs[:, 0], ones.view(np.int32))
+        self._postings.add(pairs & 0xFFFFFFFF, pairs >> 32, ones.view(np.int32))
 
 
 def _products(vectors: NDArray[np.int8], query: NDArray[np.int8]) -> NDArray[np.float32]:

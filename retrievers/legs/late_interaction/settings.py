@@ -27,7 +27,9 @@ class LateInteractionSettings(BaseModel):
         default=None,
         description="Language of all texts, for a model with an adapter for each (XMOD), as its configuration spells it.",
     )
-    bits: Literal[2, 4, 8] = Field(default=4, description="Of each number of what is left beside the nearest centroid.")
+    bits: Literal[1, 2, 4, 8] = Field(
+        default=4, description="Of each number of what is left beside the nearest centroid."
+    )
     dim: int | None = Field(
         default=128,
         ge=8,
