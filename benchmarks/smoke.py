@@ -73,6 +73,8 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--limit", "2", "--depth", "4", "--report", "3", "--work", "runs/sizes_smoke"],
     ],
     "plugins.train.benchmarks.leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
+    "token_bits": ["codebase-chunks", "--limit", "5", "--work", "runs/token_bits_smoke"],
+    "legs_build": ["--documents", "8", "--rounds", "1"],
     "late_interaction": ["adi", "--queries", "5", "--rounds", "1", "--work", "runs/late_smoke"],
     "attention_latency": ["--documents", "6", "--queries", "1", "--growth", "6", "12"],
     "attention_invariance": ["--documents", "3", "--queries", "1"],
