@@ -43,7 +43,7 @@ def brute(store: TokenStore, query: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 class TestEquality:
-    @pytest.mark.parametrize("bits", [2, 4, 8])
+    @pytest.mark.parametrize("bits", [1, 2, 4, 8])
     @pytest.mark.parametrize("keep", [None, 8])
     @pytest.mark.parametrize("whole_numbers", [True, False])
     def test_scores_are_those_of_brute_force(
@@ -56,6 +56,18 @@ class TestEquality:
         rows, scores = store.search(query, k=8, probes=1, rescored=8)
         assert rows.tolist() == [0, 1, 2, 3, 4, 6, 7], "a row without a token is no hit"
         assert scores == pytest.approx(brute(store, query)[rows], abs=0.02)
+
+    @pytest.mark.parametrize("bits", [1, 4])
+    def test_all_rows_for_several_queries_at_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: Bits
+    ) -> None:
+        monkeypatch.setattr(token_store, "_TOKENS_AT_ONCE", 20 << 4)
+        store = written(tmp_path, [0, 5, 9, 1, 30, 4, 0, 7, 3], bits=bits, keep=8)
+        queries = [unit(n, 16, seed=n) for n in (6, 1, 3)]
+        found = store.exact([store.codec.turn(query) for query in queries])
+        assert np.isneginf(found[:, [0, 6]]).all(), "a row without a token is never among the best"
+        for query, scores in zip(queries, found, strict=True):
+            assert scores[store.filled] == pytest.approx(brute(store, query)[store.filled], abs=1e-5)
 
     def test_both_ways_to_multiply_give_the_same_bits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store, query = written(tmp_path, [5, 9, 1, 30, 4]), unit(6, 16, seed=9)
