@@ -23,7 +23,7 @@ from retrievers.index.near_duplicates import write_duplicates
 from retrievers.index.parts import Parts
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import SourceRecord, corpus_sha256
-from retrievers.legs.one_reading import read_beside
+from retrievers.legs.beside import Beside
 from retrievers.legs.protocol import (
     KIND,
     MADE_BY,
@@ -36,6 +36,8 @@ from retrievers.legs.protocol import (
     LegMaker,
     LegRuler,
     Merges,
+    ReadBeside,
+    ReadsForOthers,
 )
 from retrievers.stores.computed import in_this_process
 
@@ -205,12 +207,21 @@ class Legs:
         job, maker = jobs.pop(leg), self.makers[leg]
         job.folder.mkdir()
         if job.apply is in_this_process:
-            job = replace(job, beside=read_beside(maker, [(self.makers[other], jobs[other]) for other in jobs]))
+            job = replace(job, beside=self._beside(maker, jobs))
         built = maker.build(job)
         seconds = {leg: time.perf_counter() - start - sum(built.seconds.values()), **built.seconds}
         for part, spent in seconds.items():
             self._timings.add(part, spent)
         return built
+
+    def _beside(self, maker: LegMaker, later: Mapping[str, Job]) -> list[Beside]:
+        """What takes part in a maker's reading, of the legs that are built after its own."""
+        reading = maker.reading() if isinstance(maker, ReadsForOthers) else None
+        if reading is None:
+            return []
+        others = ((self.makers[leg], job) for leg, job in later.items())
+        able = ((other, job) for other, job in others if isinstance(other, ReadBeside))
+        return [other.beside(job) for other, job in able if other.reading() == reading]
 
 
 def corpus_facts(records: Sequence[SourceRecord]) -> CorpusFacts:

@@ -21,7 +21,7 @@ from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Apply, Compute, in_this_process
 
 if TYPE_CHECKING:
-    from retrievers.legs.one_reading import Beside
+    from retrievers.legs.beside import Beside
 
 KIND = "kind"
 """The fact that says which kind a leg is of, where it has a name of its own: a name of `LEGS`."""
@@ -386,6 +386,28 @@ class Encodes(Protocol):
             IndexMismatch: the model's files here are not those described; names both sides.
             MissingModel: the model is not here and cannot be fetched.
         """
+        ...
+
+
+@runtime_checkable
+class ReadsForOthers(Protocol):
+    """A maker that has `Job.beside` see what its model reads, where that is read in this process."""
+
+    def reading(self) -> Mapping[str, Any] | None:
+        """All that decides the states of a text's tokens; None where they are not shown."""
+        ...
+
+
+@runtime_checkable
+class ReadBeside(Protocol):
+    """A maker whose leg can be computed of states that somebody else has read."""
+
+    def reading(self) -> Mapping[str, Any] | None:
+        """The same of the states that it wants; None where it reads texts itself."""
+        ...
+
+    def beside(self, job: Job) -> Beside:
+        """What makes its blocks. `job`: its own, which is built later."""
         ...
 
 

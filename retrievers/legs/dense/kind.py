@@ -48,12 +48,12 @@ from retrievers.stores.vectors import Hits
 
 if TYPE_CHECKING:
     from retrievers.encoders.sentence_encoder import SentenceEncoder
+    from retrievers.legs.beside import Beside
     from retrievers.legs.dense.elsewhere import DenseElsewhere
     from retrievers.legs.dense.encode_units import PreviousVectors
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
     from retrievers.legs.dense.served import ServedEncoder
-    from retrievers.legs.one_reading import Beside
     from retrievers.stores.computed import Columns, Compute
     from retrievers.stores.moments import Moments
 
@@ -273,7 +273,7 @@ class DenseMaker(LegMaker):
     def _encode_beside(self, beside: Sequence[Beside], texts: list[str]) -> Columns:
         """The vectors of a shard, while other legs see what they are made of."""
         from retrievers.encoders.sentence_encoder import SentenceEncoder
-        from retrievers.legs.one_reading import seen_by
+        from retrievers.legs.beside import seen_by
 
         assert isinstance(self.encoder, SentenceEncoder)
         with seen_by(beside, texts) as seen:

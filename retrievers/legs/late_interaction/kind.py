@@ -24,8 +24,8 @@ from retrievers.stores.population import population_of
 
 if TYPE_CHECKING:
     from retrievers.encoders.token_encoder import TokenEncoder
+    from retrievers.legs.beside import Beside
     from retrievers.legs.late_interaction.search import Found, LateInteractionSearch
-    from retrievers.legs.one_reading import Beside
     from retrievers.legs.rows_of_texts import Rows, RowsBefore
     from retrievers.stores.computed import Columns, Compute, Row
     from retrievers.stores.residuals import Coded, ResidualCodec
@@ -148,7 +148,7 @@ class LateInteractionMaker(LegMaker):
         return self.encoder.reading()
 
     def beside(self, job: Job) -> Beside:
-        from retrievers.legs.one_reading import Beside
+        from retrievers.legs.beside import Beside
         from retrievers.stores.reuse import RowsByText
 
         before = self._kept(job.before, n=len(job.texts))[1]

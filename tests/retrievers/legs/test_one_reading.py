@@ -16,9 +16,9 @@ from retrievers.encoders.settings import Encoding
 from retrievers.encoders.token_encoder import TokenEncoder
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
+from retrievers.legs.beside import Beside
 from retrievers.legs.late_interaction.kind import LateInteractionMaker
 from retrievers.legs.late_interaction.settings import LateInteractionSettings
-from retrievers.legs.one_reading import Beside
 from retrievers.stores.computed import Computed, digest_of
 from tests.retrievers.legs.test_every_leg import StopAt, Stopped, random_texts, write
 from tests.small_legs import BLOCK, SmallModels, small_blocks

@@ -7,17 +7,16 @@ reading of its own, because texts are read in other batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrievers.encoders.states import Seen
-from retrievers.legs.protocol import Facts, Job, LegMaker
 from retrievers.stores.computed import Columns, Computed, digest_of
 
 
@@ -30,7 +29,7 @@ class Beside:
     """
 
     work: Path
-    made_by: Facts
+    made_by: Mapping[str, object]
     block: int
     row: Callable[[Sequence[int], NDArray[np.float32]], NDArray[Any]]
     columns: Callable[[Sequence[NDArray[Any]]], Columns]
@@ -65,37 +64,6 @@ class Beside:
             take(digest, (), np.zeros((0, 0), dtype=np.float32))
         if rows:
             keep()
-
-
-@runtime_checkable
-class ReadsForOthers(Protocol):
-    """A maker that has `Job.beside` see what its model reads, where that is read in this process."""
-
-    def reading(self) -> Mapping[str, Any] | None:
-        """All that decides the states of a text's tokens; None where they are not shown."""
-        ...
-
-
-@runtime_checkable
-class ReadBeside(Protocol):
-    """A maker whose leg can be computed of states that somebody else has read."""
-
-    def reading(self) -> Mapping[str, Any] | None:
-        """The same of the states that it wants; None where it reads texts itself."""
-        ...
-
-    def beside(self, job: Job) -> Beside:
-        """What makes its blocks. `job`: its own, which is built later."""
-        ...
-
-
-def read_beside(maker: LegMaker, later: Iterable[tuple[LegMaker, Job]]) -> tuple[Beside, ...]:
-    """What takes part in a maker's reading, of the legs that are built after its own."""
-    reading = maker.reading() if isinstance(maker, ReadsForOthers) else None
-    if reading is None:
-        return ()
-    able = ((other, job) for other, job in later if isinstance(other, ReadBeside))
-    return tuple(other.beside(job) for other, job in able if other.reading() == reading)
 
 
 @contextmanager
