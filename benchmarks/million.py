@@ -6,9 +6,11 @@ ask for. Queries are the judged ones of four sets. Every engine has one thread. 
 own (`--peers PYTHON`, with bm25s and tantivy), so that their memory is theirs alone.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.million words [--passages N] [--peers PYTHON] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.million door --peers PYTHON [--clock process_time] [--record]
     RAGLINE_EVAL_DATA=... python -m benchmarks.million opening filters changes [--record]
 
-`words` writes the passages, unless they are there, and builds the index that the others use.
+`words` writes the passages, unless they are there, and builds the index that the others use. `words` times the leg; `door`
+builds too, and times what a program calls (`benchmarks.million_door`).
 """
 
 from __future__ import annotations
@@ -110,12 +112,17 @@ def corpus(work: Path, passages: int) -> Path:
     return whole
 
 
-def words(options: argparse.Namespace) -> None:
-    """BM25: build, memory, and seconds a query at one thread, texts of the hits included and not."""
+def built(options: argparse.Namespace) -> tuple[Path, Path]:
+    """The file of the passages, and an index that was made of them now."""
     source, place = corpus(options.work, options.passages), options.work / "idx"
     shutil.rmtree(place, ignore_errors=True)
-    built = _run(_BUILD, str(source), str(place))
-    told("build", options, engine="ragline", **built)
+    told("build", options, engine="ragline", **_run(_BUILD, str(source), str(place)))
+    return source, place
+
+
+def words(options: argparse.Namespace) -> None:
+    """BM25: build, memory, and seconds a query at one thread, texts of the hits included and not."""
+    source, place = built(options)
     asked = queries(options.queries)
     with LocalIndex.open(place) as index:
         leg, documents = index.leg("lexical"), index.documents
@@ -228,12 +235,15 @@ def _run(script: str, *arguments: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do the parts, in the order that they are named in."""
-    parts = {"words": words, "changes": changes, "opening": opening, "filters": filters}
+    from benchmarks.million_door import door  # which asks for the passages of this module
+
+    parts = {"words": words, "door": door, "changes": changes, "opening": opening, "filters": filters}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=list(parts))
     parser.add_argument("--passages", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=200, help="how many are asked one by one")
     parser.add_argument("--work", type=Path, default=Path("build/million"))
+    parser.add_argument("--clock", default="perf_counter", help="of the door; process_time where others work beside it")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with bm25s[core], PyStemmer and tantivy")
     parser.add_argument("--record", action=Record, help="append to results/million.jsonl")
     options = parser.parse_args(arguments)

@@ -165,7 +165,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--lines", "runs/risk_smoke.jsonl"],
     ],
     "million": [
-        *["words", "opening", "filters", "changes", "--passages", "300", "--queries", "4"],
+        *["words", "door", "opening", "filters", "changes", "--passages", "300", "--queries", "4"],
         *["--work", "runs/million_smoke"],
     ],
     "million_vectors": [
