@@ -69,8 +69,15 @@ class Usage:
 NO_USAGE = Usage()
 
 
+class _MayWait:
+    """Room for what a document is read from, where that waits until it is asked for (`rag.core.unread`)."""
+
+    __slots__ = ("unread",)
+    unread: Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(_MayWait):
     """A unit of retrieval: a whole document or one chunk of it.
 
     `title` of a chunk is the document's title and its heading path. A chunk's `metadata` holds `parent` (doc_id of

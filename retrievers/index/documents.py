@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rag.core.contents import read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
+from rag.core.unread import unread
 from rag.ingest.language import code_of
 from retrievers.index.shared import SHARED, base_row, merged
 from retrievers.index_protocol import DocumentTable
@@ -32,6 +33,9 @@ TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
     f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy")
 )
 
+_BEGIN = b'{"doc_id":"'
+"""How the line of a unit begins that shares no metadata of another."""
+_scan = json.JSONDecoder().scan_once
 _PASSED = 8 << 20
 """Bytes that a pass over all documents leaves mapped behind it."""
 _MOST_RECENT = 10_000
@@ -224,18 +228,49 @@ class Documents(StoredDocuments):
         return len(self._keys)
 
     def at(self, row: int) -> Document:
-        """The document of a row that is known to be there, counted from the beginning."""
+        """The document of a row that is known to be there, counted from the beginning. Its text is read when it is asked for."""
+        return self._waiting(self._lines[self._offsets[row] : self._offsets[row + 1]], row)
+
+    def many(self, rows: Iterable[int]) -> list[Document]:
+        """Documents of these rows, in the order given."""
+        wanted = [self.within(row) for row in rows]
+        begins, ends = self._offsets[wanted].tolist(), self._offsets[[row + 1 for row in wanted]].tolist()
+        lines, waiting = self._lines, self._waiting
+        documents = [waiting(lines[begin:end], row) for begin, end, row in zip(begins, ends, wanted, strict=True)]
+        self.recent.remember(documents, wanted)
+        return documents
+
+    def _waiting(self, line: bytes, row: int) -> Document:
+        """The document of a line, its doc_id read alone where that is easy."""
+        end = line.find(b'"', len(_BEGIN))
+        doc_id = line[len(_BEGIN) : end]
+        if end < 0 or b"\\" in doc_id or not line.startswith(_BEGIN):
+            return self._read(line, row)
         try:
-            fields = json.loads(self.line(row))
+            return unread(doc_id.decode(), self._read, line, row)
+        except UnicodeDecodeError:
+            return self._read(line, row)
+
+    def _read(self, line: bytes, row: int) -> Document:
+        """The document of a line.
+
+        Raises:
+            IndexProblem: it is none.
+        """
+        try:
+            text = line.decode()
+            fields, end = _scan(text, 0)
+            if text[end:] != "\n":
+                raise ValueError("something stands behind it")
             return document_of(fields, self._base(base_row(fields[SHARED], row)) if SHARED in fields else {})
-        except (ValueError, TypeError, KeyError, RecursionError) as cause:
+        except (ValueError, TypeError, KeyError, RecursionError, StopIteration) as cause:
             raise IndexProblem(f"'{self._path}': row {row} is no document ({cause}). Build the index again") from cause
 
     def __iter__(self) -> Iterator[Document]:
         """All of them. What was passed is let go of as it goes: a build would else have the whole file in its memory."""
         begin = 0
         for row, end in enumerate(self._offsets[1:]):
-            yield self.at(row)
+            yield self._read(self.line(row), row)
             if end - begin > _PASSED:
                 n = int(end - begin) // mmap.PAGESIZE * mmap.PAGESIZE
                 self._lines.madvise(mmap.MADV_DONTNEED, begin, n)

@@ -1,9 +1,11 @@
 """Compiled search over postings: the best rows by float32 sums, with the bits that numpy's sums have.
 
-A query's columns are added up, one after the other, into a score for every document. Documents stand in blocks, and the top
-score of each block is kept while adding. The k-th best of these tops is no more than the k-th best score, so only blocks that
-reach it are looked at for hits: of a million documents some hundreds. Where the k-th best lies is found by counting how many
-lie on each of a thousand steps between 0 and the best; only on its own step are hits compared with each other.
+Documents are scored stretch by stretch, so that the scores of one stay in the processor's own memory: a query's columns are
+added up, one after the other, into a score for every document of it. Documents stand in blocks, and the top score of each
+block is kept while adding. The k-th best of the stretches before, or of the tops of the first one, is no more than the k-th
+best score, so only blocks that exceed it are looked at for hits: of a million documents some hundreds. Where the k-th best
+lies is found by counting how many lie on each of a thousand steps between 0 and the best; only on its own step are hits
+compared with each other.
 """
 
 from __future__ import annotations
@@ -28,9 +30,7 @@ Engine = Literal["auto", "numba", "numpy"]
 REPEATS = frozenset(range(1, 17))
 """Weights that are scored as so many repetitions of the term: exact, where a product would be rounded."""
 
-_MOST_BLOCKS = 1 << 14
-_LEAST_BITS = 4
-"""Blocks of sixteen documents, and of more from a quarter of a million documents on."""
+_NO_ROWS, _NO_IMPACTS = np.zeros(0, np.int32), np.zeros(0, np.float32)
 
 COMPILE_S = 1.5
 """Seconds that compiling takes on a quiet core, and more than it takes to find what an earlier process compiled. Numpy answers
@@ -49,15 +49,14 @@ class Column(NamedTuple):
 
 
 class _Scratch(NamedTuple):
-    """Of a search: a score for every document, the top of each block, how many are on each step, room for those that are looked
-    at (of all documents, but touched only as it fills), and the bits of a block's size."""
+    """Of a search: a score for every document of a stretch, the top of each block, how many are on each step, and room for those
+    that are put aside (of all documents and a stretch, but touched only as it fills)."""
 
     scores: NDArray[np.float32]
     tops: NDArray[np.float32]
     counts: NDArray[np.int32]
     some_rows: NDArray[np.int32]
     some_scores: NDArray[np.float32]
-    bits: int
 
 
 class Summed(NamedTuple):
@@ -69,8 +68,8 @@ class Summed(NamedTuple):
 
 
 class CompiledSearch:
-    """Searches queries over documents with compiled code. Safe to share between threads, each of which takes 4 bytes a document,
-    and up to 12 where most documents score alike.
+    """Searches queries over documents with compiled code. Safe to share between threads, each of which takes a quarter of a
+    megabyte, and up to 8 bytes a document where most score alike.
 
     Weights of queries are above 1e-6, impacts above 0.
     """
@@ -78,24 +77,19 @@ class CompiledSearch:
     def __init__(self, n_docs: int) -> None:
         self._n_docs = n_docs
         self._kernel, self._scratch = kernel(), deque[_Scratch]()
-        nothing = np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(1, np.int64)
-        self.search_columns(nothing, [], [], [0], nothing_found(0, 1), mask=None)  # compiles, if nobody did
+        self.search([], nothing_found(1, 1), mask=None)  # compiles, if nobody did
 
-    def search(self, queries: Sequence[Sequence[Column]], out: Found, *, mask: NDArray[np.bool_] | None) -> None:
-        """Fill `out`, [n_queries, k] each, with the hits of queries whose columns lie anywhere.
+    def search(self, columns: Sequence[Column], out: Found, *, mask: NDArray[np.bool_] | None) -> None:
+        """Fill `out`, [1, k] each, with the hits of a query whose columns lie anywhere.
 
         Raises:
             IndexProblem: a posting is of a row that there is not, or its impact is negative, too large or no number.
         """
-        allowed, scratch = _mask(mask), self._taken()
-        for columns, rows, scores in zip(queries, *out, strict=True):
-            for column in columns:
-                weight = float(column.weight)
-                arrays = _frozen(column.rows), _frozen(column.impacts)
-                _require(self._kernel.add(*arrays, weight, allowed, scratch))
-            self._kernel.take(scratch, rows, scores, True)
-        self._scratch.append(scratch)
-        _put_in_order(out)
+        rows = np.concatenate([_NO_ROWS, *(column.rows for column in columns)])
+        impacts = np.concatenate([_NO_IMPACTS, *(column.impacts for column in columns)])
+        starts = np.cumsum([0, *(len(column.rows) for column in columns)])
+        weights, n = [float(column.weight) for column in columns], len(columns)
+        self.search_columns((rows, impacts, starts), range(n), weights, [0, n], out, mask=mask)
 
     def search_columns(
         self,
@@ -122,18 +116,11 @@ class CompiledSearch:
             np.array(weights, dtype=np.float64),
             np.array(bounds, dtype=np.int64),
             _mask(mask),
+            self._n_docs,
             scratch,
             *out,
         )
         _require(sound)
-        self._scratch.append(scratch)
-        _put_in_order(out)
-
-    def take(self, whole: Summed, out: Found) -> None:
-        """Fill `out`, [1, k] each, with the best rows of sums that are known."""
-        scratch = self._taken()
-        self._kernel.find_tops(whole.scores, scratch.tops, scratch.bits)
-        self._kernel.take(scratch._replace(scores=whole.scores), out[0][0], out[1][0], False)
         self._scratch.append(scratch)
         _put_in_order(out)
 
@@ -167,11 +154,11 @@ class CompiledSearch:
         try:
             return self._scratch.pop()
         except IndexError:
-            bits = max(_LEAST_BITS, (self._n_docs // _MOST_BLOCKS).bit_length())
-            tops = np.zeros((self._n_docs >> bits) + 1, dtype=np.float32)
-            n, counts = self._n_docs, np.zeros(self._kernel.STEPS, dtype=np.int32)
-            scores, some = np.zeros(n, dtype=np.float32), (np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32))
-            return _Scratch(scores, tops, counts, *some, bits)
+            most = min(self._n_docs, self._kernel.STRETCH)
+            scores, counts = np.zeros(most, dtype=np.float32), np.zeros(self._kernel.STEPS, dtype=np.int32)
+            tops = np.zeros((most >> self._kernel.BITS) + 1, dtype=np.float32)
+            n = self._n_docs + most + 1
+            return _Scratch(scores, tops, counts, np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32))
 
 
 def is_compiled() -> bool:

@@ -19,6 +19,8 @@ LARGEST = 1e30
 """Of an impact times its weight: so many are added that float32 holds the sum."""
 
 STEPS = 1024
+STRETCH, BITS = 1 << 16, 5
+"""Rows whose scores lie in the processor's own memory while columns are added, and the bits of the size of a block of them."""
 
 _FunctionCache: Any = caching.FunctionCache  # some versions of numba say its type, and that of none of its methods
 
@@ -48,26 +50,42 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 @compiled
-def add(rows, impacts, weight, mask, scratch):  # type: ignore[no-untyped-def]
-    """Add a column to the scores; false if it has a row that there is not, or an impact that is no number to add."""
+def add(rows, impacts, weight, mask, begin, scores, tops):  # type: ignore[no-untyped-def]
+    """Add a piece of a column to the scores of rows from `begin` on; false if it has a row that there is not, or an impact
+    that is no number to add."""
     times, factor = np.int64(1), np.float32(weight)
     if weight <= 16 and weight == np.int64(weight):
         times, factor = np.int64(weight), np.float32(1)
-    scores, tops, _, _, _, bits = scratch
-    n, shift, masked = np.uint64(len(scores)), np.uint64(bits), len(mask) > 0
+    n, first, masked = np.uint64(len(scores)), np.uint64(begin), len(mask) > 0
     for place in range(len(rows)):
-        row, impact = np.uint64(np.uint32(rows[place])), impacts[place] * factor
+        row, impact = np.uint64(np.uint32(rows[place])) - first, impacts[place] * factor
         if row >= n or not 0 <= impact <= np.float32(LARGEST):
             return False
-        if masked and not mask[row]:
+        if masked and not mask[row + first]:
             continue
         score = scores[row] + impact
         for _ in range(1, times):
             score += impact
         scores[row] = score
-        block = row >> shift
+        block = row >> np.uint64(BITS)
         tops[block] = max(tops[block], score)  # no branch: it could not be foreseen, and cost most of the time
     return True
+
+
+@compiled
+def end_before(rows, first, last, stop):  # type: ignore[no-untyped-def]
+    """The place of a column from `first` on where rows from `stop` on begin."""
+    low, step = first, 1
+    while low + step < last and rows[low + step] < stop:
+        low, step = low + step, 2 * step
+    high = min(low + step, last)
+    while low < high:
+        middle = (low + high) >> 1
+        if rows[middle] < stop:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @compiled
@@ -122,10 +140,10 @@ def cut(counts, k):  # type: ignore[no-untyped-def]
 
 @compiled
 def keep(scores, rows, size, full, score, row):  # type: ignore[no-untyped-def]
-    """Put a row into a heap of the `full` best, worst first. Rows ascend, so of equal scores those in it are better."""
+    """Put a row into a heap of the `full` best, worst first: of equal scores the highest row."""
     place = size
     if size == full:
-        if score <= scores[0]:
+        if score < scores[0] or (score == scores[0] and row > rows[0]):
             return size
         place, child, size = 0, 1, size - 1
         while child < full:
@@ -134,63 +152,66 @@ def keep(scores, rows, size, full, score, row):  # type: ignore[no-untyped-def]
                 or (scores[child + 1] == scores[child] and rows[child + 1] > rows[child])
             ):
                 child += 1
-            if score <= scores[child]:
+            if score < scores[child] or (score == scores[child] and row > rows[child]):
                 break
             scores[place], rows[place] = scores[child], rows[child]
             place, child = child, 2 * child + 1
     else:
-        while place > 0 and score <= scores[(place - 1) // 2]:
-            scores[place], rows[place] = scores[(place - 1) // 2], rows[(place - 1) // 2]
-            place = (place - 1) // 2
+        while place > 0:
+            above = (place - 1) // 2
+            if score > scores[above] or (score == scores[above] and row < rows[above]):
+                break
+            scores[place], rows[place] = scores[above], rows[above]
+            place = above
     scores[place], rows[place] = score, row
     return size + 1
 
 
 @compiled
-def find_tops(scores, tops, bits):  # type: ignore[no-untyped-def]
-    """The top of each block of scores."""
+def below_best(tops, counts, k):  # type: ignore[no-untyped-def]
+    """A value below the k-th best of the tops, and little below it; 0 where there are fewer."""
+    peak = np.float32(0)
     for block in range(len(tops)):
-        top = np.float32(0)
-        for row in range(block << bits, min(len(scores), (block + 1) << bits)):
-            top = max(top, scores[row])
-        tops[block] = top
+        peak = max(peak, tops[block])
+    if peak == 0 or len(tops) <= k:
+        return np.float32(0)
+    scale = min(np.float32(STEPS - 1) / peak, np.float32(LARGEST))
+    for block in range(len(tops)):
+        if tops[block] > 0:
+            counts[np.int64(tops[block] * scale)] += 1
+    step = cut(counts, k)[0]
+    # A little lower, for the step of a score is rounded.
+    return np.float32(step) / scale * np.float32(0.99999) if step > 0 else np.float32(0)
 
 
 @compiled
-def take(scratch, found_rows, found_scores, emptied):  # type: ignore[no-untyped-def]
-    """Write the k best rows of the scores, in any order, and make all tops 0 again, and all scores if they are `emptied`."""
-    scores, tops, counts, some_rows, some_scores, bits = scratch
-    k, peak = len(found_rows), np.float32(0)
-    for block in range(len(tops)):
-        peak = max(peak, tops[block])
-    if peak == 0:
-        return
-    scale, least = min(np.float32(STEPS - 1) / peak, np.float32(LARGEST)), np.float32(0)
-    if len(tops) > k:
-        for block in range(len(tops)):
-            if tops[block] > 0:
-                counts[np.int64(tops[block] * scale)] += 1
-        step = cut(counts, k)[0]
-        if step > 0:  # a little lower, for the step of a score is rounded
-            least = np.float32(step) / scale * np.float32(0.99999)
-    size = 0
+def gather(scores, tops, begin, below, some_rows, some_scores, size):  # type: ignore[no-untyped-def]
+    """Put aside the rows that score more than `below`, behind the `size` that are there. Makes all scores and tops 0 again."""
     for block in range(len(tops)):
         top = tops[block]
         if top > 0:
-            first, last = block << bits, min(len(scores), (block + 1) << bits)
-            if top >= least:
+            first, last = block << BITS, min(len(scores), (block + 1) << BITS)
+            if top > below:
                 for row in range(first, last):
                     score = scores[row]
-                    some_rows[size], some_scores[size] = row, score  # written over, unless it counts
-                    size += int(score > 0) & int(score >= least)
-            if emptied:
-                for row in range(first, last):
-                    scores[row] = 0
+                    some_rows[size], some_scores[size] = begin + row, score  # written over, unless it counts
+                    size += int(score > below)
+            scores[first:last] = 0
             tops[block] = 0
+    return size
+
+
+@compiled
+def choose(some_rows, some_scores, size, counts, found_rows, found_scores):  # type: ignore[no-untyped-def]
+    """Write the k best of the rows that are put aside, in any order."""
+    k, peak = len(found_rows), np.float32(0)
     if size <= k:
         for place in range(size):
             found_rows[place], found_scores[place] = some_rows[place], some_scores[place]
         return
+    for place in range(size):
+        peak = max(peak, some_scores[place])
+    scale = min(np.float32(STEPS - 1) / peak, np.float32(LARGEST))
     for place in range(size):
         counts[np.int64(some_scores[place] * scale)] += 1
     step, above = cut(counts, k)
@@ -207,16 +228,34 @@ def take(scratch, found_rows, found_scores, emptied):  # type: ignore[no-untyped
 
 
 @compiled
-def search(rows, impacts, starts, terms, weights, bounds, mask, scratch, found_rows, found_scores):  # type: ignore[no-untyped-def]
-    """Queries one after the other; false if a column is broken."""
+def search(rows, impacts, starts, terms, weights, bounds, mask, n, scratch, found_rows, found_scores):  # type: ignore[no-untyped-def]
+    """Queries one after the other over `n` rows; false if a column is broken."""
+    scores, tops, counts, some_rows, some_scores = scratch
+    k = found_rows.shape[1]
     for query in range(len(bounds) - 1):
-        for place in range(bounds[query], bounds[query + 1]):
-            first, last = starts[terms[place]], starts[terms[place] + 1]
-            if first < 0 or last < first or last > len(rows):
+        begin, end = bounds[query], bounds[query + 1]
+        done, size, below = starts[terms[begin:end]], 0, np.float32(0)
+        for place in range(begin, end):
+            if starts[terms[place]] < 0 or not starts[terms[place]] <= starts[terms[place] + 1] <= len(rows):
                 return False
-            if not add(rows[first:last], impacts[first:last], weights[place], mask, scratch):
-                return False
-        take(scratch, found_rows[query], found_scores[query], True)
+        for row in range(0, n, STRETCH):
+            stop = min(n, row + STRETCH)
+            own, own_tops = scores[: stop - row], tops[: ((stop - row - 1) >> BITS) + 1]
+            for place in range(begin, end):
+                first, last = done[place - begin], starts[terms[place] + 1]
+                if stop < n:
+                    last = end_before(rows, first, last, stop)
+                if not add(rows[first:last], impacts[first:last], weights[place], mask, row, own, own_tops):
+                    return False
+                done[place - begin] = last
+            if below == 0:
+                below = below_best(own_tops, counts, k)
+            size = gather(own, own_tops, row, below, some_rows, some_scores, size)
+            if size > k + (k >> 3):
+                choose(some_rows, some_scores, size, counts, found_rows[query], found_scores[query])
+                some_rows[:k], some_scores[:k], size = found_rows[query], found_scores[query], k
+                below = found_scores[query].min()  # a later row of this score comes after those that are here
+        choose(some_rows, some_scores, size, counts, found_rows[query], found_scores[query])
     return True
 
 

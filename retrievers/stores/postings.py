@@ -179,9 +179,7 @@ class Postings:
             block = slice(first, first + _BLOCK)
             part, out = queries[block], (rows[block], scores[block])
             compiled = self._engine.compiled(engine)
-            if compiled is not None and is_alone(queries, mask):
-                compiled.take(self._summed(queries[0]), out)
-            elif compiled is not None:
+            if compiled is not None:
                 self._search_compiled(compiled, part, out, mask=mask, threads=threads)
             else:
                 with self._engine.busy():
@@ -194,8 +192,7 @@ class Postings:
     def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows)]: what these rows score."""
         floor = _NO_FLOOR if self._floor is None else np.float32(self._floor_of(query))
-        scores: NDArray[np.float32] = self._summed(query).scores[rows] + floor
-        return scores
+        return sums_of(self._weighed(query), rows) + floor
 
     def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
         """What scores come to over all rows, or over those that count."""
@@ -269,13 +266,8 @@ class Postings:
         return [(numbers[term], weight) for term, weight in query.items() if term in numbers]
 
 
-def is_alone(queries: Sequence[Weighted], mask: NDArray[np.bool_] | None) -> bool:
-    """Whether all rows are summed for a search, and the sums kept: of one question, a fusion asks for them next."""
-    return len(queries) == 1 and mask is None and min(queries[0].values(), default=0.0) >= _LEAST
-
-
 class AllScores:
-    """What every row scores for the questions that were asked last: `scores` and `population` are read from the same sums.
+    """What every row scores for the questions whose populations were asked for last.
 
     Safe to share between threads.
     """
@@ -311,6 +303,22 @@ def all_sums(columns: Sequence[Column], n_rows: int) -> NDArray[np.float32]:
     return sums
 
 
+def sums_of(columns: Sequence[Column], wanted: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """float32 [len(wanted)]: the same of some rows alone, which are looked up in every column."""
+    sums = np.zeros(len(wanted), dtype=np.float32)
+    for rows, impacts, weight in columns:
+        places = np.searchsorted(rows, wanted)
+        there = np.flatnonzero(places < len(rows))
+        there = there[rows[places[there]] == wanted[there]]
+        added = impacts[places[there]]
+        if weight in REPEATS:
+            for _ in range(int(weight)):
+                sums[there] += added
+        else:
+            sums[there] += added * np.float32(weight)
+    return sums
+
+
 def population_over(
     whole: Summed, n_rows: int, *, among: NDArray[np.bool_] | None = None, floor: float = 0.0
 ) -> Population:
@@ -339,7 +347,7 @@ def search_columns(
     """Fill `out`, [1, k] each, with the best rows by the sum of weight times impact; for columns that lie anywhere."""
     compiled = choice.compiled(engine)
     if compiled is not None and all(column.weight >= _LEAST for column in columns):
-        compiled.search([columns], out, mask=mask)
+        compiled.search(columns, out, mask=mask)
         return
     with choice.busy():
         hits, values = sum_columns(columns, n_docs=choice.n_docs, k=out[0].shape[1], mask=mask)

@@ -26,7 +26,7 @@ from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.compiled import Column, Engine, EngineChoice, Summed
 from retrievers.stores.hits import Found, Weighted, nothing_found
 from retrievers.stores.kept import Kept
-from retrievers.stores.postings import AllScores, Columns, impact_of, is_alone, population_over, search_columns, summed
+from retrievers.stores.postings import AllScores, Columns, impact_of, population_over, search_columns, summed, sums_of
 
 BUDGET_BYTES = 64 << 20
 """Weighed columns that are kept, 8 bytes a posting and `_ENTRY_BYTES` each; the one asked for the longest ago goes first."""
@@ -119,23 +119,18 @@ class ChainedPostings:
     ) -> Found:
         """At most k rows for each query, all of them with a term of it."""
         rows, scores = nothing_found(len(queries), k)
-        compiled = self._engine.compiled(engine)
         for place, query in enumerate(queries):
             columns, floor = self._weighed_query(query)
             only = slice(place, place + 1)
-            if compiled is not None and is_alone(queries, mask):
-                compiled.take(self._summed(query)[0], (rows[only], scores[only]))
-            else:
-                search_columns(self._engine, columns, (rows[only], scores[only]), mask=mask, engine=engine)
+            search_columns(self._engine, columns, (rows[only], scores[only]), mask=mask, engine=engine)
             if floor:
                 scores[place, rows[place] >= 0] += np.float32(floor)
         return rows, scores
 
     def scores(self, query: Weighted, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows)]: what these rows score."""
-        whole, floor = self._summed(query)
-        scores: NDArray[np.float32] = whole.scores[rows] + np.float32(floor)
-        return scores
+        columns, floor = self._weighed_query(query)
+        return sums_of(columns, rows) + np.float32(floor)
 
     def population(self, query: Weighted, *, among: NDArray[np.bool_] | None) -> Population:
         """What scores come to over all rows that there are here, or over those that count."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rag.core.filters import Filter, WhereData, both, newest_of, readers_of
 from rag.core.ranking import ranked, require_k
-from rag.core.types import Outcome, Population, Query, Ranking, ScoredDocument, ScorePart
+from rag.core.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart
 from rag.core.versions import VersionsData
 from rag.core.words import first_of, meant_line
 from retrievers.by_filter import by_filter
@@ -28,12 +28,13 @@ from retrievers.legs.lexical.near_words import (
     with_near,
     words_of,
 )
-from retrievers.legs.lexical.search import lexical
+from retrievers.legs.lexical.search import LexicalSearch, lexical
 from retrievers.stores.kept import Kept
 
 logger = logging.getLogger(__name__)
 
-_MOST_TIES = 1000
+_FEW_TIES, _MOST_TIES = 16, 1000
+"""Hits beyond the cut that are looked at for others of its score: at first, and where these do not suffice."""
 _KEPT_TERMS = 100_000
 _MOST_THREADS = 64
 _SHOWN = 3
@@ -122,7 +123,7 @@ class BM25Retriever:
             hit_lists = self._search([asked[i].terms for i in members], k=k, where=where)
             for i, hits in zip(members, hit_lists, strict=True):
                 near = self._told(queries[i], asked[i], hits)
-                outcome = Outcome(detail=meant_line(near), counts={"near_words": len(near)}) if near else Outcome()
+                outcome = Outcome(detail=meant_line(near), counts={"near_words": len(near)}) if near else OK
                 if not hits and (why := self._why_empty(queries[i], asked[i].terms, where)) is not None:
                     kinds[i], detail = why
                     outcome = Outcome(kind="empty", detail=detail)
@@ -213,24 +214,31 @@ class BM25Retriever:
     ) -> list[tuple[ScoredDocument, ...]]:
         leg = lexical(self._index, self.leg)
         k = max(1, min(k, leg.n_docs))
-        rows, scores = leg.search(terms, k=k + 1, where=where, threads=self._threads)
-        hit_lists = []
-        for query, best_rows, best_scores in zip(terms, rows, scores, strict=True):
-            if best_rows[k] >= 0 and best_scores[k] == best_scores[k - 1]:  # the cut is among equals
-                deep_rows, deep_scores = leg.search([query], k=k + _MOST_TIES, where=where)
-                best_rows, best_scores = deep_rows[0], deep_scores[0]
-                kept = best_scores >= best_scores[k - 1]
-            else:
-                kept = slice(k)
-            pairs = zip(best_rows[kept].tolist(), best_scores[kept].tolist(), strict=True)
-            hits = [(row, score) for row, score in pairs if row >= 0]
-            documents = self._index.documents.many([row for row, _ in hits])
-            scored = (
-                ScoredDocument(document=document, score=score)
-                for document, (_, score) in zip(documents, hits, strict=True)
-            )
-            hit_lists.append(ranked(scored, k=k))
-        return hit_lists
+        rows, scores = leg.search(terms, k=k + _FEW_TIES, where=where, threads=self._threads)
+        return [
+            self._hits(leg, query, *found, k=k, where=where) for query, *found in zip(terms, rows, scores, strict=True)
+        ]
+
+    def _hits(
+        self,
+        leg: LexicalSearch,
+        query: Mapping[str, float],
+        rows: NDArray[np.int32],
+        scores: NDArray[np.float32],
+        *,
+        k: int,
+        where: Filter | None,
+    ) -> tuple[ScoredDocument, ...]:
+        """The best k of rows in order of score, more than k where the cut may be among equals; these by doc_id."""
+        if rows[-1] >= 0 and scores[-1] == scores[k - 1]:  # how many there are of them is not seen
+            (rows,), (scores,) = leg.search([query], k=k + _MOST_TIES, where=where)
+        n = np.count_nonzero(rows >= 0)
+        if n > k:
+            n = np.count_nonzero(scores[:n] >= scores[k - 1])
+        values = scores[:n].tolist()
+        documents = self._index.documents.many(rows[:n].tolist())
+        hits = [ScoredDocument(document=d, score=score) for d, score in zip(documents, values, strict=True)]
+        return ranked(hits, k=k) if len(set(values)) < n else tuple(hits)
 
     def _why_empty(self, query: Query, terms: Mapping[str, float], where: Filter | None) -> tuple[str, str] | None:
         """Why no document can be a hit, in words for a log and in full; None where the filter took those that could.
