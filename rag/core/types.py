@@ -70,7 +70,7 @@ NO_USAGE = Usage()
 
 
 class _MayWait:
-    """Room for what a document is read from, where that waits until it is asked for (`rag.core.unread`)."""
+    """Room for what a document is read from, where that waits until it is looked at (`retrievers.index.documents`)."""
 
     __slots__ = ("unread",)
     unread: Any

@@ -13,6 +13,7 @@ import json
 import mmap
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, overload
 
@@ -22,7 +23,6 @@ from numpy.typing import NDArray
 from rag.core.contents import read_content, with_contents
 from rag.core.errors import IndexProblem
 from rag.core.types import Document
-from rag.core.unread import unread
 from rag.ingest.language import code_of
 from retrievers.index.shared import SHARED, base_row, merged
 from retrievers.index_protocol import DocumentTable
@@ -35,7 +35,9 @@ TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
 
 _BEGIN = b'{"doc_id":"'
 """How the line of a unit begins that shares no metadata of another."""
-_scan = json.JSONDecoder().scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_OTHERS = tuple(field.name for field in fields(Document) if field.name != "doc_id")
+_set, _new = object.__setattr__, object.__new__
 _PASSED = 8 << 20
 """Bytes that a pass over all documents leaves mapped behind it."""
 _MOST_RECENT = 10_000
@@ -195,6 +197,58 @@ class StoredDocuments(DocumentTable):
         return _Languages(self)
 
 
+class _Unread(Document):
+    """A document of which the doc_id alone is read until more is asked for: most hits are never looked at.
+
+    Once read it is a plain `Document`, to whoever holds it. Safe to share between threads: whoever reads it reads the same.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, **whole: Any) -> None:  # asked for by `dataclasses.replace`
+        super().__init__(**whole)
+        _set(self, "__class__", Document)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not there yet: Python asks here only where it finds a slot empty."""
+        if name not in _OTHERS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        _whole(self)
+        return getattr(self, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(_whole(self) == (_whole(other) if isinstance(other, _Unread) else other))
+
+    def __hash__(self) -> int:
+        return hash(_whole(self))
+
+    def __repr__(self) -> str:
+        return repr(_whole(self))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _whole(self).__reduce_ex__(protocol)
+
+
+def unread(doc_id: str, read: Callable[[bytes, int], Document], line: bytes, row: int) -> Document:
+    """The document of this doc_id, which `read` makes of its line and row. What that raises, looking at the document raises."""
+    document = _new(_Unread)
+    _set(document, "doc_id", doc_id)
+    _set(document, "unread", (read, line, row))
+    return document
+
+
+def _whole(document: Document) -> Document:
+    """The same object, all of it read."""
+    if document.unread is not None:
+        read, line, row = document.unread
+        whole = read(line, row)
+        for name in _OTHERS:
+            _set(document, name, getattr(whole, name))
+        _set(document, "__class__", Document)
+        _set(document, "unread", None)  # last: another thread may be on its way here
+    return document
+
+
 class Documents(StoredDocuments):
     """All units of an index, or of a part of one, in row order, safe to read from any thread.
 
@@ -259,10 +313,10 @@ class Documents(StoredDocuments):
         """
         try:
             text = line.decode()
-            fields, end = _scan(text, 0)
+            read, end = _scan(text, 0)
             if text[end:] != "\n":
                 raise ValueError("something stands behind it")
-            return document_of(fields, self._base(base_row(fields[SHARED], row)) if SHARED in fields else {})
+            return document_of(read, self._base(base_row(read[SHARED], row)) if SHARED in read else {})
         except (ValueError, TypeError, KeyError, RecursionError, StopIteration) as cause:
             raise IndexProblem(f"'{self._path}': row {row} is no document ({cause}). Build the index again") from cause
 

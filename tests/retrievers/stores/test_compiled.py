@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rag.core.errors import IndexProblem
 from retrievers.stores import compiled
-from retrievers.stores.compiled import Column, CompiledSearch, EngineChoice
+from retrievers.stores.compiled import Column, CompiledSearch, EngineChoice, kernel
 from retrievers.stores.population import population_of
 from retrievers.stores.postings import Columns, Postings, search_columns, sum_columns, summed
 
@@ -60,6 +60,23 @@ def test_hits_and_bits_are_those_of_numpy(
         for engine in ("numba", "numpy")
     )
     assert fast[0].tolist() == plain[0].tolist()
+    assert fast[1].tobytes() == plain[1].tobytes()
+
+
+@pytest.mark.parametrize("levels", [1, 3, 10_000])
+@pytest.mark.parametrize("k", [1, 20, 2_000, 150_000])
+@pytest.mark.parametrize("share", [None, 0.001, 0.5])
+def test_hits_of_several_stretches_are_those_of_numpy(levels: int, k: int, share: float | None) -> None:
+    """Ties lie in all stretches, and the lowest rows come first."""
+    n_docs = 2 * kernel().STRETCH + 1_000
+    postings = postings_of(levels, n_docs, levels=levels)
+    mask = None if share is None else np.random.default_rng(k).random(n_docs) < share
+    queries = [{"t0": 1.0, "t1": 0.3}, {"t5": 3.0}, {"t2": 1.0, "t3": 0.77, "t4": 2.0}, {"unknown": 1.0}]
+    fast, plain = (
+        postings.search(queries, k=k, mask=mask, engine=engine, threads=1)  # type: ignore[arg-type]
+        for engine in ("numba", "numpy")
+    )
+    assert np.array_equal(fast[0], plain[0])
     assert fast[1].tobytes() == plain[1].tobytes()
 
 
@@ -162,8 +179,8 @@ def test_a_fault_leaves_nothing_behind() -> None:
     bad = Column(np.array([500], dtype=np.int32), np.ones(1, dtype=np.float32), 1.0)
     out = np.full((1, 5), -1, dtype=np.int32), np.zeros((1, 5), dtype=np.float32)
     with pytest.raises(IndexProblem):
-        search.search([[good, bad]], out, mask=None)
-    search.search([[]], out, mask=None)
+        search.search([good, bad], out, mask=None)
+    search.search([], out, mask=None)
     assert out[0].tolist() == [[-1] * 5]
-    search.search([[good]], out, mask=None)
+    search.search([good], out, mask=None)
     assert out[0].tolist() == [[0, 1, 2, 3, 4]]
