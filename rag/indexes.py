@@ -9,6 +9,7 @@ from retrievers.index import SERVERS
 from retrievers.index.built import IndexServer, IndexWriter
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import StoredDocuments, read_documents
+from retrievers.index.fields import Field, fields_of
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.opening import encoder_of, is_index, open_index
 from retrievers.index.settings import IndexSettings
@@ -33,6 +34,7 @@ __all__ = [
     "AsVectors",
     "Built",
     "EncoderFolder",
+    "Field",
     "Index",
     "IndexServer",
     "IndexSettings",
@@ -51,6 +53,7 @@ __all__ = [
     "VectorsElsewhere",
     "by_filter",
     "encoder_of",
+    "fields_of",
     "is_index",
     "key_for",
     "open_index",
