@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rag.cli.asking import asking, question_of
+from rag.cli.asking import asking, question_of, read_line
 from rag.cli.console import plain, say, say_json, warn, write
 from rag.cli.keeping import keeping
 from rag.cli.options import (
@@ -90,11 +90,15 @@ def show_events(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Print what is told of an answer while it is written, then its sources; return it as plain data."""
     answer: Mapping[str, Any] | None = None
     meant: Mapping[str, Any] = {}
+    read: list[Mapping[str, Any]] = []
     for event in events:
         if found := event.get("found"):
             if (near := found.get("near", {})) != meant:
                 warn(meant_line(near))
                 meant = near
+            if (now := found.get("read", [])) and now != read:
+                warn(plain(read_line(now)))
+                read = now
             warn(_sign(found))
         write(plain(event.get("text", "")))
         answer = event.get("document", answer)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from rag.core.access import Asker, asker_given
 from rag.core.contents import Content, content_json
@@ -87,6 +87,12 @@ def question_of(given: str | None) -> str:
     if not question.strip():
         raise SpecError("the question on stdin is empty")
     return question
+
+
+def read_line(read: Sequence[Mapping[str, Any]]) -> str:
+    """What was read from the question, and how it is asked without, where an option says that."""
+    without = " (--as-typed searches without)" if "as_typed" in ASKING else ""
+    return f"read from the question: {', '.join(each['text'] for each in read)}{without}"
 
 
 def asker_of(given: str | None) -> Asker | None:

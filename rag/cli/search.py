@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rag.cli.asking import asking, question_of
+from rag.cli.asking import asking, question_of, read_line
 from rag.cli.console import plain, say, say_json, warn
 from rag.cli.options import (
     GRAPH_HELP,
@@ -64,6 +64,8 @@ def run(args: Namespace) -> int:
         warn(warning)
     if "near" in ranking:
         say(meant_line(ranking["near"]))
+    if "read" in ranking:
+        say(plain(read_line(ranking["read"])))
     if not ranking["hits"]:
         warn("nothing found")
     if "missed_at_most" in ranking["outcome"]["counts"]:

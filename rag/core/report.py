@@ -9,6 +9,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from rag.core.filters import Filter, added
 from rag.core.types import NO_USAGE, Answer, Context, Query, Ranking, Usage
 
 NOT_OK = ("repaired", "fallback", "failed")
@@ -177,6 +178,14 @@ class RunResult:
         """Words that hardly a document has, and the words that were searched for them, by any node."""
         rankings = (record for records in self.records.values() for record in records if isinstance(record, Ranking))
         return {word: words for ranking in rankings for word, words in ranking.near.items()}
+
+    @property
+    def read(self) -> list[Filter]:
+        """Filters that a reformulator put beside those that the questions came with."""
+        given = {query.qid: query.where for query in self.queries}
+        records = (record for records in self.records.values() for record in records if isinstance(record, Query))
+        found = (added(record.where, to=given.get(record.outer_qid)) for record in records if record.where is not None)
+        return [*dict.fromkeys(part for parts in found for part in parts)]
 
     @property
     def context(self) -> Context | None:

@@ -81,6 +81,13 @@ class Outcome(BaseModel):
     counts: dict[str, int]
 
 
+class ReadFilter(BaseModel):
+    """A filter on one field, as `where` takes it."""
+
+    field: str
+    text: str
+
+
 class SearchResult(BaseModel):
     """Passages for a query, best first."""
 
@@ -89,6 +96,7 @@ class SearchResult(BaseModel):
     near: dict[str, list[str]] = Field(
         default={}, description="words of the query that hardly a document has, and what was searched for each"
     )
+    read: list[ReadFilter] = Field(default=[], description="filters that were read from the words of the query")
     outcome: Outcome
 
 

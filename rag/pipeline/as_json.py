@@ -8,6 +8,7 @@ from typing import Any
 
 from rag.core.content_forms import shown
 from rag.core.contents import Content
+from rag.core.filters import AllOf, Filter, as_mapping, as_text, conditions
 from rag.core.picked import picked_of
 from rag.core.report import Failure, RunResult
 from rag.core.snippets import Snippet, Terms
@@ -78,6 +79,16 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 def near_json(near: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The field `near`, where words were searched in place of others."""
     return {"near": {word: [*words] for word, words in near.items()}} if near else {}
+
+
+def read_json(read: Sequence[Filter]) -> dict[str, Any]:
+    """The list `read`, where filters were read from the question: of each field the filter, as text and as data."""
+    fields: dict[str, list[Filter]] = {}
+    for part in read:
+        fields.setdefault(next(conditions(part)).key, []).append(part)
+    each = {name: parts[0] if len(parts) == 1 else AllOf(tuple(parts)) for name, parts in fields.items()}
+    told = [{"field": name, "text": as_text(one), "where": as_mapping(one)} for name, one in each.items()]
+    return {"read": told} if told else {}
 
 
 def ranking_json(ranking: Ranking, terms: Terms | None = None) -> dict[str, Any]:

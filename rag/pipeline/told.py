@@ -14,7 +14,7 @@ from rag.core.errors import StageError
 from rag.core.filters import asked_by, both
 from rag.core.report import RunResult
 from rag.core.types import Query, Ranking
-from rag.pipeline.as_json import answer_json, ledger_json, near_json, ranking_json
+from rag.pipeline.as_json import answer_json, ledger_json, near_json, ranking_json, read_json
 from rag.pipeline.explained import explained
 from rag.pipeline.pipeline import Pipeline, raise_failure
 from rag.pipeline.snippets import terms_of
@@ -54,7 +54,7 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     query = Query(qid="1", text=wanted.text, where=where, contents=wanted.contents)
     if wanted.command == "search":
         result, ranking = _search(pipeline, query, wanted.k)
-        document = {**ranking_json(ranking, terms_of(pipeline.index)), **ledger_json(result)}
+        document = {**ranking_json(ranking, terms_of(pipeline.index)), **read_json(result.read), **ledger_json(result)}
         if wanted.explain:
             for hit, stages in zip(
                 document["hits"], explained(pipeline.graph, result.records, ranking.hits), strict=True
@@ -70,7 +70,8 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     if wanted.whole:
         result = pipeline.run([query])
         raise_failure(result)
-        yield {"document": {**answer_json(result.answers[0]), **near_json(result.near), **ledger_json(result)}}
+        searched = {**near_json(result.near), **read_json(result.read)}
+        yield {"document": {**answer_json(result.answers[0]), **searched, **ledger_json(result)}}
         return
     yield from told_answer(pipeline, query)
 
@@ -80,7 +81,7 @@ def told_answer(pipeline: Pipeline, query: Query) -> Generator[Mapping[str, Any]
     answer = None
     for step in pipeline.follow(query):
         if isinstance(step, RunResult):
-            yield {"found": {**_found(step), **near_json(step.near)}}
+            yield {"found": {**_found(step), **near_json(step.near), **read_json(step.read)}}
             continue
         if step.text:
             yield {"text": step.text}

@@ -9,7 +9,7 @@ from typing import Any
 from rag.core.report import NodeReport, RunResult
 from rag.core.types import Answer, Query, Ranking, ScoredDocument
 from rag.graph.build import Graph
-from rag.pipeline.as_json import citation_json, hit_json, near_json, outcome_json, verdict_json
+from rag.pipeline.as_json import citation_json, hit_json, near_json, outcome_json, read_json, verdict_json
 from rag.serve.links import original_of
 from rag.stages.cite import claim_of, support
 
@@ -40,6 +40,7 @@ def begun_json(result: RunResult, graph: Graph, *, session: str | None, notes: S
         "sources": sources_json(passages_of(result)),
         "query": searched_with(result, graph),
         **near_json(result.near),
+        **read_json(result.read),
         "session": session,
         "notes": list(notes),
     }

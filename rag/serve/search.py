@@ -14,7 +14,7 @@ from rag.core.errors import IndexMismatch, SpecError
 from rag.core.filters import parted
 from rag.core.types import Query
 from rag.core.types import Where as AnyWhere
-from rag.pipeline.as_json import hits_json, near_json, outcome_json
+from rag.pipeline.as_json import hits_json, near_json, outcome_json, read_json
 from rag.pipeline.facets import MOST_FIELDS, facets_json
 from rag.pipeline.snippets import terms_of
 from rag.serve.extension import stages_json
@@ -26,7 +26,7 @@ from rag.service.service import Service
 from rag.service.services import Services
 from rag.service.wire.errors import refusals
 from rag.service.wire.forms import Contents, Form
-from rag.service.wire.passages import NEAR_HELP, Hit
+from rag.service.wire.passages import NEAR_HELP, READ_HELP, Hit, ReadFilter
 from rag.service.wire.stages import OutcomeReply, Stage
 from rag.service.wire.where import FILTER_HELP, Where
 
@@ -62,6 +62,7 @@ class SearchReply(BaseModel):
     query: str
     hits: list[Hit]
     near: dict[str, list[str]] | None = Field(default=None, description=NEAR_HELP)
+    read: list[ReadFilter] | None = Field(default=None, description=READ_HELP)
     facets: dict[str, FacetReply] | None = Field(default=None, description="Left out where none were asked for.")
     outcome: OutcomeReply
     node: str
@@ -112,6 +113,7 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
         "query": body.query,
         "hits": await asyncio.to_thread(hits_json, ranking, terms_of(service.pipeline.index)),
         **near_json(ranking.near),
+        **read_json(result.read),
         **counted,
         "outcome": outcome_json(ranking.outcome),
         "node": node,

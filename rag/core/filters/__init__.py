@@ -12,6 +12,7 @@ from rag.core.filters.reading import Where, WhereData, both, parse_where
 from rag.core.filters.scope import (
     NewestOf,
     ReadableBy,
+    added,
     asked_by,
     newest_of,
     parted,
@@ -19,6 +20,7 @@ from rag.core.filters.scope import (
     scope_of,
 )
 from rag.core.filters.structured import as_mapping
+from rag.core.filters.text import as_text
 from rag.core.filters.truth import matches
 from rag.core.filters.values import Value
 
@@ -38,7 +40,9 @@ __all__ = [
     "Value",
     "Where",
     "WhereData",
+    "added",
     "as_mapping",
+    "as_text",
     "asked_by",
     "both",
     "conditions",

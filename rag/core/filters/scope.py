@@ -83,6 +83,13 @@ def parted(where: Where | None) -> Parted:
     return Parted(askers=tuple(askers), newest=tuple(newest), where=all_of(rest) if rest else None)
 
 
+def added(where: Where | None, *, to: Where | None) -> list[Filter]:
+    """The parts on metadata that a filter has, and the one that it was made of has not."""
+    before, after = parted(to).where, parted(where).where
+    known = set() if before is None else {*_beside(before)}
+    return [] if after is None else [part for part in _beside(after) if part not in known]
+
+
 def scope_of(where: Where | None) -> Filter | None:
     """What is left of a filter without its part on metadata."""
     tree = parse_where(where)

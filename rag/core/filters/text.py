@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters.limits import Limits
-from rag.core.filters.nodes import AllOf, AnyOf, Filter, Not
+from rag.core.filters.nodes import AllOf, AnyOf, Filter, Not, Operator, fold
 from rag.core.filters.operators import OPERATORS, Equal, Exists, OneOf
 from rag.core.filters.structured import read_condition
 
@@ -54,6 +54,41 @@ class _Token:
     def keyword(self) -> str:
         """The word of the grammar that this is, in lower case; empty for any other token."""
         return self.text.lower() if self.kind == "word" and self.text.lower() in _GRAMMAR else ""
+
+
+def as_text(where: Filter) -> str:
+    """A filter as the text that it is read from.
+
+    >>> from rag.core.filters import parse_where
+    >>> as_text(parse_where({"lang": ["de", "en"], "year": {"gte": 2020}, "by": "Ann \\"A\\" B"}))
+    'lang in (de, en) and year >= 2020 and by = "Ann \\\\"A\\\\" B"'
+    """
+    return fold(
+        where,
+        condition=lambda node: _written(node.key, node.operator),
+        all_of=lambda parts: f"{' and '.join(parts)}",
+        any_of=lambda parts: f"({' or '.join(parts)})",
+        negation=lambda part: f"not ({part})",
+    )
+
+
+def _written(key: str, operator: Operator) -> str:
+    if isinstance(operator, Exists):
+        return f"exists({_quoted(key)})"
+    if isinstance(operator, OneOf):
+        return f"{_quoted(key)} in ({', '.join(map(_quoted, operator.value))})"
+    return f"{_quoted(key)} {operator.symbol or operator.name} {_quoted(operator.value)}"
+
+
+def _quoted(value: Any) -> str:
+    """A value, in quotes where it would be read as something else."""
+    if not isinstance(value, str):
+        return json.dumps(value, default=str)
+    form = _TOKEN.fullmatch(value)
+    plain = form is not None and form["word"] and value.lower() not in {*_GRAMMAR, *_CONSTANTS}
+    if plain and not _NUMBER.fullmatch(value):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def read_text(text: str, limits: Limits) -> Filter:

@@ -55,6 +55,7 @@ function restore() {
 }
 
 function showTurn(turn) {
+  turn.askAgain = (contents) => running || askQuestion(turn.question, contents);
   byId("welcome").hidden = true;
   byId("again").hidden = false;
   turns.append(turn.element);

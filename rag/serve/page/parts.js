@@ -6,6 +6,7 @@ import { call, Refused } from "./talk.js";
 
 const drawings = [];
 const inputs = [];
+const below = [];
 
 const page = {
   /** From now on `draw(source)` is asked for an element beside each passage that is shown; null where it has none. */
@@ -15,6 +16,9 @@ const page = {
     inputs.push(input);
     byId("question").closest(".box").prepend(input.element);
   },
+  /** From now on `draw(said, contents, again)` is asked for an element below each question, null for none: by what the server
+   *  says of it, what was asked beside it, and what asks it again with other contents. */
+  drawTurn: (draw) => below.push(draw),
   /** Ask this server as the page does, with the reader's key: a path without / before it, and options of fetch. */
   call: (path, options) => withKey(() => call(path, options)),
 };
@@ -34,12 +38,19 @@ async function begin(name) {
 
 /** What plug-ins draw of a passage. */
 export function drawn(source) {
-  return drawings.map((draw) => drawnBy(draw, source)).filter((made) => made instanceof Node);
+  return made(drawings, source);
 }
 
-function drawnBy(draw, source) {
+/** What plug-ins draw below a question. */
+export function drawnBelow(turn, said) {
+  return made(below, said, turn.contents ?? [], (contents) => turn.askAgain(contents));
+}
+
+const made = (draws, ...given) => draws.map((draw) => drawnBy(draw, given)).filter((each) => each instanceof Node);
+
+function drawnBy(draw, given) {
   try {
-    return draw(source);
+    return draw(...given);
   } catch (error) {
     return told(error);
   }

@@ -4,6 +4,7 @@ import { AnswerText } from "./answer.js";
 import { offerCopy } from "./copy.js";
 import { copyOf, placeOf, tell, titleOf } from "./dom.js";
 import { offerFeedback } from "./feedback.js";
+import { drawnBelow } from "./parts.js";
 import { followPassage, openPassage } from "./passage.js";
 import { showStages } from "./stages.js";
 import { summaryOf, surenessOf } from "./verdict.js";
@@ -52,7 +53,8 @@ export class Turn {
   }
 
   /** What was found, shown before the first word: it takes a model a while to read it. */
-  found({ sources = [], query = this.question, near = {} }) {
+  found(said) {
+    const { sources = [], query = this.question, near = {} } = said;
     this.sources = sources;
     this.answer.know(sources);
     this.find(".waiting-for").textContent = this.waitsFor;
@@ -60,6 +62,7 @@ export class Turn {
     this.find(".searched q").textContent = query;
     this.find(".searched").hidden = query === this.question;
     tell(this.find(".near"), nearOf(near));
+    this.find(".below").replaceChildren(...drawnBelow(this, said));
   }
 
   write(piece) {

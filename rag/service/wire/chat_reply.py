@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from rag.service.wire.passages import NEAR_HELP, Source, Span
+from rag.service.wire.passages import NEAR_HELP, READ_HELP, ReadFilter, Source, Span
 from rag.service.wire.stages import OutcomeReply, Stage
 
 
@@ -41,11 +41,12 @@ class Verdict(BaseModel):
 
 
 class ChatReport(BaseModel):
-    """The extension of a chat response. The first chunk of a stream has no more than the first five fields."""
+    """The extension of a chat response. The first chunk of a stream has no more than the first six fields."""
 
     sources: list[Source]
     query: str = Field(description="The question as it was searched with.")
     near: dict[str, list[str]] | None = Field(default=None, description=NEAR_HELP)
+    read: list[ReadFilter] | None = Field(default=None, description=READ_HELP)
     session: str | None
     notes: list[str] = Field(description="What was not done as the request says, a sentence each.")
     citations: list[Citation]

@@ -7,6 +7,15 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 NEAR_HELP = "Words of the query that hardly a document has -> what was searched for each; left out if there are none."
+READ_HELP = "Filters that a node read from the words of the question; left out if there are none."
+
+
+class ReadFilter(BaseModel):
+    """A filter on one field, in both forms that `where` takes."""
+
+    field: str
+    text: str
+    where: dict[str, Any]
 
 
 class Position(BaseModel):

@@ -30,7 +30,12 @@ def words_of(text: str) -> list[str]:
     >>> words_of("Smith, J.'s e-mail")
     ['smith', 'j', 's', 'e', 'mail']
     """
-    return [match[0].casefold() for match in _WORD.finditer(text)]
+    return [word.casefold() for word in written_words(text)]
+
+
+def written_words(text: str) -> list[str]:
+    """The same as they are written."""
+    return _WORD.findall(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from rag.filters import OPERATORS, AnyOf, Filter, Value, both
-from ragline_recipes.read_filters.known import MOST_TOGETHER, Known, Name, words_of
+from ragline_recipes.read_filters.known import MOST_TOGETHER, Known, Name, written_words
 from ragline_recipes.read_filters.spans import Bounds, Span, bounded, day_of, span, year_of
 from ragline_recipes.read_filters.words import Words
 
@@ -37,7 +37,7 @@ class Read:
 
 def read_filters(question: str, known: Known, words: Words) -> list[Read]:
     """The filters that a question asks for, at most one a field, in the order of its words; none of a long question."""
-    asked = words_of(question) if len(question) <= _MOST_CHARACTERS else []
+    asked = written_words(question) if len(question) <= _MOST_CHARACTERS else []
     if not 0 < len(asked) <= MOST_WORDS:
         return []
     reading = _Reading(asked, known, words)
@@ -50,8 +50,10 @@ def read_filters(question: str, known: Known, words: Words) -> list[Read]:
 class _Reading:
     """A question's words against what is known; every method gives filters with the place where each begins."""
 
-    def __init__(self, asked: Sequence[str], known: Known, words: Words) -> None:
-        self.asked, self.known, self.words = asked, known, words
+    def __init__(self, written: Sequence[str], known: Known, words: Words) -> None:
+        self.asked, self.known, self.words = [word.casefold() for word in written], known, words
+        cased = any(word.islower() for word in written)
+        self._capital = [cased and word[:1].isupper() and not word.isupper() for word in written] + [False]
 
     def named(self) -> Iterator[tuple[int, Read]]:
         """A value beside the name of its field: "by author Young", "the gunicorn program", "from the folder hr"."""
@@ -73,7 +75,7 @@ class _Reading:
         """A span of time: "published since 2019", "papers between 2018 and 2020"."""
         for place in range(len(self.asked)):
             for end, bounds in self._bounds_at(place):
-                if field := self._time_field(place):
+                if field := self._time_field(place, bounds):
                     of_days = self.known.fields[field].kind == "date"
                     yield place, Read(field=field, where=bounded(field, bounds, of_days), said=self._said(place, end))
                     return
@@ -106,6 +108,8 @@ class _Reading:
         fields = self.known.roles[role]
         for place in range(len(self.asked)) if fields else ():
             for start, end, names in self._several(place, fields):
+                if self._at(end, self.words.others):
+                    return
                 says_so = self._cue_before(start, cues) or (self._wrote(start, end) and not self.path(role))
                 if says_so or (role == "source" and self._before(start, self.words.says)):
                     yield start, self._is(names, start, end)
@@ -137,15 +141,22 @@ class _Reading:
             return
 
     def _one(self, place: int, fields: Collection[str]) -> Iterator[tuple[int, int, list[Name]]]:
-        """Values of these fields that a name at a place stands for: begin, end, and they. A word that is none is no name."""
+        """Values of these fields that a name at a place stands for: begin, end, and they. A word that is none is no name.
+
+        A family name may have a first name before it, which the initials of the value have to allow; a first name that is
+        somebody's family name too is none.
+        """
+        given = self.asked[place] if place < len(self.asked) else ""
+        for end, names in self._names_at(place + 1) if given and self._given(given) else ():
+            if close := [name for name in names if name.field in fields and given[0] in name.initials and not name.ordinary]:
+                yield place, end, close
+                return
         for end, names in self._names_at(place):
             chosen = [name for name in names if name.field in fields and not name.ordinary]
-            start = place
-            before = self.asked[place - 1] if place else ""
-            if close := [name for name in chosen if name.initials and before[:1] in name.initials and self._given(before)]:
-                chosen, start = close, place - 1
-            if chosen and (len(self.asked[place]) > 2 or end > place + 1):
-                yield start, end, chosen
+            if self._capital[end]:
+                chosen = [name for name in chosen if not name.initials]
+            if chosen and (len(given) > 2 or end > place + 1):
+                yield place, end, chosen
                 return
 
     def _given(self, word: str) -> bool:
@@ -185,8 +196,11 @@ class _Reading:
             place = start
         return place == 0
 
-    def _time_field(self, place: int) -> str:
-        """The field that a span of time at a place is of: the one that is named before it, or the first if documents are."""
+    def _time_field(self, place: int, bounds: Bounds) -> str:
+        """The field that a span of time at a place is of: the one that is named before it, or the first if documents are.
+
+        "In 2005" is most often when something was, so a document has to stand right before it: "published in 2005".
+        """
         for start in range(max(0, place - _PHRASE), place):
             for end, fields in self._fields_at(start):
                 if end <= place and place - end <= 1:
@@ -194,7 +208,9 @@ class _Reading:
                         if self.known.is_time(field):
                             return field
         first = next(iter(self.known.roles["date"]), "")
-        return first if first and self._has_document(place) else ""
+        closed = bounds.since[:4] == bounds.until[:4]
+        meant = self._before(place, self.words.documents) if closed else self._has_document(place)
+        return first if first and meant else ""
 
     def _has_document(self, place: int) -> bool:
         """Whether a word for documents stands before a place, anywhere."""

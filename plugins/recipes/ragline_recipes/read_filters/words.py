@@ -19,7 +19,8 @@ class Words:
 
     `documents`: what documents are called, and what their authors do. `by`, `of`: what stands between such a word and who
     wrote it, or where it came out. `says`: what stands between a question and the source that it asks: "according to".
-    `wrote`: what stands behind an author; `did`: what stands before one of whom `wrote` follows. `also`: what joins two names.
+    `wrote`: what stands behind an author; `did`: what stands before one of whom `wrote` follows. `also`: what joins two names; `others`: what
+    says behind one that others will do.
     `opening`: what a question that asks for files of a type begins with; `inside`: what stands before files in which something is
     looked for; `about`: what follows both.
     `named`: role of a field -> what people call it. `types`: what files of a type are called -> their endings.
@@ -41,6 +42,7 @@ class Words:
     wrote: frozenset[str] = frozenset()
     did: frozenset[str] = frozenset()
     also: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     opening: frozenset[str] = frozenset()
     inside: frozenset[str] = frozenset()
     about: frozenset[str] = frozenset()
@@ -90,6 +92,7 @@ WORDS: Mapping[str, Words] = {
         ),
         did=_set("did, does, has, have, had"),
         also=_set("and, or, and by, or by, and from, or from, either by, either"),
+        others=_set("or others, and others, or other, and other, or similar, or someone else, or anyone else"),
         opening=_set(
             "find, find me, show, show me, list, give me, get, get me, search, search for, all, the, any, our, my, which, what,"
             " only, all the, are there, are there any"
@@ -142,6 +145,7 @@ WORDS: Mapping[str, Words] = {
         wrote=_set("schrieb, schreibt, geschrieben, veröffentlichte, veröffentlicht, publizierte, publiziert, verfasste"),
         did=_set("hat, hatte, haben, schrieb, schreibt, veröffentlichte"),
         also=_set("und, oder, und von, oder von, und aus, oder aus"),
+        others=_set("oder andere, oder anderen, und andere, und anderen, oder ähnliche, oder jemand anders"),
         opening=_set(
             "finde, zeige, zeig mir, suche, alle, die, welche, nur, gibt es, liste, unsere, unseren"
         ),
