@@ -22,14 +22,14 @@ from rag.asked import QuestionLog
 from rag.core.access import Asker
 from rag.core.errors import RagError, SpecError, StageError
 from rag.core.filters import Filter as OwnFilter
-from rag.core.filters import asked_by, parted
+from rag.core.filters import added, asked_by, parted
 from rag.core.protocols import close
 from rag.core.types import Answer, Message, Query
 from rag.mcp.answering import ToolServer
 from rag.mcp.tools import TOOLS, Tool, callable_tool
 from rag.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn
 from rag.pipeline import Pipeline
-from rag.pipeline.as_json import answer_json, position_json, ranking_json
+from rag.pipeline.as_json import answer_json, position_json, ranking_json, read_json
 from rag.pipeline.turns import answering_llm
 from rag.service.asked import keep
 from rag.service.down import UNAVAILABLE
@@ -129,7 +129,8 @@ class _Tools:
             asked = Query(qid="1", text=query, where=_known(self._asked(where), pipeline))
             with _explained("search"):
                 ranking = pipeline.search(asked, k=k)
-        return SearchResult.model_validate(ranking_json(ranking))
+        read = read_json(added(ranking.query.where, to=asked.where))
+        return SearchResult.model_validate({**ranking_json(ranking), **read})
 
     def answer(self, question: Question, history: History = None, where: Filter = None) -> AnswerResult:
         """Answer a question from the documents, with numbered citations and the passages they point at."""

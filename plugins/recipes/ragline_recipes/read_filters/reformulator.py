@@ -13,7 +13,7 @@ from rag.filters import Filter, asked_by, both, parse_where, parted
 from rag.indexes import Index, fields_of
 from rag.protocols import LLM
 from rag.types import NO_USAGE, OK, Document, Outcome, Query, Usage, Where
-from rag.writing import require_one_of, require_positive
+from rag.writing import require_positive
 from ragline_recipes.read_filters.as_typed import KIND, left_alone
 from ragline_recipes.read_filters.by_model import ModelReader
 from ragline_recipes.read_filters.known import MOST_VALUES, Known, Ordinary
@@ -71,7 +71,8 @@ class FiltersReformulator:
         prompt: str = "read_filters",
         max_tokens: int = 200,
     ) -> None:
-        require_one_of("reformulate.filters", ("rules", "model"), by=by)
+        if by not in ("rules", "model"):
+            raise ValueError(f"reformulate.filters: by must be one of rules, model, got {by!r}")
         require_positive("reformulate.filters", looked_at=looked_at, max_tokens=max_tokens)
         if (by == "model") != (llm is not None):
             raise ValueError("reformulate.filters: by: model needs an llm, and by: rules takes none")
