@@ -217,9 +217,9 @@ def asked_with(
     if name == "cacm":
         return None if "year" not in document else _of_year("year", int(document["year"]), topic, wordings, chance)
     if name == "medquad" or (name == "forecast" and document.get("sources") and chance.random() < 0.5):
-        field = "source" if name == "medquad" else "sources"
-        value = document[field] if name == "medquad" else chance.choice(document[field])
+        value = document["source"] if name == "medquad" else chance.choice(document["sources"])
         text = chance.choice(SOURCE[wordings]).format(name=value, topic=topic)
+        field = "source_" if name == "medquad" else "sources"  # `source` is the file that a passage is from
         return text, _filters({field: parse_where({field: value})})
     if name == "forecast":
         return _of_month("date", document["date"], topic, wordings, chance)

@@ -13,6 +13,8 @@ from rag.indexes import Field
 from ragline_recipes.read_filters.words import ROLES
 
 _WORD = re.compile(r"[^\W_]+")
+_ALONE = re.compile(r"(?<![\w./@:-])[^\W_]+(?![\w/@-]|[.:]\w)")
+"""A word that is no part of an address: "cdc" of www.cdc.gov is none."""
 _LONGEST = 12
 """Words of a name."""
 MOST_VALUES = 10_000
@@ -62,7 +64,7 @@ class Ordinary:
         """Learn from the beginning of a text, if few were looked at before."""
         if self._n < _LOWER_TEXTS:
             self._n += 1
-            self._seen.update(match[0] for match in _WORD.finditer(text[:_LOWER_CHARACTERS]) if match[0].islower())
+            self._seen.update(filter(str.islower, _ALONE.findall(text[:_LOWER_CHARACTERS])))
 
     def __call__(self, words: Iterable[str]) -> bool:
         return all(word in self._seen for word in words)
@@ -88,7 +90,7 @@ class Known:
                 name
                 for known in names
                 for name in self.fields
-                if name.casefold() == known and (role != "date" or self.is_time(name))
+                if name.casefold().strip("_") == known and (role != "date" or self.is_time(name))
             )
             for role, names in ROLES.items()
         }

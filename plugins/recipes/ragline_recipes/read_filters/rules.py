@@ -52,8 +52,8 @@ class _Reading:
 
     def __init__(self, written: Sequence[str], known: Known, words: Words) -> None:
         self.asked, self.known, self.words = [word.casefold() for word in written], known, words
-        cased = any(word.islower() for word in written)
-        self._capital = [cased and word[:1].isupper() and not word.isupper() for word in written] + [False]
+        self._cased = any(word.islower() for word in written)
+        self._written = [*written, ""]
 
     def named(self) -> Iterator[tuple[int, Read]]:
         """A value beside the name of its field: "by author Young", "the gunicorn program", "from the folder hr"."""
@@ -147,22 +147,30 @@ class _Reading:
         somebody's family name too is none.
         """
         given = self.asked[place] if place < len(self.asked) else ""
-        for end, names in self._names_at(place + 1) if given and self._given(given) else ():
-            if close := [name for name in names if name.field in fields and given[0] in name.initials and not name.ordinary]:
+        for end, names in self._names_at(place + 1) if self._is_given(place) else ():
+            if close := [name for name in names if name.field in fields and given[0] in name.initials]:
                 yield place, end, close
                 return
         for end, names in self._names_at(place):
             chosen = [name for name in names if name.field in fields and not name.ordinary]
-            if self._capital[end]:
+            if self._is_capital(end):
                 chosen = [name for name in chosen if not name.initials]
             if chosen and (len(given) > 2 or end > place + 1):
                 yield place, end, chosen
                 return
 
-    def _given(self, word: str) -> bool:
-        """Whether a word may be somebody's first name, and is no word that joins names."""
+    def _is_given(self, place: int) -> bool:
+        """Whether a word may be somebody's first name or its letter, and is no word that joins names."""
+        word = self.asked[place] if place < len(self.asked) else ""
+        if len(word) < 2:
+            return bool(word) and (self._written[place].isupper() or not self._cased)
         every = (self.words.by, self.words.of, self.words.also, self.words.documents, self.words.did)
         return not any(word in table for table in every) and not self.known.ordinary([word])
+
+    def _is_capital(self, place: int) -> bool:
+        """Whether a word is written as a name is, in a question that also has words in lower case."""
+        word = self._written[place]
+        return self._cased and word[:1].isupper() and not word.isupper()
 
     def _cue_before(self, place: int, cues: Collection[str]) -> bool:
         """Whether a word of `cues` stands before a place, and before that one for documents."""
@@ -171,10 +179,12 @@ class _Reading:
 
     def _wrote(self, start: int, end: int) -> bool:
         """Whether somebody whose name stands here wrote, or has papers."""
-        for _, said in self._phrases(end, self.words.wrote):
-            if said.startswith("s ") or self._before(start, self.words.did) or self._asks_before(start):
-                return True
-        return False
+        behind = [said for _, said in self._phrases(end, self.words.wrote)]
+        if self._before(start, self.words.what) or any(said.startswith("s ") for said in behind):
+            return True
+        if behind and self._asks_before(start):
+            return True
+        return self._before(start, self.words.did) and any(self._at(at, self.words.wrote) for at in range(end, len(self.asked)))
 
     def _asks_before(self, place: int) -> bool:
         """Whether what stands before a place says that something of somebody is asked for: "the paper that Smith wrote"."""
@@ -186,7 +196,8 @@ class _Reading:
 
     def _stands_for_documents(self, place: int, end: int) -> bool:
         """Whether a kind of file is what is asked for, or in what: the beginning of the question says so, and what follows."""
-        return self._opened(place) and (end == len(self.asked) or self._at(end, self.words.about))
+        at_the_end = place > 0 and end == len(self.asked)
+        return self._opened(place) and (at_the_end or self._at(end, self.words.about))
 
     def _opened(self, place: int) -> bool:
         """Whether "in our" stands before a place, or nothing but words such as "show me all the"."""
@@ -208,7 +219,7 @@ class _Reading:
                         if self.known.is_time(field):
                             return field
         first = next(iter(self.known.roles["date"]), "")
-        closed = bounds.since[:4] == bounds.until[:4]
+        closed = bool(bounds.since) and bounds.since[:4] == bounds.until[:4]
         meant = self._before(place, self.words.documents) if closed else self._has_document(place)
         return first if first and meant else ""
 

@@ -19,7 +19,8 @@ class Words:
 
     `documents`: what documents are called, and what their authors do. `by`, `of`: what stands between such a word and who
     wrote it, or where it came out. `says`: what stands between a question and the source that it asks: "according to".
-    `wrote`: what stands behind an author; `did`: what stands before one of whom `wrote` follows. `also`: what joins two names; `others`: what
+    `wrote`: what stands behind an author; `did`: what stands before one of whom `wrote` follows,
+    and `what` before one where nothing has to follow. `also`: what joins two names; `others`: what
     says behind one that others will do.
     `opening`: what a question that asks for files of a type begins with; `inside`: what stands before files in which something is
     looked for; `about`: what follows both.
@@ -41,6 +42,7 @@ class Words:
     says: frozenset[str] = frozenset()
     wrote: frozenset[str] = frozenset()
     did: frozenset[str] = frozenset()
+    what: frozenset[str] = frozenset()
     also: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     opening: frozenset[str] = frozenset()
@@ -55,7 +57,7 @@ _MAILS = ("eml", "msg", "mbox")
 
 
 def _set(text: str) -> frozenset[str]:
-    return frozenset(phrase.strip() for phrase in text.split(","))
+    return frozenset(phrase.strip().casefold() for phrase in text.split(","))
 
 
 def _months(text: str) -> dict[str, int]:
@@ -91,6 +93,7 @@ WORDS: Mapping[str, Words] = {
             " s articles, s book, s books, s report, s reports, s publications, s posts, s writings, s emails"
         ),
         did=_set("did, does, has, have, had"),
+        what=_set("written by, authored by"),
         also=_set("and, or, and by, or by, and from, or from, either by, either"),
         others=_set("or others, and others, or other, and other, or similar, or someone else, or anyone else"),
         opening=_set(
@@ -143,7 +146,8 @@ WORDS: Mapping[str, Words] = {
         of=_set("von, aus, in, im, bei, vom, der, aus der, aus dem, in der, von der"),
         says=_set("laut, nach angaben von, nach angaben der"),
         wrote=_set("schrieb, schreibt, geschrieben, veröffentlichte, veröffentlicht, publizierte, publiziert, verfasste"),
-        did=_set("hat, hatte, haben, schrieb, schreibt, veröffentlichte"),
+        did=_set("hat, hatte, haben"),
+        what=_set("was schrieb, was schreibt, was veröffentlichte, was publizierte, was verfasste"),
         also=_set("und, oder, und von, oder von, und aus, oder aus"),
         others=_set("oder andere, oder anderen, und andere, und anderen, oder ähnliche, oder jemand anders"),
         opening=_set(
