@@ -172,9 +172,10 @@ def _filters(reply: str) -> list[dict[str, Any]] | None:
 
 def _equal(name: str, one: Mapping[str, Any], offered: Sequence[Any]) -> tuple[Filter | None, list[str]]:
     values = one.get("is")
-    wanted = [values] if isinstance(values, str) else values if isinstance(values, list) else []
-    kept = [value for value in offered if value in wanted]
-    return (one_of(name, kept), [str(value) for value in kept]) if kept and len(kept) == len(wanted) else (None, [])
+    listed = [values] if isinstance(values, str) else values if isinstance(values, list) else []
+    wanted = {_shown(value) for value in listed}
+    kept = [value for value in offered if _shown(value) in wanted]
+    return (one_of(name, kept), [str(value) for value in kept]) if kept and len(kept) >= len(wanted) else (None, [])
 
 
 def _ordered(known: Known, name: str, one: Mapping[str, Any]) -> tuple[Filter | None, list[str]]:

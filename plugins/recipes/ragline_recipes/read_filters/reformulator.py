@@ -122,7 +122,7 @@ class FiltersReformulator:
         counts = {**outcome.counts, "read": kept, **({"dropped": len(dropped)} if dropped else {})}
         detail = outcome.detail
         if dropped:
-            detail = f"no document passes {', '.join(map(repr, dropped))}, so all are searched"
+            detail = f"no document passes {', '.join(map(repr, dropped))}, so that is no filter"
         kind = "repaired" if dropped and outcome.kind == "ok" else outcome.kind
         made = Outcome(kind=kind, detail=detail, counts=counts)
         return replace(query, where=where, contents=contents, outcome=made, usage=usage)
