@@ -440,7 +440,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Passages on leave by two authors, of two years."""
     folder = tmp_path_factory.mktemp("read")
     records = [
-        {"_id": f"{author}{year}", "title": f"Leave {author} {year}", "text": "paid leave", "author": author, "year": year}
+        {
+            "_id": f"{author}{year}",
+            "title": f"Leave {author} {year}",
+            "text": "paid leave",
+            "author": author,
+            "year": year,
+        }
         for author in ("Lee, <b>A.</b>", "Moss, B.")
         for year in (2019, 2023)
     ]

@@ -49,7 +49,14 @@ CHOSEN_ON = ("cacm", "medquad")
 TOLD_ON = ("forecast", "versions", "openstax-medical")
 OTHERS = {
     "chosen": (
-        *("cranfield/queries", "scifact/queries", "clapnq/queries", "time/queries", "hotpotqa-100/queries", "nq-open/qa"),
+        *(
+            "cranfield/queries",
+            "scifact/queries",
+            "clapnq/queries",
+            "time/queries",
+            "hotpotqa-100/queries",
+            "nq-open/qa",
+        ),
         *("musique-100/queries", "cacm/queries", "medquad/queries"),
     ),
     "told": (
@@ -57,9 +64,12 @@ OTHERS = {
         *("cosqa/queries", "codebase-chunks/queries", "ramdocs/qa", "bioasq-snippets/queries", "docs-manpages/queries"),
         *("openstax-medical/queries", "versions/queries"),
     ),
+    "fresh": ("backtracing-news/queries", "raguard-claims/claims", "wice/claims", "medqa/qa", "adi/queries"),
 }
-"""Questions of other sets: those that the rules were chosen on, and those that they are told on. None speaks of a document."""
+"""Questions of other sets: those that the rules were chosen on, those that they were told on first, and those that they were told
+on after that had mended them. None means a filter."""
 
+ENGINE = "llama_cpp"
 MEASURE, DEPTH, SEED = "nDCG@10", 100, 20267
 MADE = 150
 """Questions that are made of a set."""
@@ -121,14 +131,16 @@ def opened(name: str, work: Path, legs: Sequence[str]) -> Path:
 def graph_of(leg: str, reading: Mapping[str, Any] | None, model: str) -> dict[str, Any]:
     """BM25, or the built-in hybrid, behind the node that reads filters where there is one."""
     source = "query" if reading is None else "filters"
-    nodes: dict[str, Any] = {} if reading is None else {"filters": {"use": "reformulate.filters", "with": dict(reading)}}
+    nodes: dict[str, Any] = (
+        {} if reading is None else {"filters": {"use": "reformulate.filters", "with": dict(reading)}}
+    )
     nodes["bm25"] = {"use": "retrieve.bm25", "in": source, "k": DEPTH}
     if leg == "hybrid":
         nodes["dense"] = {"use": "retrieve.dense", "in": source, "k": DEPTH}
         weighted = {"norm": "corpus", "weights": {"bm25": 0.3, "dense": 0.7}}
         nodes["fused"] = {"use": "fuse.weighted", "in": ["bm25", "dense"], "k": DEPTH, "with": weighted}
     output = "fused" if leg == "hybrid" else "bm25"
-    models = {"models": {"reader": llm_part(model)}} if model and reading is not None else {}
+    models = {"models": {"reader": llm_part(model, ENGINE)}} if model and reading is not None else {}
     return {"version": 1, **models, "nodes": nodes, "output": output}
 
 
@@ -160,7 +172,9 @@ def counted(read: Sequence[Query]) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n or name in ("read", "dropped", "questions_read")}
 
 
-def difference(plain: Sequence[Ranking], other: Sequence[Ranking], qrels: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+def difference(
+    plain: Sequence[Ranking], other: Sequence[Ranking], qrels: Mapping[str, Mapping[str, int]]
+) -> dict[str, Any]:
     """nDCG@10 of both, and how far they are apart."""
     one, two = (evaluate(list(run), qrels, [MEASURE]) for run in (plain, other))
     [compared] = compare_runs(one, {"read": two}, measures=[MEASURE])["read"]
@@ -241,9 +255,7 @@ def _alike(family: str, given: str) -> list[str]:
     return sorted(person for person in _PEOPLE[family] if not given or person.split(",", 1)[1].strip()[0] == given[0])
 
 
-def _of_year(
-    field: str, year: int, topic: str, wordings: str, chance: random.Random
-) -> tuple[str, dict[str, Filter]]:
+def _of_year(field: str, year: int, topic: str, wordings: str, chance: random.Random) -> tuple[str, dict[str, Filter]]:
     text = chance.choice(YEAR[wordings])
     if "{before}" in text:
         return text.format(before=year + 1, topic=topic), _filters({field: parse_where({field: {"lt": year + 1}})})
@@ -251,13 +263,13 @@ def _of_year(
     return text.format(**shown, topic=topic), _filters({field: parse_where({field: {"gte": year}})})
 
 
-def _of_month(
-    field: str, day: str, topic: str, wordings: str, chance: random.Random
-) -> tuple[str, dict[str, Filter]]:
+def _of_month(field: str, day: str, topic: str, wordings: str, chance: random.Random) -> tuple[str, dict[str, Filter]]:
     names = "January February March April May June July August September October November December".split()
     year, month = int(day[:4]), int(day[5:7])
     before = f"{names[month - 2]} {year - (month == 1)}"
-    text = chance.choice(YEAR[wordings]).format(since=f"{names[month - 1]} {year}", after=before, before="", topic=topic)
+    text = chance.choice(YEAR[wordings]).format(
+        since=f"{names[month - 1]} {year}", after=before, before="", topic=topic
+    )
     return text, _filters({field: parse_where({field: {"gte": f"{year}-{month:02}-01"}})})
 
 
@@ -301,10 +313,13 @@ def _right(made: Made, read: Query, index: Index) -> int:
 
 def of_others(name: str, folder: Path, limit: int | None) -> Iterator[dict[str, Any]]:
     """Questions of other sets, by rules: no filter is meant."""
-    for source in OTHERS["chosen" if name in CHOSEN_ON else "told"]:
+    groups = ("chosen",) if name in CHOSEN_ON else ("told", "fresh")
+    for source in (each for group in groups for each in OTHERS[group]):
         if source.startswith(f"{name}/"):
             continue
-        texts = [str(each.get("text") or each.get("question") or "") for each in records(source)][:limit]
+        texts = [str(each.get("text") or each.get("question") or each.get("claim") or "") for each in records(source)][
+            :limit
+        ]
         queries = [Query(qid=str(n), text=text) for n, text in enumerate(filter(str.strip, texts))]
         nodes = {"filters": {"use": "reformulate.filters"}, "bm25": {"use": "retrieve.bm25", "in": "filters", "k": 1}}
         with load_pipeline({"version": 1, "nodes": nodes, "output": "bm25"}, index=folder) as pipeline:
@@ -332,7 +347,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="only the first N questions of each part")
     parser.add_argument("--hybrid", action="store_true", help="also words and vectors")
     parser.add_argument("--model", default="", help="reads the filters, in the place of rules; scripted reads none")
-    parser.add_argument("--parts", nargs="+", choices=("judged", "made", "others"), default=("judged", "made", "others"))
+    parser.add_argument(
+        "--parts", nargs="+", choices=("judged", "made", "others"), default=("judged", "made", "others")
+    )
     parser.add_argument("--work", type=for_folder, default=Path("build/filters_read"), help="where indexes are kept")
     parser.add_argument("--record", action=Record, help="append to results/filters_read.jsonl")
     options = parser.parse_args(arguments)

@@ -96,7 +96,10 @@ def test_what_is_said_to_be_typed_is_not_read(index: Path) -> None:
 def test_named_fields_alone_are_read(index: Path) -> None:
     with pipeline_of(index, fields=["year"]) as pipeline:
         assert sorted(pipeline.search(ASKED).doc_ids) == ["a", "b", "d"]
-    with pipeline_of(index, fields=["yaer"]) as pipeline, pytest.raises(SpecError, match="no document has a field 'yaer'"):
+    with (
+        pipeline_of(index, fields=["yaer"]) as pipeline,
+        pytest.raises(SpecError, match="no document has a field 'yaer'"),
+    ):
         pipeline.search(ASKED)
 
 
@@ -251,7 +254,9 @@ def test_a_model_is_shown_few_values_those_of_the_question_among_them(tmp_path: 
 # --- on the wire ---
 
 
-@pytest.mark.parametrize("data", [{"fields": "year"}, {"fields": [1]}, {"fields": ["a"] * 41}, {"fields": ["a" * 201]}, {"more": 1}])
+@pytest.mark.parametrize(
+    "data", [{"fields": "year"}, {"fields": [1]}, {"fields": ["a"] * 41}, {"fields": ["a" * 201]}, {"more": 1}]
+)
 def test_what_is_no_form_of_it_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="as_typed has at most 40 fields"):
         AsTypedForm.read({"kind": "as_typed", **data})

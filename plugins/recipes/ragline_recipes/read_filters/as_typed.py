@@ -1,7 +1,7 @@
 """A question that is searched as it was typed: what its words may not be read as. It stands beside the text as a content.
 
-    {"kind": "as_typed"}                       nothing is read from the words
-    {"kind": "as_typed", "fields": ["year"]}   no filter on these fields
+{"kind": "as_typed"}                       nothing is read from the words
+{"kind": "as_typed", "fields": ["year"]}   no filter on these fields
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _MOST_FIELDS, _LONGEST = 40, 200
 def as_typed(fields: Sequence[str] = ()) -> Content:
     """The content that says so: of these fields alone, or of all."""
     told = json.dumps([*fields])
-    return Content(kind=KIND, uri="memory:as_typed", sha256=sha256(told.encode()).hexdigest(), metadata={"fields": [*fields]})
+    return Content(
+        kind=KIND, uri="memory:as_typed", sha256=sha256(told.encode()).hexdigest(), metadata={"fields": [*fields]}
+    )
 
 
 def left_alone(contents: Iterable[Content]) -> frozenset[str] | None:

@@ -190,7 +190,11 @@ def _ordered(known: Known, name: str, one: Mapping[str, Any]) -> tuple[Filter | 
             return None, []
         bounds = Bounds(since=spans[0].first if spans[0] else "", until=spans[1].last if spans[1] else "")
         return bounded(name, bounds, known.fields[name].kind == "date"), [text[:4] for text in said]
-    where = [asks(name, operator, text) for operator, text in (("gte", first), ("lte", last)) if Value(text).number is not None]
+    where = [
+        asks(name, operator, text)
+        for operator, text in (("gte", first), ("lte", last))
+        if Value(text).number is not None
+    ]
     if len(where) != len(said):
         return None, []
     return both(where[0], where[-1]) if len(where) > 1 else where[0], said

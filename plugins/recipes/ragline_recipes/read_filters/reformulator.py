@@ -172,4 +172,3 @@ def _reader(where: Where | None) -> Filter | None:
     for asker in parted(where).askers:
         reader = asked_by(asker, reader)
     return reader
-

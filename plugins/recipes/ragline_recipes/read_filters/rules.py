@@ -67,7 +67,9 @@ class _Reading:
                     yield from self._folder(place, end, fields)
             for end, names in self._names_at(place):
                 for field_end, fields in self._fields_at(end):
-                    chosen = [name for name in names if name.field in fields and not name.ordinary and not name.initials]
+                    chosen = [
+                        name for name in names if name.field in fields and not name.ordinary and not name.initials
+                    ]
                     if chosen:
                         yield place, self._is(chosen, place, field_end)
 
@@ -110,14 +112,10 @@ class _Reading:
             for start, end, names in self._several(place, fields):
                 if self._at(end, self.words.others):
                     return
-                says_so = self._cue_before(start, cues) or (self._wrote(start, end) and not self.path(role))
-                if says_so or (role == "source" and self._before(start, self.words.says)):
+                said = role == "source" and self._before(start, self.words.says)
+                if said or self._cue_before(start, cues) or self._wrote(start, end):
                     yield start, self._is(names, start, end)
                     return
-
-    def path(self, role: str) -> bool:
-        """Whether this role's field says files: nobody says that a file wrote something."""
-        return role == "source" and bool(self.known.paths)
 
     def _several(self, place: int, fields: Collection[str]) -> Iterator[tuple[int, int, list[Name]]]:
         """The names that stand at a place, and those that are joined to them by "or" and "and"; the longest first."""
@@ -184,7 +182,9 @@ class _Reading:
             return True
         if behind and self._asks_before(start):
             return True
-        return self._before(start, self.words.did) and any(self._at(at, self.words.wrote) for at in range(end, len(self.asked)))
+        return self._before(start, self.words.did) and any(
+            self._at(at, self.words.wrote) for at in range(end, len(self.asked))
+        )
 
     def _asks_before(self, place: int) -> bool:
         """Whether what stands before a place says that something of somebody is asked for: "the paper that Smith wrote"."""
@@ -192,7 +192,10 @@ class _Reading:
 
     def _document_before(self, place: int) -> bool:
         """Whether a word for documents stands close before a place."""
-        return any(self._before(at, self.words.documents | self.words.types.keys()) for at in range(max(0, place - _GAP), place + 1))
+        return any(
+            self._before(at, self.words.documents | self.words.types.keys())
+            for at in range(max(0, place - _GAP), place + 1)
+        )
 
     def _stands_for_documents(self, place: int, end: int) -> bool:
         """Whether a kind of file is what is asked for, or in what: the beginning of the question says so, and what follows."""
@@ -208,20 +211,27 @@ class _Reading:
         return place == 0
 
     def _time_field(self, place: int, bounds: Bounds) -> str:
-        """The field that a span of time at a place is of: the one that is named before it, or the first if documents are.
+        """The field that a span of time at a place is of, if documents are what is asked for: the one that is named before it,
+        or the first. A name that is a word as any, such as released, says no more than which field.
 
         "In 2005" is most often when something was, so a document has to stand right before it: "published in 2005".
         """
-        for start in range(max(0, place - _PHRASE), place):
-            for end, fields in self._fields_at(start):
-                if end <= place and place - end <= 1:
-                    for field in fields:
-                        if self.known.is_time(field):
-                            return field
-        first = next(iter(self.known.roles["date"]), "")
+        field, says_so = self._time_named(place)
+        if says_so:
+            return field
         closed = bool(bounds.since) and bounds.since[:4] == bounds.until[:4]
         meant = self._before(place, self.words.documents) if closed else self._has_document(place)
-        return first if first and meant else ""
+        return field or next(iter(self.known.roles["date"]), "") if meant else ""
+
+    def _time_named(self, place: int) -> tuple[str, bool]:
+        """The field of times that is named before a place, and whether by a name that is no ordinary word; "" for none."""
+        for start in range(max(0, place - _PHRASE), place):
+            for end, fields in self._fields_at(start):
+                for field in fields if end <= place <= end + 1 else ():
+                    if self.known.is_time(field):
+                        name = self._said(start, end)
+                        return field, not (name in self.words.named or self.known.ordinary(name.split()))
+        return "", False
 
     def _has_document(self, place: int) -> bool:
         """Whether a word for documents stands before a place, anywhere."""
@@ -300,7 +310,11 @@ class _Reading:
             if said not in self.words.by and said not in self.words.of:  # a field may be called "from"
                 yield end, self.known.called[said]
         for end, said in self._phrases(place, self.words.named):
-            if fields := self._path_fields if self.words.named[said] == "path" else self.known.roles[self.words.named[said]]:
+            if (
+                fields := self._path_fields
+                if self.words.named[said] == "path"
+                else self.known.roles[self.words.named[said]]
+            ):
                 yield end, fields
 
     def _names_at(self, place: int) -> Iterator[tuple[int, tuple[Name, ...]]]:

@@ -73,16 +73,18 @@ WORDS: Mapping[str, Words] = {
         within=_set("in, in the year, during, dated, of"),
         onwards=_set("or later, or newer, onwards, onward, and later, and newer, and after, and onwards, or after"),
         backwards=_set("or earlier, or older, and earlier, and older, or before, and before"),
-        between=frozenset({("between", "and"), ("from", "to"), ("from", "until"), ("from", "through"), ("from", "till")}),
+        between=frozenset(
+            {("between", "and"), ("from", "to"), ("from", "until"), ("from", "through"), ("from", "till")}
+        ),
         months=_months(
             "january jan,february feb,march mar,april apr,may,june jun,july jul,august aug,september sep sept,october oct,"
             "november nov,december dec"
         ),
         documents=_set(
-            "article, articles, paper, papers, report, reports, document, documents, file, files, email, emails, e mail, e mails,"
-            " message, messages, post, posts, posting, postings, publication, publications, news, memo, memos, letter, letters,"
-            " book, books, thesis, theses, essay, essays, blog, blogs, minutes, newsletter, newsletters, press release,"
-            " press releases, write, writes, wrote, written, writing, writings, publish, publishes, published, author, authored,"
+            "article, articles, paper, papers, report, reports, document, documents, files, email, emails, e mail, e mails,"
+            " message, messages, posts, posting, postings, publication, publications, news, memo, memos, letters,"
+            " books, thesis, theses, essay, essays, blogs, newsletter, newsletters, press release,"
+            " press releases, write, writes, wrote, written, writing, writings, publish, publishes, published, authored,"
             " posted, passages, texts, preprint, preprints, manuscript, manuscripts"
         ),
         by=_set("by, written by, authored by, published by, sent by, posted by, signed by"),
@@ -100,7 +102,9 @@ WORDS: Mapping[str, Words] = {
             "find, find me, show, show me, list, give me, get, get me, search, search for, all, the, any, our, my, which, what,"
             " only, all the, are there, are there any"
         ),
-        inside=_set("in our, in the, in my, in all, in all the, in these, from our, from my, among the, among our, only in, only from"),
+        inside=_set(
+            "in our, in the, in my, in all, in all the, in these, from our, from my, among the, among our, only in, only from"
+        ),
         about=_set(
             "about, on, from, by, since, with, that, which, of, in, mention, mentions, mentioning, discuss, discussing, say, says,"
             " contain, containing, describe, describing, explain, explaining, published, written, before, after, between, for"
@@ -145,16 +149,18 @@ WORDS: Mapping[str, Words] = {
         by=_set("von, geschrieben von, verfasst von, veröffentlicht von, vom autor, von der autorin"),
         of=_set("von, aus, in, im, bei, vom, der, aus der, aus dem, in der, von der"),
         says=_set("laut, nach angaben von, nach angaben der"),
-        wrote=_set("schrieb, schreibt, geschrieben, veröffentlichte, veröffentlicht, publizierte, publiziert, verfasste"),
+        wrote=_set(
+            "schrieb, schreibt, geschrieben, veröffentlichte, veröffentlicht, publizierte, publiziert, verfasste"
+        ),
         did=_set("hat, hatte, haben"),
         what=_set("was schrieb, was schreibt, was veröffentlichte, was publizierte, was verfasste"),
         also=_set("und, oder, und von, oder von, und aus, oder aus"),
         others=_set("oder andere, oder anderen, und andere, und anderen, oder ähnliche, oder jemand anders"),
-        opening=_set(
-            "finde, zeige, zeig mir, suche, alle, die, welche, nur, gibt es, liste, unsere, unseren"
-        ),
+        opening=_set("finde, zeige, zeig mir, suche, alle, die, welche, nur, gibt es, liste, unsere, unseren"),
         inside=_set("in den, in allen, in unseren, in meinen, aus den, aus unseren, nur in, nur in den, unter den"),
-        about=_set("über, zu, zum, zur, von, aus, seit, mit, die, in denen, vor, nach, zwischen, für, erwähnen, nennen"),
+        about=_set(
+            "über, zu, zum, zur, von, aus, seit, mit, die, in denen, vor, nach, zwischen, für, erwähnen, nennen"
+        ),
         named={
             **dict.fromkeys(("autor", "autorin", "autoren", "verfasser", "verfasserin"), "author"),
             **dict.fromkeys(("quelle", "quellen", "zeitung", "zeitschrift", "verlag"), "source"),
@@ -174,11 +180,45 @@ WORDS: Mapping[str, Words] = {
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "date": (
-        *("published", "publication_date", "publication_year", "pub_date", "pubdate", "date", "year", "sent", "issued", "posted"),
+        *(
+            "published",
+            "publication_date",
+            "publication_year",
+            "pub_date",
+            "pubdate",
+            "date",
+            "year",
+            "sent",
+            "issued",
+            "posted",
+        ),
         *("released", "release_date", "created", "created_at", "timestamp", "modified", "updated", "datum", "jahr"),
     ),
-    "author": ("author", "authors", "creator", "creators", "writer", "from", "sender", "byline", "autor", "autoren", "verfasser"),
-    "source": ("source", "sources", "outlet", "publisher", "journal", "newspaper", "magazine", "site", "quelle", "zeitschrift"),
+    "author": (
+        "author",
+        "authors",
+        "creator",
+        "creators",
+        "writer",
+        "from",
+        "sender",
+        "byline",
+        "autor",
+        "autoren",
+        "verfasser",
+    ),
+    "source": (
+        "source",
+        "sources",
+        "outlet",
+        "publisher",
+        "journal",
+        "newspaper",
+        "magazine",
+        "site",
+        "quelle",
+        "zeitschrift",
+    ),
     "type": ("type", "filetype", "file_type", "format", "doctype", "document_type", "media_type", "extension"),
 }
 """What a field is for -> names of such fields. Of several dates the first of these counts."""
