@@ -439,16 +439,17 @@ def filtered_graph() -> dict[str, Any]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Passages on leave by two authors, of two years."""
     folder = tmp_path_factory.mktemp("read")
+    told = (
+        "Ten days of paid leave are kept.",
+        "Paid leave lapses in May.",
+        "Ask for paid leave early.",
+        "No paid leave at all?",
+    )
+    authors = ("Lee, <b>A.</b>", "Moss, B.")
+    written_by = [(author, year) for author in authors for year in (2019, 2023)]
     records = [
-        {
-            "_id": f"{author}{year}",
-            "title": f"Leave {author} {year}",
-            "text": "paid leave",
-            "author": author,
-            "year": year,
-        }
-        for author in ("Lee, <b>A.</b>", "Moss, B.")
-        for year in (2019, 2023)
+        {"_id": f"{author}{year}", "title": f"{author} {year}", "text": text, "author": author, "year": year}
+        for (author, year), text in zip(written_by, told, strict=True)
     ]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
     build_index(folder / "corpus.jsonl", folder / "i", legs=("lexical",))
@@ -469,7 +470,8 @@ def test_a_reply_says_what_was_read_and_a_request_what_is_not(written: Path) -> 
         assert [hit["doc_id"] for hit in found["hits"]] == ["Moss, B.2023"]
         without = {"kind": "as_typed", "fields": ["year"]}
         found = asking.post("/v1/search", json={"query": ASKED, "contents": [without]}).json()
-        assert [each["field"] for each in found["read"]] == ["author"] and len(found["hits"]) == 2
+        assert [each["field"] for each in found["read"]] == ["author"]
+        assert len(found["hits"]) == 2
         found = asking.post("/v1/search", json={"query": ASKED, "contents": [{"kind": "as_typed"}]}).json()
         assert found.get("read") is None
         assert len(found["hits"]) > 2

@@ -264,7 +264,20 @@ def _of_year(field: str, year: int, topic: str, wordings: str, chance: random.Ra
 
 
 def _of_month(field: str, day: str, topic: str, wordings: str, chance: random.Random) -> tuple[str, dict[str, Filter]]:
-    names = "January February March April May June July August September October November December".split()
+    names = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
     year, month = int(day[:4]), int(day[5:7])
     before = f"{names[month - 2]} {year - (month == 1)}"
     text = chance.choice(YEAR[wordings]).format(
@@ -308,7 +321,7 @@ def of_made(name: str, folder: Path, legs: Sequence[str], model: str, limit: int
 def _right(made: Made, read: Query, index: Index) -> int:
     """Whether what was read passes the documents that were meant: 1, or 0. Each made question means one filter."""
     [meant] = made.meant.values()
-    return int(read.where is not None and bool((index.rows(read.where).tolist() == index.rows(meant).tolist())))
+    return int(read.where is not None and bool(index.rows(read.where).tolist() == index.rows(meant).tolist()))
 
 
 def of_others(name: str, folder: Path, limit: int | None) -> Iterator[dict[str, Any]]:

@@ -205,7 +205,8 @@ def test_a_long_question_takes_no_time() -> None:
 
 
 def test_a_year_of_a_text_is_one_of_a_calendar() -> None:
-    assert written_span("2023-02-31") is not None and written_span("2023-02-31").last == "2023-02-28"  # type: ignore[union-attr]
+    assert written_span("2023-02-31") is not None
+    assert written_span("2023-02-31").last == "2023-02-28"
     assert [written_span(text) for text in ("", "2023-13", "23", "2023-00", "2023-1", "9999")] == [None] * 6
 
 

@@ -1,4 +1,4 @@
-"""Filters that a model reads from a question: values of the index's fields, written in a fixed form and held against the question."""
+"""Filters that a model reads from a question: values of the index's fields, in a fixed form, held against the question."""
 
 from __future__ import annotations
 

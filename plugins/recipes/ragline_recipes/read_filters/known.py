@@ -134,7 +134,7 @@ class Known:
     def names(self) -> Mapping[str, tuple[Name, ...]]:
         """Words of a name, with blanks between them -> the values that go by it."""
         found: dict[str, list[Name]] = {}
-        people = {name for name in self.roles["author"]}
+        people = set(self.roles["author"])
         for field in self.fields.values():
             if self.is_time(field.name) or (field.name == "source" and self.paths):
                 continue

@@ -129,7 +129,7 @@ class FiltersReformulator:
 
     def _of(self, where: Where | None) -> Known:
         """What is known of the documents that whoever asks with this filter may read; kept for the last 8."""
-        reader = _reader(where) if getattr(self._index, "labelled", False) else None
+        reader = _reader(where) if self._labelled else None
         with self._lock:
             known = self._known.get(reader)
         if known is None:
@@ -138,14 +138,19 @@ class FiltersReformulator:
                 self._known = dict([*self._known.items()][1 - _READERS :]) | {reader: known}
         return known
 
+    @property
+    def _labelled(self) -> bool:
+        """Whether documents of the index say who may read them."""
+        return bool(getattr(self._index, "labelled", False))
+
     def _read(self, reader: Filter | None) -> Known:
         rows = self._index.rows(reader)
         ordinary = Ordinary()
         found = fields_of(_seen(self._documents(rows[:: max(1, -(-len(rows) // self.looked_at))].tolist()), ordinary))
-        if reader is None and not getattr(self._index, "labelled", False):
-            if unknown := [name for name in self.fields if name not in found]:
-                known = ", ".join(list(found)[:20]) or "none"
-                raise SpecError(f"reformulate.filters: no document has a field '{unknown[0][:80]}'. Known: {known}")
+        unknown = [name for name in self.fields if name not in found]
+        if unknown and not self._labelled:
+            known = ", ".join(list(found)[:20]) or "none"
+            raise SpecError(f"reformulate.filters: no document has a field '{unknown[0][:80]}'. Known: {known}")
         fields = {name: found[name] for name in self.fields if name in found} if self.fields else found
         known_fields = Known(fields, ordinary)
         if bounded := known_fields.bounded:

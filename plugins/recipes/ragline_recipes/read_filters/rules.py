@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rag.filters import OPERATORS, AnyOf, Filter, Value, both
+from rag.filters import OPERATORS, AnyOf, Filter, Value
 from ragline_recipes.read_filters.known import MOST_TOGETHER, Known, Name, written_words
 from ragline_recipes.read_filters.spans import Bounds, Span, bounded, day_of, span, year_of
 from ragline_recipes.read_filters.words import Words
