@@ -136,6 +136,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "counting": ["--n", "2", "--model", "scripted", "--work", "runs/counting_smoke.jsonl"],
     "counting_asked": ["--limit", "2"],
     "checked_hyde": ["cranfield", "--n", "2", "--model", "scripted", "--work", "runs/checked_hyde_smoke.jsonl"],
+    "plugins.recipes.benchmarks.filters_read": ["cacm", "versions", "--limit", "20", "--work", "runs/filters_smoke"],
     "plugins.recipes.benchmarks.code_switch": ["de", "--limit", "10"],
     "plugins.recipes.benchmarks.persuasion": [
         "--n",

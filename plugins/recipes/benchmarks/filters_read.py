@@ -308,6 +308,8 @@ def of_made(name: str, folder: Path, legs: Sequence[str], model: str, limit: int
         index = pipeline.index
         assert index is not None
         made = made_questions(name, documents, index, min(limit or MADE, MADE))
+        if not made:  # a small copy of a set may answer no question that has a filter
+            return
         asked = [each.query for each in made]
         judged = {each.query.qid: each.grades for each in made}
         for leg in legs:
