@@ -6,8 +6,6 @@ OURS = {
     "cluster": ("cluster.ray",),
     "lab": ("command.lab", "command.leaderboard", "generate.vote"),
     "recipes": (
-        "asking.as_typed",
-        "content.as_typed",
         "generate.chain",
         "generate.follow_up",
         "generate.forecast",
@@ -22,7 +20,6 @@ OURS = {
         "graph persuade",
         "graph snippets",
         "graph stride",
-        "page.filters",
         "reformulate.code_switch",
         "reformulate.filters",
         "reformulate.glossary",

@@ -182,9 +182,9 @@ class RunResult:
     @property
     def read(self) -> list[Filter]:
         """Filters that a reformulator put beside those that the questions came with."""
-        given = {query.qid: query.where for query in self.queries}
-        records = (record for records in self.records.values() for record in records if isinstance(record, Query))
-        found = (added(record.where, to=given.get(record.outer_qid)) for record in records if record.where is not None)
+        asked = {query.qid: query.where for query in self.queries}
+        made = (record for records in self.records.values() for record in records if isinstance(record, Query))
+        found = (added(each.where, to=asked.get(each.outer_qid)) for each in made if each.where is not None)
         return [*dict.fromkeys(part for parts in found for part in parts)]
 
     @property

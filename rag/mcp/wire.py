@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rag.service.wire.forms import few_fields
+from rag.service.wire.passages import ReadFilter
 
 LONGEST_QUERY = 20_000
 """Characters of a query, and of a turn of the history."""
@@ -79,13 +80,6 @@ class Outcome(BaseModel):
 
     kind: Literal["ok", "empty", "repaired", "fallback", "failed"]
     counts: dict[str, int]
-
-
-class ReadFilter(BaseModel):
-    """A filter on one field, as `where` takes it."""
-
-    field: str
-    text: str
 
 
 class SearchResult(BaseModel):

@@ -83,11 +83,11 @@ def near_json(near: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 
 def read_json(read: Sequence[Filter]) -> dict[str, Any]:
     """The list `read`, where filters were read from the question: of each field the filter, as text and as data."""
-    fields: dict[str, list[Filter]] = {}
+    fields: dict[str, Filter] = {}
     for part in read:
-        fields.setdefault(next(conditions(part)).key, []).append(part)
-    each = {name: parts[0] if len(parts) == 1 else AllOf(tuple(parts)) for name, parts in fields.items()}
-    told = [{"field": name, "text": as_text(one), "where": as_mapping(one)} for name, one in each.items()]
+        key = next(conditions(part)).key
+        fields[key] = AllOf((fields[key], part)) if key in fields else part
+    told = [{"field": name, "text": as_text(one), "where": as_mapping(one)} for name, one in fields.items()]
     return {"read": told} if told else {}
 
 

@@ -274,3 +274,20 @@ def test_what_is_no_form_of_it_is_refused(data: dict[str, Any]) -> None:
 def test_its_form_says_what_it_was_read_from() -> None:
     for data in ({"kind": "as_typed"}, {"kind": "as_typed", "fields": ["year"]}):
         assert AsTypedForm.shown(AsTypedForm.read(data)) == data
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"source_": "CDC", "year": {"gte": 2020, "lt": 2.5}},
+        {"author": ["Smith, J.", 'O"Brien\\', "and", "true", "7", "7a", "", " ", "Müller"], "and": True, "in": None},
+        {"or": [{"a": {"glob": "*.pdf"}}, {"not": {"b": {"exists": True}}}, {"c": {"prefix": "x y"}, "d": 1}]},
+        {"not": {"a": 1, "or": [{"b": 2}, {"c": 3}]}},
+    ],
+)
+def test_the_text_of_a_filter_is_one_that_can_be_written(told: dict[str, Any]) -> None:
+    from rag.core.filters import as_text
+
+    where = parse_where(told)
+    assert where is not None
+    assert parse_where(as_text(where)) == where

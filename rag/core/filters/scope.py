@@ -85,9 +85,8 @@ def parted(where: Where | None) -> Parted:
 
 def added(where: Where | None, *, to: Where | None) -> list[Filter]:
     """The parts on metadata that a filter has, and the one that it was made of has not."""
-    before, after = parted(to).where, parted(where).where
-    known = set() if before is None else {*_beside(before)}
-    return [] if after is None else [part for part in _beside(after) if part not in known]
+    before, after = ([] if tree is None else _beside(tree) for tree in (parted(to).where, parted(where).where))
+    return [part for part in after if part not in before]
 
 
 def scope_of(where: Where | None) -> Filter | None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters.limits import Limits
-from rag.core.filters.nodes import AllOf, AnyOf, Filter, Not, Operator, fold
+from rag.core.filters.nodes import AllOf, AnyOf, Condition, Filter, Not, fold
 from rag.core.filters.operators import OPERATORS, Equal, Exists, OneOf
 from rag.core.filters.structured import read_condition
 
@@ -35,6 +35,7 @@ _TOKEN = re.compile(
     |(?P<word>[^\s"'(),=!<>~^]+)""",
     re.VERBOSE | re.DOTALL,
 )
+_PLAIN = re.compile(r"[^\W\d][\w.-]*")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(?P<part>\.\d+)?(?P<power>[eE][+-]?\d+)?", re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _GRAMMAR = ("and", "or", "not", "in", "exists")
@@ -57,38 +58,27 @@ class _Token:
 
 
 def as_text(where: Filter) -> str:
-    """A filter as the text that it is read from.
-
-    >>> from rag.core.filters import parse_where
-    >>> as_text(parse_where({"lang": ["de", "en"], "year": {"gte": 2020}, "by": "Ann \\"A\\" B"}))
-    'lang in (de, en) and year >= 2020 and by = "Ann \\\\"A\\\\" B"'
-    """
+    """A filter as the text that it is read from."""
+    every, some = " and ".join, " or ".join
     return fold(
-        where,
-        condition=lambda node: _written(node.key, node.operator),
-        all_of=lambda parts: f"{' and '.join(parts)}",
-        any_of=lambda parts: f"({' or '.join(parts)})",
-        negation=lambda part: f"not ({part})",
+        where, condition=_written, all_of=every, any_of=lambda parts: f"({some(parts)})", negation="not ({})".format
     )
 
 
-def _written(key: str, operator: Operator) -> str:
-    if isinstance(operator, Exists):
-        return f"exists({_quoted(key)})"
-    if isinstance(operator, OneOf):
-        return f"{_quoted(key)} in ({', '.join(map(_quoted, operator.value))})"
-    return f"{_quoted(key)} {operator.symbol or operator.name} {_quoted(operator.value)}"
+def _written(node: Condition) -> str:
+    value, name = node.operator.value, node.operator.symbol or node.operator.name
+    if isinstance(node.operator, Exists):
+        return f"exists({_quoted(node.key)})"
+    told = f"({', '.join(map(_quoted, value))})" if isinstance(node.operator, OneOf) else _quoted(value)
+    return f"{_quoted(node.key)} {name} {told}"
 
 
 def _quoted(value: Any) -> str:
-    """A value, in quotes where it would be read as something else."""
+    """A value, text in quotes where it is no plain word."""
     if not isinstance(value, str):
         return json.dumps(value, default=str)
-    form = _TOKEN.fullmatch(value)
-    plain = form is not None and form["word"] and value.lower() not in {*_GRAMMAR, *_CONSTANTS}
-    if plain and not _NUMBER.fullmatch(value):
-        return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    plain = _PLAIN.fullmatch(value) and value.lower() not in {*_GRAMMAR, *_CONSTANTS}
+    return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def read_text(text: str, limits: Limits) -> Filter:

@@ -212,7 +212,7 @@ class _Reading:
 
     def _time_field(self, place: int, bounds: Bounds) -> str:
         """The field that a span of time at a place is of, if documents are what is asked for: the one that is named before it,
-        or the first. A name that is a word as any, such as released, says no more than which field.
+        or the first. A name of one word, such as released, says no more than which field: it may be a verb.
 
         "In 2005" is most often when something was, so a document has to stand right before it: "published in 2005".
         """
@@ -224,13 +224,12 @@ class _Reading:
         return field or next(iter(self.known.roles["date"]), "") if meant else ""
 
     def _time_named(self, place: int) -> tuple[str, bool]:
-        """The field of times that is named before a place, and whether by a name that is no ordinary word; "" for none."""
+        """The field of times that is named before a place, and whether by a name of several words; "" for none."""
         for start in range(max(0, place - _PHRASE), place):
             for end, fields in self._fields_at(start):
                 for field in fields if end <= place <= end + 1 else ():
                     if self.known.is_time(field):
-                        name = self._said(start, end)
-                        return field, not (name in self.words.named or self.known.ordinary(name.split()))
+                        return field, end > start + 1
         return "", False
 
     def _has_document(self, place: int) -> bool:
