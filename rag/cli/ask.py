@@ -89,16 +89,13 @@ def show_answer(pieces: Iterator[AnswerDelta]) -> Answer:
 def show_events(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Print what is told of an answer while it is written, then its sources; return it as plain data."""
     answer: Mapping[str, Any] | None = None
-    meant: Mapping[str, Any] = {}
-    read: list[Mapping[str, Any]] = []
+    meant, read = dict[str, Any](), list[Any]()
     for event in events:
         if found := event.get("found"):
             if (near := found.get("near", {})) != meant:
-                warn(meant_line(near))
-                meant = near
-            if (now := found.get("read", [])) and now != read:
-                warn(plain(read_line(now)))
-                read = now
+                warn(meant_line(meant := near))
+            if (now := found.get("read", read)) != read:
+                warn(plain(read_line(read := now)))
             warn(_sign(found))
         write(plain(event.get("text", "")))
         answer = event.get("document", answer)

@@ -91,8 +91,8 @@ def question_of(given: str | None) -> str:
 
 def read_line(read: Sequence[Mapping[str, Any]]) -> str:
     """What was read from the question, and how it is asked without, where an option says that."""
-    without = " (--as-typed searches without)" if "as_typed" in ASKING else ""
-    return f"read from the question: {', '.join(each['text'] for each in read)}{without}"
+    told = "read from the question: " + ", ".join(each["text"] for each in read)
+    return f"{told} (--as-typed searches without)" if "as_typed" in ASKING else told
 
 
 def asker_of(given: str | None) -> Asker | None:

@@ -184,8 +184,7 @@ class RunResult:
         """Filters that a reformulator put beside those that the questions came with."""
         asked = {query.qid: query.where for query in self.queries}
         made = (record for records in self.records.values() for record in records if isinstance(record, Query))
-        found = (added(each.where, to=asked.get(each.outer_qid)) for each in made if each.where is not None)
-        return [*dict.fromkeys(part for parts in found for part in parts)]
+        return [*dict.fromkeys(part for each in made for part in added(each.where, to=asked.get(each.outer_qid)))]
 
     @property
     def context(self) -> Context | None:

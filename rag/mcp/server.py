@@ -130,7 +130,7 @@ class _Tools:
             with _explained("search"):
                 ranking = pipeline.search(asked, k=k)
         read = read_json(added(ranking.query.where, to=asked.where))
-        return SearchResult.model_validate({**ranking_json(ranking), **read})
+        return SearchResult.model_validate(ranking_json(ranking) | read)
 
     def answer(self, question: Question, history: History = None, where: Filter = None) -> AnswerResult:
         """Answer a question from the documents, with numbered citations and the passages they point at."""

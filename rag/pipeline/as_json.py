@@ -84,8 +84,7 @@ def near_json(near: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 def read_json(read: Sequence[Filter]) -> dict[str, Any]:
     """The list `read`, where filters were read from the question: of each field the filter, as text and as data."""
     fields: dict[str, Filter] = {}
-    for part in read:
-        key = next(conditions(part)).key
+    for part, key in ((part, next(conditions(part)).key) for part in read):
         fields[key] = AllOf((fields[key], part)) if key in fields else part
     told = [{"field": name, "text": as_text(one), "where": as_mapping(one)} for name, one in fields.items()]
     return {"read": told} if told else {}

@@ -70,8 +70,8 @@ def told(pipeline: Pipeline, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
     if wanted.whole:
         result = pipeline.run([query])
         raise_failure(result)
-        searched = {**near_json(result.near), **read_json(result.read)}
-        yield {"document": {**answer_json(result.answers[0]), **searched, **ledger_json(result)}}
+        whole = answer_json(result.answers[0]) | near_json(result.near) | read_json(result.read) | ledger_json(result)
+        yield {"document": whole}
         return
     yield from told_answer(pipeline, query)
 

@@ -35,7 +35,6 @@ _TOKEN = re.compile(
     |(?P<word>[^\s"'(),=!<>~^]+)""",
     re.VERBOSE | re.DOTALL,
 )
-_PLAIN = re.compile(r"[^\W\d][\w.-]*")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(?P<part>\.\d+)?(?P<power>[eE][+-]?\d+)?", re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _GRAMMAR = ("and", "or", "not", "in", "exists")
@@ -59,10 +58,8 @@ class _Token:
 
 def as_text(where: Filter) -> str:
     """A filter as the text that it is read from."""
-    every, some = " and ".join, " or ".join
-    return fold(
-        where, condition=_written, all_of=every, any_of=lambda parts: f"({some(parts)})", negation="not ({})".format
-    )
+    every, some, none = " and ".join, " or ".join, "not ({})".format
+    return fold(where, condition=_written, all_of=every, any_of=lambda of: f"({some(of)})", negation=none)
 
 
 def _written(node: Condition) -> str:
@@ -74,10 +71,9 @@ def _written(node: Condition) -> str:
 
 
 def _quoted(value: Any) -> str:
-    """A value, text in quotes where it is no plain word."""
     if not isinstance(value, str):
         return json.dumps(value, default=str)
-    plain = _PLAIN.fullmatch(value) and value.lower() not in {*_GRAMMAR, *_CONSTANTS}
+    plain = value.isidentifier() and value.lower() not in {*_GRAMMAR, *_CONSTANTS}
     return value if plain else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
