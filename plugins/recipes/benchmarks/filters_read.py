@@ -123,7 +123,7 @@ def _with_fields(document: dict[str, Any]) -> dict[str, Any]:
 
 def opened(name: str, work: Path, legs: Sequence[str]) -> Path:
     """An index of the set, made where there is none yet."""
-    folder = work / name.replace("/", "-")
+    folder = work / "-".join((name, *legs))
     build_index(corpus_of(name, work), folder, legs=tuple(legs))
     return folder
 

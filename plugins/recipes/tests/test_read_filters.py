@@ -164,6 +164,7 @@ def test_what_nobody_meant_as_a_filter_is_none(question: str) -> None:
         ("news from 5 March 2024 or later", where(date={"gte": "2024-03-05"})),
         ("news since March 5th, 2024", where(date={"gte": "2024-03-05"})),
         ("news since 2024-03-05", where(date={"gte": "2024-03-05"})),
+        ("news since 2024-03-05T10:30:00Z", where(date={"gte": "2024-03-05"})),
         ("news after 2023-02", where(date={"gt": "2023-02-28"})),
         ("news before February 2024", where(date={"lt": "2024-02-01"})),
         ("reports of kind opinion", where(kind="opinion")),

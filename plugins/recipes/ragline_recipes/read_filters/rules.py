@@ -286,7 +286,8 @@ class _Reading:
         month = int(words[1]) if len(words[1]) == 2 and words[1].isascii() and words[1].isdigit() else 0
         if not 1 <= month <= 12:
             return span(year, 0, 0, place + 1)
-        day = day_of(words[2]) if len(words[2]) == 2 else 0
+        written = words[2].partition("t")[0]  # 05t10 is of 2024-03-05T10:00
+        day = day_of(written) if len(written) == 2 else 0
         return span(year, month, day, place + 2 + bool(day))
 
     def _folder(self, place: int, end: int, fields: Collection[str]) -> Iterator[tuple[int, Read]]:
