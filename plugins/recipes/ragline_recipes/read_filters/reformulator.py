@@ -31,7 +31,7 @@ _MOST = 4
 
 
 class FiltersReformulator:
-    """A query with the filters that its words ask for: "what did Smith write since 2019" is of documents by Smith, from 2019 on.
+    """A query with the filters that its words ask for: "papers by Smith since 2019" is of documents by Smith, from 2019 on.
 
     Fields and values are those of the index, as far as whoever asks may read it. What is read holds beside the query's own
     filter, and its text stays as it is. A filter that would leave no document is not set; counted as `dropped`, and said.
@@ -47,7 +47,7 @@ class FiltersReformulator:
     Args:
         index: whose fields are known.
         by: rules, or model.
-        llm: the model, for `by: model`.
+        llm: the model, for `by: model`; rules ask none.
         fields: names of fields that may be filtered by; none means all that documents have.
         languages: whose words count, such as en; none means all that there are.
         looked_at: documents that fields are learnt from at most, from all over the index. The first question of whoever may read
@@ -74,15 +74,15 @@ class FiltersReformulator:
         if by not in ("rules", "model"):
             raise ValueError(f"reformulate.filters: by must be one of rules, model, got {by!r}")
         require_positive("reformulate.filters", looked_at=looked_at, max_tokens=max_tokens)
-        if (by == "model") != (llm is not None):
-            raise ValueError("reformulate.filters: by: model needs an llm, and by: rules takes none")
+        if by == "model" and llm is None:
+            raise ValueError("reformulate.filters: by: model needs an llm")
         if unknown := [language for language in languages if language not in WORDS]:
             raise ValueError(
                 f"reformulate.filters: no words of the language '{unknown[0][:40]}'. Known: {', '.join(sorted(WORDS))}"
             )
         self._index, self.by, self.fields, self.looked_at = index, by, fields, looked_at
         self._words = together(languages)
-        self._model = None if llm is None else ModelReader(llm, prompt=prompt, max_tokens=max_tokens)
+        self._model = None if llm is None or by == "rules" else ModelReader(llm, prompt=prompt, max_tokens=max_tokens)
         self._known: dict[Filter | None, Known] = {}
         self._lock = threading.Lock()
 
