@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 79_165,
-    "lines of centre and plug-ins": 97_830,
-    "lines of centre and plug-ins that hold code": 64_960,
+    "lines of the centre": 79_810,
+    "lines of centre and plug-ins": 99_870,
+    "lines of centre and plug-ins that hold code": 66_370,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 18,

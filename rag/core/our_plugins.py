@@ -6,6 +6,8 @@ OURS = {
     "cluster": ("cluster.ray",),
     "lab": ("command.lab", "command.leaderboard", "generate.vote"),
     "recipes": (
+        "asking.as_typed",
+        "content.as_typed",
         "generate.chain",
         "generate.follow_up",
         "generate.forecast",
@@ -20,6 +22,7 @@ OURS = {
         "graph persuade",
         "graph snippets",
         "graph stride",
+        "page.filters",
         "reformulate.code_switch",
         "reformulate.filters",
         "reformulate.glossary",

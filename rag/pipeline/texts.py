@@ -10,7 +10,7 @@ from generators.llm import LLMS
 from rag.core.errors import SpecError
 from rag.core.ranking import in_this_order
 from rag.core.types import Document, Query, Ranking
-from rag.graph.signature import REQUIRED, signature
+from rag.graph.signature import signature
 from rerankers import RERANKERS
 
 
@@ -50,7 +50,7 @@ def _reranker(use: str, model: str | None, parameters: tuple[tuple[str, Any], ..
             values[param.name] = LLMS.get("transformers")(**({} if model is None else {"model": model}))
         elif param.name == "model" and model is not None:
             values["model"] = model
-        elif param.resource is not None and param.default is REQUIRED:
+        elif param.resource is not None and param.default is not None:
             raise SpecError(f"rerank.{use} needs more than texts ({param.name}); use it in a graph")
     try:
         return component(**values)
