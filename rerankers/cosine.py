@@ -24,6 +24,8 @@ from retrievers.stores.kept import Kept
 
 _KEPT = 32 << 20
 """Bytes of vectors of the documents that were read last."""
+_LONG = " ".join(["warm"] * 400)
+"""As documents are: an encoder may read short texts by other means, which are ready sooner."""
 
 
 class CosineReranker:
@@ -100,6 +102,7 @@ class CosineReranker:
         """Load now instead of at the first call, where it is to be used."""
         if not self._searched_before:
             self._encoder.encode(["warm"], role="query")
+            self._encoder.encode([_LONG], role="document")
 
     def memory(self) -> list[Need]:
         """Weights, and batches of the model; nothing where it is not used.
