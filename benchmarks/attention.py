@@ -48,8 +48,7 @@ from benchmarks.make_samples import HEADS, JUDGEMENTS, data_folder, read_sample
 from benchmarks.record import RESULTS
 from benchmarks.work_lines import Component, Setup, Work
 from rag.core.protocols import LocalLLM, Reranker
-from rag.core.ranking import ranked
-from rag.core.types import Ranking, ScoredDocument
+from rag.core.types import Ranking
 from rag.evaluate.measures import evaluate
 from rag.evaluate.significance import holm, paired_randomisation
 from rerankers import RERANKERS
@@ -71,27 +70,6 @@ def backwards(ranking: Ranking) -> Ranking:
 
 def same(ranking: Ranking) -> Ranking:
     return ranking
-
-
-class Cosine:
-    """Documents by the cosine of the default encoder's vectors."""
-
-    def __init__(self) -> None:
-        from retrievers.encoders.sentence_encoder import SentenceEncoder
-
-        self._encoder = SentenceEncoder(model="all-minilm-l6-v2")
-
-    def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
-        return [self._one(ranking, k) for ranking in rankings]
-
-    def _one(self, ranking: Ranking, k: int) -> Ranking:
-        [query] = self._encoder.encode([ranking.query.text], role="query")
-        vectors = self._encoder.encode([hit.document.full_text for hit in ranking.hits], role="document")
-        scored = (
-            ScoredDocument(document=hit.document, score=float(score))
-            for hit, score in zip(ranking.hits, vectors @ query, strict=True)
-        )
-        return replace(ranking, hits=ranked(scored, k=k))
 
 
 Order = Callable[[Ranking], Ranking]
@@ -118,8 +96,8 @@ def methods(model: str, weight_for: Callable[[str, str], float]) -> dict[str, tu
         return made
 
     def other(use: str, **settings: Any) -> Made:
-        shared = {} if use == "identity" else {"llm": llm}
-        component = Component(Cosine) if use == "cosine" else Component(RERANKERS.get(use), **shared, **settings)
+        shared = {} if use in ("identity", "cosine") else {"llm": llm}
+        component = Component(RERANKERS.get(use), **shared, **settings)
         return lambda name: component
 
     return {
@@ -134,7 +112,7 @@ def methods(model: str, weight_for: Callable[[str, str], float]) -> dict[str, tu
         "fused-judged": (same, attention("{set}.judged.json", fuse="fused-judged")),
         "alone-free": (same, attention("{set}.free.json")),
         "fused-free": (same, attention("{set}.free.json", fuse="fused-free")),
-        "cosine": (same, other("cosine")),
+        "cosine": (same, other("cosine", model="all-minilm-l6-v2", depth=None, first_stage_weight=0.0)),
         "icr": (same, other("icr", max_words=WORDS)),
         "icr-shuffled": (shuffled, other("icr", max_words=WORDS)),
         "yes-no": (same, other("yes_no", max_words=WORDS)),

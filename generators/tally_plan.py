@@ -15,7 +15,7 @@ from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import REQUEST, AllOf, AnyOf, Condition, Filter, Not, as_mapping, conditions, fold, parse_where
 from rag.core.filters.operators import Equal, Exists, GreaterOrEqual, LessOrEqual, OneOf, Range
 from rag.core.filters.values import members, moment_of, number_of
-from rag.core.replies import folded, without_reasoning
+from rag.core.replies import folded, parse_object
 from rag.core.types import Document
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
@@ -85,7 +85,7 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
         table: what the table is called whose rows are asked for. A condition that a field equals this, which is in no row, says
             which table it is, and is left out and counted.
     """
-    told = _object(reply)
+    told = parse_object(reply)
     if told is None:
         return Unplanned(trouble="no_plan", detail="the reply holds no JSON object")
     operation, where, text, field = (_text(told.get(key)) for key in _KEYS)
@@ -176,18 +176,6 @@ def _without_order(tree: Filter | None, fields: Mapping[str, Field]) -> str:
     """The first field that a filter compares with more or less, and whose values are neither dates nor numbers."""
     compared = [each.key for each in _conditions(tree) if isinstance(each.operator, Range)]
     return next((key for key in compared if not fields[key].ordered), "")
-
-
-def _object(reply: str) -> dict[str, Any] | None:
-    text = without_reasoning(reply)
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        told, _ = json.JSONDecoder(strict=False).raw_decode(text[start:])
-    except (ValueError, RecursionError):
-        return None
-    return told if isinstance(told, dict) else None
 
 
 def _text(value: Any) -> str:

@@ -13,7 +13,7 @@ from retrievers.index.fields import Field, fields_of
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.opening import encoder_of, is_index, open_index
 from retrievers.index.settings import IndexSettings
-from retrievers.index_protocol import Index
+from retrievers.index_protocol import Index, is_labelled
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import (
     AsVectors,
@@ -55,6 +55,7 @@ __all__ = [
     "encoder_of",
     "fields_of",
     "is_index",
+    "is_labelled",
     "key_for",
     "open_index",
     "read_documents",

@@ -32,7 +32,7 @@ class CosineReranker:
     """Documents by the closeness of an encoder's vectors, and by the scores that they came with (ours).
 
     It pays where the first stage has searched by another encoder: two that were taught differently err differently. So
-    where the index was searched by this one, the order stays as it is, and nothing is read.
+    where the index has a leg of this model, the order stays as it is, and nothing is read.
 
     Args:
         index: the index that the documents are of; without one they are read in any case.
@@ -63,10 +63,10 @@ class CosineReranker:
     @property
     def model_names(self) -> tuple[tuple[str, str | None], ...]:
         """Its model and hub revision."""
-        return () if self._searched_before else ((self._encoder.model, self._encoder.revision),)
+        return () if self._in_index else ((self._encoder.model, self._encoder.revision),)
 
     @property
-    def _searched_before(self) -> bool:
+    def _in_index(self) -> bool:
         index = self._index
         return index is not None and self._encoder.model in dict(index.model_names(index.legs))
 
@@ -78,7 +78,7 @@ class CosineReranker:
     def rerank(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
         """Documents by both scores, at most `k`, best first; those that are not read follow with falling scores."""
         require_k(k, by="rerank.cosine")
-        if self._searched_before:
+        if self._in_index:
             return [replace(ranking, hits=ranking.hits[:k], outcome=OK, usage=NO_USAGE) for ranking in rankings]
         works = [Work.of(ranking, self.depth) for ranking in rankings]
         started = perf_counter()
@@ -100,7 +100,7 @@ class CosineReranker:
 
     def warm_up(self) -> None:
         """Load now instead of at the first call, where it is to be used."""
-        if not self._searched_before:
+        if not self._in_index:
             self._encoder.encode(["warm"], role="query")
             self._encoder.encode([_LONG], role="document")
 
@@ -110,7 +110,7 @@ class CosineReranker:
         Raises:
             MissingModel: the model is not here yet.
         """
-        return [] if self._searched_before else self._encoder.memory()
+        return [] if self._in_index else self._encoder.memory()
 
     def release(self) -> None:
         """Let go of the weights; the next call loads them again."""

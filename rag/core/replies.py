@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 _OPENED, _CLOSED = "<think>", "</think>"
 _BULLET = re.compile(r"^\s*(?:(?:[-*•–]+|\(?\d{1,3}[.):]|\[\d{1,3}\])\s+|(?:[（(]?\d{1,3}[．。、：）](?!\d)|[①-⑳])\s*)")
@@ -228,3 +229,17 @@ def list_form(n: int) -> str:
     string = r'"([^"\\\n]|\\["\\])+"'
     more = rf"(, {string}){{0,{n - 1}}}" if n > 1 else ""
     return rf"\[({string}{more})?\]"
+
+
+def parse_object(reply: str) -> dict[str, Any] | None:
+    """The first JSON object of a reply, whatever stands around it; None where it holds none.
+
+    >>> parse_object('Sure: {"year": 2019}.'), parse_object("2019")
+    ({'year': 2019}, None)
+    """
+    _, opened, rest = without_reasoning(reply).partition("{")
+    try:
+        told, _ = json.JSONDecoder(strict=False).raw_decode(opened + rest)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None

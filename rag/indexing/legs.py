@@ -151,16 +151,13 @@ class Legs:
             write_duplicates(folder, documents, parts.keys() if parts else None)
         facts: dict[str, dict[str, Any]] = {}
         counts: dict[str, Mapping[str, int]] = {}
-        jobs = {
-            leg: self._job(leg, maker, folder, work, documents, before)
-            for leg, maker in self.makers.items()
-            if not (parts and isinstance(self.settings.kind(leg), Merges))
-        }
-        for leg in self.makers:
-            kind = self.settings.kind(leg)
-            built = (
-                self._merge(leg, kind, folder, parts) if parts and isinstance(kind, Merges) else self._build(leg, jobs)
-            )
+        kinds = {leg: self.settings.kind(leg) for leg in self.makers}
+        merges = {leg: kind for leg, kind in kinds.items() if isinstance(kind, Merges)}
+        merged = {leg: self._merge(leg, kind, folder, parts) for leg, kind in merges.items()} if parts else {}
+        left = [leg for leg in self.makers if leg not in merged]
+        jobs = {leg: self._job(leg, folder, work, documents, before) for leg in left}
+        for leg, kind in kinds.items():
+            built = merged.get(leg) or self._build(leg, jobs)
             named = {KIND: type(kind).name} if leg in self.settings.legs else {}
             facts[leg] = named | built.facts | ({MADE_BY: self._described[leg]} if self._described[leg] else {})
             counts |= {leg: built.counts} if built.counts else {}
@@ -184,9 +181,7 @@ class Legs:
         with self._timings.timed(leg):
             return Built(facts=kind.merge(parts.opening(leg, parts.facts(leg), lambda where: None), folder))
 
-    def _job(
-        self, leg: str, maker: LegMaker, home: Path, work: Path, documents: StoredDocuments, before: BeforeOf
-    ) -> Job:
+    def _job(self, leg: str, home: Path, work: Path, documents: StoredDocuments, before: BeforeOf) -> Job:
         kind, described = self.settings.kind(leg), self._described[leg]
         apply = (
             self._encoders.apply_of(leg, type(kind).name, described) if isinstance(kind, Encodes) else in_this_process
@@ -196,7 +191,7 @@ class Legs:
             languages=documents.languages,
             folder=home / leg,
             work=work / leg,
-            before=before(leg, maker),
+            before=before(leg, self.makers[leg]),
             progress=self._progress,
             apply=apply,
         )

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from inspect import signature
 from itertools import count, pairwise
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +20,7 @@ from rag.core.protocols import LLM, CanSample, CanStreamAnswers, CapsTokens
 from rag.core.report import RunResult, apart
 from rag.core.side_thread import Reader
 from rag.core.types import AnswerDelta, Query, Ranking, Where
+from rag.graph.signature import REQUIRED, signature
 from rag.graph.spec import RANKING_STAGES
 from rag.pipeline import Pipeline
 from rag.pipeline.streaming import AnswerStream
@@ -177,8 +177,8 @@ class Service:
         if name is None:
             return most
         params = self.pipeline.spec.graph.nodes[name].params
-        declared = signature(type(self.reranker)).parameters.get("depth")
-        depth = params.get("depth", declared.default if declared is not None else None)
+        declared = {param.name: param.default for param in signature(type(self.reranker), "rerank").params}
+        depth = params.get("depth", declared.get("depth"))
         return min(most, depth) if isinstance(depth, int) else most
 
     @property
@@ -352,8 +352,7 @@ def _last_rerank(pipeline: Pipeline) -> str | None:
 
 def _needs_index(reranker: Any) -> bool:
     """Whether it can put nothing in order but documents of the index."""
-    index = signature(type(reranker)).parameters.get("index")
-    return index is not None and index.default is index.empty
+    return any(p.resource == "index" and p.default is REQUIRED for p in signature(type(reranker), "rerank").params)
 
 
 def _reranker(pipeline: Pipeline) -> Any:

@@ -110,7 +110,7 @@ def write_duplicates(folder: Path, documents: Sequence[Document], keys: Keys | N
         OSError: the disk is full.
     """
     with TemporaryFile(dir=folder) as file:
-        runs = None if keys is not None else _Runs(cast(BinaryIO, file))
+        runs = None if keys is not None else _KeptHashes(cast(BinaryIO, file))
         keys = keys_of(documents, runs) if keys is None else keys
         np.save(folder / KEYS, keys)
         pairs = near_duplicates(documents, keys, runs=runs)
@@ -119,7 +119,7 @@ def write_duplicates(folder: Path, documents: Sequence[Document], keys: Keys | N
     return len(pairs)
 
 
-def keys_of(documents: Sequence[Document], runs: _Runs | None = None) -> Keys:
+def keys_of(documents: Sequence[Document], runs: _KeptHashes | None = None) -> Keys:
     """uint32 [n, bands]: what units are looked up by; 0 where one has nothing in a band. `runs`: keeps the hashes they are of."""
     keys, first = np.zeros((len(documents), _BANDS), dtype=np.uint32), 0
     for hashed in _hashed(document.text for document in documents):
@@ -149,7 +149,7 @@ def near_duplicates(
     documents: Sequence[Document],
     keys: Keys | None = None,
     rows: NDArray[np.int32] | None = None,
-    runs: _Runs | None = None,
+    runs: _KeptHashes | None = None,
 ) -> Pairs:
     """(row, first row of its group), int32 [n, 2], of all units that have a near-duplicate.
 
@@ -191,7 +191,7 @@ class _Hashed(NamedTuple):
     sizes: NDArray[np.int64]
 
 
-class _Runs:
+class _KeptHashes:
     """Hashes of the runs of all units, in a file, 8 bytes each: a second reading of the texts would cost more."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -227,15 +227,15 @@ def _hashed(texts: Iterable[str]) -> Iterator[_Hashed]:
         sizes.append(len(words) - before)
         words.extend((0, 0))  # so that no run reaches into the next text
         if len(words) > _WORDS:
-            yield _runs_of(words, sizes)
+            yield _run_hashes(words, sizes)
             words, sizes = array("Q"), array("q")
             if len(known) > _KNOWN:
                 known.clear()
     if sizes:
-        yield _runs_of(words, sizes)
+        yield _run_hashes(words, sizes)
 
 
-def _runs_of(words: array[int], sizes: array[int]) -> _Hashed:
+def _run_hashes(words: array[int], sizes: array[int]) -> _Hashed:
     """`words`: hashes of those of each text, and two zeros behind them. `sizes`: words of each."""
     hashes, n_words = np.array(words, dtype=np.uint64), np.array(sizes, dtype=np.int64)
     mixed = hashes[:-2] * _MIX[0] ^ hashes[1:-1] * _MIX[1] ^ hashes[2:] * _MIX[2]

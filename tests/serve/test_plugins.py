@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -245,18 +245,26 @@ def test_a_part_of_the_page_that_cannot_be_served_is_left_out(
     assert "pip uninstall ragline-toy" in told
 
 
-@pytest.mark.browser
-def test_a_package_draws_passages_and_adds_an_input(toy: Path, index: Path) -> None:
-    from playwright.sync_api import expect
-
+@contextmanager
+def shown(graph: Any, index: Path) -> Iterator[Any]:
+    """The built-in page in a browser, over a graph; nothing in it may have failed in the end."""
     with ExitStack() as stack:
-        pipeline = stack.enter_context(load_pipeline(film_graph(), index=index))
+        pipeline = stack.enter_context(load_pipeline(graph, index=index))
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
         page = stack.enter_context(launched()).new_page()
         page.set_default_timeout(PATIENCE_MS)
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(server.url)
+        yield page
+        assert complaints == []
+
+
+@pytest.mark.browser
+def test_a_package_draws_passages_and_adds_an_input(toy: Path, index: Path) -> None:
+    from playwright.sync_api import expect
+
+    with shown(film_graph(), index) as page:
         page.get_by_label("Film").fill("<b>Metropolis</b>")
         page.get_by_label("Question").fill("How many days of paid leave?")
         page.keyboard.press("Enter")
@@ -264,7 +272,6 @@ def test_a_package_draws_passages_and_adds_an_input(toy: Path, index: Path) -> N
         expect(page.locator("#passage-text .toy")).to_have_text("Films: <b>Metropolis</b>")
         expect(page.locator("#passage-text .toy")).to_have_css("color", "rgb(0, 128, 0)")
         expect(page.get_by_label("Film")).to_have_value("")
-        assert complaints == []
 
 
 # --- contents ---
@@ -486,14 +493,7 @@ def test_what_was_read_is_shown_as_chips_that_can_be_removed(written: Path) -> N
     from playwright.sync_api import expect
 
     asked = "Papers by Lee on paid leave since 2020"
-    with ExitStack() as stack:
-        pipeline = stack.enter_context(load_pipeline(filtered_graph(), index=written))
-        server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
-        page = stack.enter_context(launched()).new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(server.url)
+    with shown(filtered_graph(), written) as page:
         page.get_by_label("Question").fill(asked)
         page.keyboard.press("Enter")
         chips = page.locator(".turn").last.get_by_role("button", name="Ask again without")
@@ -510,4 +510,3 @@ def test_what_was_read_is_shown_as_chips_that_can_be_removed(written: Path) -> N
         expect(page.locator(".turn")).to_have_count(3)
         expect(page.locator(".turn").last.locator(".source")).not_to_have_count(2)
         expect(chips).to_have_count(0)
-        assert complaints == []

@@ -14,7 +14,7 @@ from rag.filters import Filter, Value, both
 from rag.indexes import Field
 from rag.protocols import LLM
 from rag.types import Outcome, SamplingParams, Usage
-from rag.writing import defused, in_one_line, kept_forms, without_reasoning, write
+from rag.writing import defused, in_one_line, kept_forms, parse_object, without_reasoning, write
 from ragline_recipes.read_filters.known import Known, words_of
 from ragline_recipes.read_filters.rules import Read, asks, one_of
 from ragline_recipes.read_filters.spans import Bounds, bounded, written_span
@@ -161,12 +161,7 @@ def _found(
 
 def _filters(reply: str) -> list[dict[str, Any]] | None:
     """What the first JSON object of a reply lists; None where it lists nothing of the form."""
-    start = reply.find("{")
-    try:
-        told, _ = json.JSONDecoder(strict=False).raw_decode(reply[start:]) if start >= 0 else (None, 0)
-    except (ValueError, RecursionError):
-        return None
-    filters = told.get("filters") if isinstance(told, dict) else None
+    filters = (parse_object(reply) or {}).get("filters")
     return filters if isinstance(filters, list) and all(isinstance(one, dict) for one in filters) else None
 
 

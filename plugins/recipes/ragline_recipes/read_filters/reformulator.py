@@ -10,7 +10,7 @@ from typing import Literal
 
 from rag.errors import SpecError
 from rag.filters import Filter, asked_by, both, parse_where, parted
-from rag.indexes import Index, fields_of
+from rag.indexes import Index, fields_of, is_labelled
 from rag.protocols import LLM
 from rag.types import NO_USAGE, OK, Document, Outcome, Query, Usage, Where
 from rag.writing import require_positive
@@ -109,11 +109,8 @@ class FiltersReformulator:
     def _filtered(self, query: Query, read: Sequence[Read], outcome: Outcome, usage: Usage) -> Query:
         spared = left_alone(query.contents)
         contents = tuple(content for content in query.contents if content.kind != KIND)
-        where, dropped = parse_where(query.where), list[str]()
-        kept = 0
-        for each in read[:_MOST] if spared is not None else ():
-            if each.field in (spared or ()):
-                continue
+        where, kept, dropped = parse_where(query.where), 0, list[str]()
+        for each in () if spared is None else [each for each in read[:_MOST] if each.field not in spared]:
             narrower = both(where, each.where)
             if len(self._index.rows(narrower)):
                 where, kept = narrower, kept + 1
@@ -129,7 +126,7 @@ class FiltersReformulator:
 
     def _of(self, where: Where | None) -> Known:
         """What is known of the documents that whoever asks with this filter may read; kept for the last 8."""
-        reader = _reader(where) if self._labelled else None
+        reader = _reader(where) if is_labelled(self._index) else None
         with self._lock:
             known = self._known.get(reader)
         if known is None:
@@ -138,17 +135,12 @@ class FiltersReformulator:
                 self._known = dict([*self._known.items()][1 - _READERS :]) | {reader: known}
         return known
 
-    @property
-    def _labelled(self) -> bool:
-        """Whether documents of the index say who may read them."""
-        return bool(getattr(self._index, "labelled", False))
-
     def _read(self, reader: Filter | None) -> Known:
         rows = self._index.rows(reader)
         ordinary = Ordinary()
         found = fields_of(_seen(self._documents(rows[:: max(1, -(-len(rows) // self.looked_at))].tolist()), ordinary))
         unknown = [name for name in self.fields if name not in found]
-        if unknown and not self._labelled:
+        if unknown and not is_labelled(self._index):
             known = ", ".join(list(found)[:20]) or "none"
             raise SpecError(f"reformulate.filters: no document has a field '{unknown[0][:80]}'. Known: {known}")
         fields = {name: found[name] for name in self.fields if name in found} if self.fields else found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from rag.filters import OPERATORS, AnyOf, Filter, Value
@@ -120,23 +119,20 @@ class _Reading:
     def _several(self, place: int, fields: Collection[str]) -> Iterator[tuple[int, int, list[Name]]]:
         """The names that stand at a place, and those that are joined to them by "or" and "and"; the longest first."""
         for start, end, names in self._one(place, fields):
-            all_names, last = [*names], end
-            while True:
-                joined = next(
-                    (
-                        (next_end, others)
-                        for after in (next((end for end, _ in self._phrases(last, self.words.also)), None),)
-                        if after is not None
-                        for skipped in range(2)
-                        for _, next_end, others in self._one(after + skipped, fields)
-                    ),
-                    None,
-                )
-                if joined is None:
-                    break
-                last, all_names = joined[0], all_names + joined[1]
-            yield start, last, all_names
+            joined = self._joined(end, fields)
+            while joined is not None:
+                end, names = joined[0], names + joined[1]
+                joined = self._joined(end, fields)
+            yield start, end, names
             return
+
+    def _joined(self, place: int, fields: Collection[str]) -> tuple[int, list[Name]] | None:
+        """The names behind "or" or "and" at a place, a word such as "the" between them, and the word behind them."""
+        after = self._past(place, self.words.also)
+        found = (
+            (each for skipped in range(2) for each in self._one(after + skipped, fields)) if after is not None else ()
+        )
+        return next(((end, names) for _, end, names in found), None)
 
     def _one(self, place: int, fields: Collection[str]) -> Iterator[tuple[int, int, list[Name]]]:
         """Values of these fields that a name at a place stands for: begin, end, and they. A word that is none is no name.
@@ -292,7 +288,7 @@ class _Reading:
 
     def _folder(self, place: int, end: int, fields: Collection[str]) -> Iterator[tuple[int, Read]]:
         """Files of a folder that is named: "from the folder hr"."""
-        if fields is not self._path_fields:
+        if fields is not self.known.roles["path"]:
             return
         for last in range(min(end + _NAME, len(self.asked)), end, -1):
             if ways := self.known.folders.get(" ".join(self.asked[end:last])):
@@ -300,21 +296,13 @@ class _Reading:
                 yield place, Read(field="source", where=where, said=self._said(place, last))
                 return
 
-    @cached_property
-    def _path_fields(self) -> tuple[str, ...]:
-        return self.known.roles["path"]
-
     def _fields_at(self, place: int) -> Iterator[tuple[int, Collection[str]]]:
         """Names of fields, and words for what they are for, that begin at a place: the word behind, and the fields."""
         for end, said in self._phrases(place, self.known.called):
             if said not in self.words.by and said not in self.words.of:  # a field may be called "from"
                 yield end, self.known.called[said]
         for end, said in self._phrases(place, self.words.named):
-            if (
-                fields := self._path_fields
-                if self.words.named[said] == "path"
-                else self.known.roles[self.words.named[said]]
-            ):
+            if fields := self.known.roles[self.words.named[said]]:
                 yield end, fields
 
     def _names_at(self, place: int) -> Iterator[tuple[int, tuple[Name, ...]]]:

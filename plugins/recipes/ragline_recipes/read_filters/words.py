@@ -179,47 +179,14 @@ WORDS: Mapping[str, Words] = {
 }
 
 ROLES: Mapping[str, tuple[str, ...]] = {
-    "date": (
-        *(
-            "published",
-            "publication_date",
-            "publication_year",
-            "pub_date",
-            "pubdate",
-            "date",
-            "year",
-            "sent",
-            "issued",
-            "posted",
-        ),
-        *("released", "release_date", "created", "created_at", "timestamp", "modified", "updated", "datum", "jahr"),
-    ),
-    "author": (
-        "author",
-        "authors",
-        "creator",
-        "creators",
-        "writer",
-        "from",
-        "sender",
-        "byline",
-        "autor",
-        "autoren",
-        "verfasser",
-    ),
-    "source": (
-        "source",
-        "sources",
-        "outlet",
-        "publisher",
-        "journal",
-        "newspaper",
-        "magazine",
-        "site",
-        "quelle",
-        "zeitschrift",
-    ),
-    "type": ("type", "filetype", "file_type", "format", "doctype", "document_type", "media_type", "extension"),
+    role: tuple(names.split())
+    for role, names in {
+        "date": "published publication_date publication_year pub_date pubdate date year sent issued posted released "
+        "release_date created created_at timestamp modified updated datum jahr",
+        "author": "author authors creator creators writer from sender byline autor autoren verfasser",
+        "source": "source sources outlet publisher journal newspaper magazine site quelle zeitschrift",
+        "type": "type filetype file_type format doctype document_type media_type extension",
+    }.items()
 }
 """What a field is for -> names of such fields. Of several dates the first of these counts."""
 
