@@ -160,23 +160,31 @@ class SparseEncoder:
         gc.collect()
 
     def _weighed(self, texts: Sequence[str]) -> SparseRows:
+        from retrievers.encoders.batch_threads import run_batches
+
         special = self._special
         read = [(place, ids) for place, ids in enumerate(self._ids(texts)) if not special.issuperset(ids)]
-        weighed: dict[int, dict[int, float]] = {}
-        for batch in of_like_length([len(ids) for _, ids in read], _PASS_TOKENS):
-            found = self._pass([read[at][1] for at in batch])
+        if not read:
+            return _rows_of([{}] * len(texts))
+        model, vocabulary = self._model
+
+        def weigh(batch: Sequence[int]) -> dict[int, dict[int, float]]:
+            found = self._pass(model, vocabulary, [read[at][1] for at in batch])
             found[:, sorted(special)] = 0.0
-            weighed |= {read[at][0]: _kept(row, self.keep) for at, row in zip(batch, found, strict=True)}
+            return {read[at][0]: _kept(row, self.keep) for at, row in zip(batch, found, strict=True)}
+
+        weighed: dict[int, dict[int, float]] = {}
+        for _, rows in run_batches(weigh, list(of_like_length([len(ids) for _, ids in read], _PASS_TOKENS))):
+            weighed |= rows
         return _rows_of([weighed.get(place, {}) for place in range(len(texts))])
 
-    def _pass(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def _pass(self, model: Any, vocabulary: Vocabulary, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """float32 [rows, terms]."""
         import torch
 
         longest = max(map(len, rows))
         ids = torch.tensor([[*row, *[self._tokens.pad_id] * (longest - len(row))] for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        model, vocabulary = self._model
         with torch.inference_mode():
             states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
             outside = ~mask.bool().unsqueeze(-1).to(model.device)
