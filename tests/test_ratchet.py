@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 79_810,
-    "lines of centre and plug-ins": 101_122,
-    "lines of centre and plug-ins that hold code": 67_073,
+    "lines of centre and plug-ins": 101_260,
+    "lines of centre and plug-ins that hold code": 67_160,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 18,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from plugins.train.tests.plain_losses import PLAIN
@@ -21,6 +22,7 @@ from ragline_train.losses.masking import Masking
 from ragline_train.losses.mixup import between
 from ragline_train.losses.score import Score
 from ragline_train.losses.smooth_match import smooth_surprise
+from ragline_train.losses.towers import Pairs, Towers, teach
 
 N, D, P, W, M, K = 4, 3, 2, 3, 6, 2
 """Pairs, numbers of a vector, patches, words, rows of a bank, negatives of a pair."""
@@ -307,3 +309,61 @@ def test_labels_are_spread_more_evenly_than_by_chance() -> None:
         told.append(true[left.pop(place)])
     spread = [max(counts) - min(counts) for counts in ([of.count(c) for c in range(3)] for of in (told, chance))]
     assert spread[0] < spread[1]
+
+
+# ---- heads that are taught
+
+
+def bed(n: int = 60) -> Pairs:
+    """Texts in a space of eight numbers, and features that are a bent and noisy view of them."""
+    made = torch.Generator().manual_seed(3)
+    texts = unit(torch.randn(n, 8, generator=made))
+    media = torch.tanh(texts @ torch.randn(8, 12, generator=made)) + 0.1 * torch.randn(n, 12, generator=made)
+    return Pairs(media=media, texts=texts)
+
+
+def right_share(towers: Towers, pairs: Pairs) -> float:
+    with torch.no_grad():
+        scores = towers.media(pairs.media) @ towers.texts(pairs.texts).T
+    return float((scores.argmax(dim=1) == torch.arange(len(pairs))).float().mean())
+
+
+def test_heads_begin_as_the_ridge_regression() -> None:
+    pairs = bed()
+    towers = Towers.ridge(pairs, penalty=1.0)
+    x, y = pairs.media.double().numpy(), pairs.texts.double().numpy()
+    plain = Ridge(alpha=1.0).fit(x, y).predict(x)
+    with torch.no_grad():
+        assert torch.allclose(towers.media(pairs.media), unit(torch.tensor(plain)).float(), atol=1e-5)
+        assert torch.allclose(towers.texts(pairs.texts), pairs.texts)
+
+
+def test_teaching_finds_more_on_what_it_was_taught() -> None:
+    pairs = bed()
+    towers = Towers.ridge(pairs, penalty=10.0)
+    before = right_share(towers, pairs)
+    towers.hiding.p = 0.1
+    values = teach(towers, pairs, InfoNCE(), steps=60, size=30, rate=3e-3)
+    assert sum(values[-10:]) < 0.7 * sum(values[:10])
+    assert right_share(towers, pairs) > before
+
+
+def test_a_seed_gives_the_same_heads() -> None:
+    def taught(seed: int) -> Tensor:
+        towers = Towers.ridge(bed(), penalty=10.0)
+        teach(towers, bed(), InfoNCE(), steps=5, size=30, seed=seed)
+        return towers.start.detach()
+
+    assert torch.equal(taught(1), taught(1))
+    assert not torch.equal(taught(1), taught(2))
+
+
+def test_a_step_that_went_wrong_stops() -> None:
+    pairs = bed()
+    towers = Towers.ridge(pairs)
+    with pytest.raises(ValueError, match="not finite"):
+        teach(
+            towers, replace(pairs, media=pairs.media.index_fill(0, torch.tensor([3]), float("inf"))), InfoNCE(), size=60
+        )
+    with pytest.raises(ValueError, match="two are needed"):
+        teach(towers, bed(1), InfoNCE())
