@@ -44,8 +44,8 @@ def makes(bed: Bed) -> Mapping[str, tuple[Callable[[], Loss], int]]:
     """Loss -> how it is made, and pairs a step. Those of `words`."""
     dim = bed.pairs.texts.shape[1]
     wide = (
-        *("infonce", "anchored", "gated", "mixup", "confusion", "captioning", "guided_mask", "masking", "score"),
-        *("adversarial", "short_captions", "rewritten", "attribute_regions", "margin"),
+        *("infonce", "anchored", "gated", "mixup", "confusion", "captioning", "score", "adversarial", "short_captions"),
+        *("rewritten", "margin"),
     )
     own: dict[str, Callable[[], Loss]] = {
         "captioning": partial(LOSSES["captioning"], n_words=bed.n_words, dim=dim),
@@ -53,7 +53,7 @@ def makes(bed: Bed) -> Mapping[str, tuple[Callable[[], Loss], int]]:
         "attribute_regions": partial(LOSSES["attribute_regions"], n_attributes=20, dim=dim),
         "margin": partial(LOSSES["margin"], n_classes=bed.n_groups, dim=dim),
     }
-    narrow = ("tokenwise", "smooth_match", "dtw")
+    narrow = ("guided_mask", "masking", "attribute_regions", "tokenwise", "smooth_match", "dtw")
     return {name: (own.get(name, LOSSES[name]), NARROW if name in narrow else WIDE) for name in (*wide, *narrow)}
 
 
