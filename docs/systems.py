@@ -1,17 +1,20 @@
-"""The table of systems: `systems.yaml` -> `reference/systems.md`. Every part, graph, command and section is looked up."""
+"""The table of systems: `systems.yaml` -> `reference/systems.md`. Every part, graph, command, section and line is looked up."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from os.path import relpath
 from pathlib import Path
 from textwrap import fill
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from docs.figures import Figure, Told, shown, told, unclean
 from rag.cli.parser import parser
 from rag.core.errors import SpecError
 from rag.core.recipe import recipe_of
@@ -20,45 +23,149 @@ from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 RESULTS = "reference/results.md"
+
+Word = Literal["reproduced", "mechanism", "loader", "reader", "form", "outside", "absent"]
+WORDS: Mapping[Word, str] = {
+    "reproduced": "published figures are met",
+    "mechanism": "the published algorithm runs here on real data and real weights, and shows its own effect, or that it has none",
+    "loader": "the published layout is read, and with random weights equals the class of a kept library, or a second "
+    "implementation where none has it, to 1e-5",
+    "reader": "its data or its measure is read, and the measure equals a case worked by hand",
+    "form": "the inference of a system whose worth lies in training that is not done here",
+    "outside": "no retrieval system: why, and the nearest thing here",
+    "absent": "not here",
+}
+GROUPS: Mapping[str, tuple[str, int]] = {"text": ("Text and code", 28), "media": ("Pictures, sound and pages", 64)}
+NO_MODEL = "no model"
+_HELD = ("loader", "reader")
+_MEASURED = ("reproduced", "mechanism", "reader")
 _INTRODUCTION = """
-The text systems behind this library: what is here of each, what came out, and what differs from the paper. A figure
-leads to its table, with the command that makes it. Systems whose worth lies in trained weights are here by what needs
-no training. Written by `make docs` from `systems.yaml`, which may only name what there is.
+The ninety-two systems behind this library, and companions of no list: how far each is here, what came out, what stands
+beside it on the same questions, and what differs from the paper. A dagger (†) marks a figure from lines without a commit
+or of changed code; its row says why it is told still. Figures are read out of `benchmarks/results` by `make docs`, which
+refuses a row whose line, part, command, test or table is not there.
 """
 
 
 class System(BaseModel):
-    """An entry. `section`: how a heading of the results begins, or a page; without one nothing is measured yet."""
+    """An entry. `section`: how a heading of the results begins, or a page. `plain`: why nothing plain stands beside its figures.
+
+    `under`: the system by whose name `rag list recipes` tells what is here of it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     system: str
-    source: str
-    parts: tuple[str, ...]
+    source: str = ""
+    of: Literal["text", "media", "companion"]
+    word: Word
+    parts: tuple[str, ...] = ()
     section: str | None = None
-    figure: str = ""
-    differs: str
+    command: str = ""
+    test: str = ""
+    model: str = ""
+    figure: tuple[Figure, ...] = ()
+    beside: tuple[Figure, ...] = ()
+    plain: str = ""
+    under: str = ""
+    differs: str = ""
+
+
+class _Found(BaseModel):
+    """What the figures of an entry come to, and those beside them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    figure: tuple[Told, ...]
+    beside: tuple[Told, ...]
 
 
 def systems_page(text: str) -> str:
     """The page of what `systems.yaml` says.
 
     Raises:
-        SpecError: an entry names what there is not, or the recipe that a graph or a component says it is has no entry with it.
+        SpecError: an entry names what there is not, says more than its lines do, or lacks what its word needs; the recipe that
+            a graph or a component says it is has no entry with it; the list is not of ninety-two.
     """
     systems = [System.model_validate(entry) for entry in parse_yaml(text, name="systems.yaml").data]
-    if problems := [*_unlisted(systems), *(f"systems.yaml: {one.system}: {p}" for one in systems for p in _wrong(one))]:
+    problems = [*_unlisted(systems), *_miscounted(systems)]
+    found: dict[str, _Found] = {}
+    for one in systems:
+        problems += [f"systems.yaml: {one.system}: {problem}" for problem in _wrong(one)]
+        try:
+            found[one.system] = _found(one)
+        except SpecError as error:
+            problems += [f"systems.yaml: {one.system}: {problem}" for problem in error.problems]
+            continue
+        problems += [f"systems.yaml: {one.system}: {problem}" for problem in _overclaimed(one, found[one.system])]
+    if problems:
         raise SpecError(*problems)
-    table = ["| system | here | what came out | what differs |", "| --- | --- | --- | --- |"]
-    table += [_row(one) for one in sorted(systems, key=lambda one: one.system.casefold())]
-    return "\n".join(["# Systems", "", fill(_INTRODUCTION.strip(), 118), "", *table, ""])
+    return "\n".join([*_head(systems), *_groups(systems, found), *_unclean_lines()])
 
 
-def _row(one: System) -> str:
+def _head(systems: Sequence[System]) -> Iterator[str]:
+    yield from (
+        "# Systems",
+        "",
+        fill(_INTRODUCTION.strip(), 118),
+        "",
+        "| word | means | text | media |",
+        "| --- | --- | ---: | ---: |",
+    )
+    for word, means in WORDS.items():
+        counts = [sum(one.word == word and one.of == of for one in systems) for of in GROUPS]
+        yield f"| **{word}** | {means} | {' | '.join(str(count or '') for count in counts)} |"
+    yield ""
+
+
+def _groups(systems: Sequence[System], found: Mapping[str, _Found]) -> Iterator[str]:
+    for of, heading in [*((of, heading) for of, (heading, _) in GROUPS.items()), ("companion", "Companions")]:
+        some = sorted((one for one in systems if one.of == of), key=lambda one: one.system.casefold())
+        here = [one for one in some if one.word != "absent"]
+        yield from (f"## {heading}", "")
+        if here:
+            yield from (
+                "| system | word | what came out | beside it | here, and what differs |",
+                "| --- | --- | --- | --- | --- |",
+            )
+            yield from (_row(one, found[one.system]) for one in here)
+            yield ""
+        if absent := [
+            f"{one.system}{f' ({one.source})' if one.source else ''}" for one in some if one.word == "absent"
+        ]:
+            yield from (fill(f"Absent: {'; '.join(absent)}.", 118, break_long_words=False, break_on_hyphens=False), "")
+
+
+def _row(one: System, found: _Found) -> str:
     parts = ", ".join(f"`{part}`" if "." in part or part.startswith("rag ") else _graph(part) for part in one.parts)
-    found = f"{one.figure} ([table]({_link(one.section)}))" if one.section else "not measured yet"
-    return f"| **{one.system}**<br>{one.source} | {parts} | {found} | {one.differs} |"
+    n = ", ".join(dict.fromkeys(f"{each.n:,}" for each in found.figure))
+    figures = "<br>".join(shown(figure, each) for figure, each in zip(one.figure, found.figure, strict=True))
+    came = f"{figures}<br>n {n}; {one.model}" if one.figure else "no figure of its own"
+    if one.section:
+        came += f" ([{'table' if one.figure else 'page'}]({_link(one.section)}))"
+    beside = (
+        "<br>".join(shown(figure, each) for figure, each in zip(one.beside, found.beside, strict=True)) or one.plain
+    )
+    old = dict.fromkeys(figure.old for figure in one.figure if figure.old and not figure.old.startswith("as "))
+    differs = one.differs + "".join(f". † {why}" for why in old)
+    made = f"<br>`{one.command}`" if one.command else ""
+    return f"| **{one.system}**<br>{one.source} | {one.word} | {came} | {beside} | {parts}{made}<br>{differs} |"
+
+
+def _unclean_lines() -> Iterator[str]:
+    """Which recorded lines no figure of a table should be told from."""
+    yield from ("## Lines that say no commit, or one of changed code", "")
+    yield fill(
+        "Lines of `benchmarks/results` that were kept before each had its commit, or that were made beside changes that were not "
+        "committed. The table above marks what it tells from them, and takes clean lines where a question has both.",
+        118,
+    )
+    yield from ("", "| file | lines | without a commit | of changed code |", "| --- | ---: | ---: | ---: |")
+    for name, counts in unclean().items():
+        yield f"| {name} | {' | '.join(f'{count:,}' if count else '' for count in counts)} |"
+    yield ""
 
 
 def _graph(part: str) -> str:
@@ -69,7 +176,7 @@ def _link(section: str) -> str:
     """From the page, which lies beside the results."""
     if section.endswith(".md"):
         return relpath(section, Path(RESULTS).parent)
-    heading = next(heading for heading in _headings() if heading.startswith(section))
+    heading = next((heading for heading in _headings() if heading.startswith(section)), section)
     return f"{Path(RESULTS).name}#{re.sub(r'[^a-z0-9 _-]', '', heading.lower()).replace(' ', '-')}"
 
 
@@ -78,8 +185,44 @@ def _headings() -> list[str]:
     return re.findall(r"^## (.+)$", (HERE / RESULTS).read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def _found(one: System) -> _Found:
+    """Look its figures up: those beside it over the questions of its own."""
+    figure = tuple(told(each) for each in one.figure)
+    return _Found(figure=figure, beside=tuple(_told_beside(each, one.figure, figure) for each in one.beside))
+
+
+def _told_beside(beside: Figure, figures: Sequence[Figure], found: Sequence[Told]) -> Told:
+    """Over the questions of the first figure that is of the same file and set; of all where none is."""
+    same = [each for figure, each in zip(figures, found, strict=True) if _set(figure) == _set(beside)]
+    return told(beside, among=same[0].items if same else frozenset())
+
+
+def _set(figure: Figure) -> tuple[str, object]:
+    return figure.lines, figure.where.get("set")
+
+
+def _overclaimed(one: System, found: _Found) -> Iterator[str]:
+    """What its lines do not bear out."""
+    pairs = [*zip(one.figure, found.figure, strict=True), *zip(one.beside, found.beside, strict=True)]
+    for figure, each in pairs:
+        if bool(figure.old) == each.clean:
+            why = (
+                "its lines are clean, so take `old` out"
+                if each.clean
+                else "lines without a clean commit need `old`, and why"
+            )
+            yield f"'{figure.says}' of {figure.lines}.jsonl: {why}"
+    for figure, each in zip(one.figure, found.figure, strict=True):
+        if each.clean and one.model != NO_MODEL and not any(one.model in text for text in each.texts):
+            yield f"'{figure.says}' of {figure.lines}.jsonl: its lines do not say the model '{one.model}'"
+    sizes = {each.n for each in found.figure}
+    for figure, each in zip(one.beside, found.beside, strict=True):
+        if each.n not in sizes:
+            yield f"'{figure.says}' beside it is over {each.n} questions, its own figures over {sorted(sizes)}"
+
+
 def _wrong(one: System) -> Iterator[str]:
-    """What an entry names that there is not."""
+    """What an entry names that there is not, and what its word needs and it does not say."""
     there = {"graph": builtin_names(), "rag": _commands(), **{stage: [*table] for stage, (table, _) in TABLES.items()}}
     for part in one.parts:
         kind, _, name = part.partition(" ") if " " in part else part.partition(".")
@@ -90,22 +233,80 @@ def _wrong(one: System) -> Iterator[str]:
         yield f"there is no page '{one.section}'"
     if one.section and not page and not any(heading.startswith(one.section) for heading in _headings()):
         yield f"no heading of {RESULTS} begins with '{one.section}'"
-    if bool(one.section) != bool(one.figure):
-        yield "a figure needs the section where it stands, and a section the figure"
+    if one.command and not _runs(one.command):
+        yield f"there is no command '{one.command}'"
+    if one.test and not _is_test(one.test):
+        yield f"there is no test '{one.test}'"
+    yield from _lacking(one)
+
+
+def _lacking(one: System) -> Iterator[str]:
+    if one.word == "absent":
+        said = [name for name in ("parts", "command", "test", "figure", "beside") if getattr(one, name)]
+        if said:
+            yield f"is 'absent' and says {', '.join(said)}"
+        return
+    wanted = ["parts", "section", "differs", *(["test"] if one.word in _HELD else [])]
+    wanted += ["figure"] if one.word in _MEASURED and one.of != "companion" else []
+    wanted += ["model", "command"] if one.figure else []
+    if lacking := [name for name in wanted if not getattr(one, name)]:
+        yield f"is '{one.word}' and says no {', '.join(lacking)}"
+    if one.figure and not one.beside and not one.plain:
+        yield "its figures need what stands beside them, or `plain`: why nothing plain does"
+
+
+def _miscounted(systems: Sequence[System]) -> Iterator[str]:
+    names = [one.system for one in systems]
+    if twice := {name for name in names if names.count(name) > 1}:
+        yield f"systems.yaml: two entries for {', '.join(sorted(twice))}"
+    for of, (_, n) in GROUPS.items():
+        if (found := sum(one.of == of for one in systems)) != n:
+            yield f"systems.yaml: {found} entries are of '{of}', and the list has {n}"
 
 
 def _unlisted(systems: Sequence[System]) -> Iterator[str]:
-    """Built-in graphs and components that say that they are a system which no entry has with them."""
+    """Recipes that no entry has, and entries that `rag list recipes` does not tell."""
     known = {(one.system, part) for one in systems for part in one.parts}
     said = {f"graph {name}": load_spec(name).graph.recipe for name in builtin_names()}
     said |= {f"{stage}.{name}": recipe_of(table.get(name)) for stage, (table, _) in TABLES.items() for name in table}
     for part, recipe in said.items():
         if recipe is not None and (recipe.system, part) not in known:
             yield f"systems.yaml: no entry '{recipe.system}' has the part '{part}', which says that it is one"
+    listed = {recipe.system for recipe in said.values() if recipe is not None}
+    for one in systems:
+        whole = [part for part in one.parts if not part.startswith("rag ")]
+        name = one.under or one.system
+        if one.word in ("reproduced", "mechanism", "form", "loader") and whole and name not in listed:
+            yield f"systems.yaml: {one.system}: no graph or component says that it is one, so `rag list recipes` does not tell it"
 
 
-def _commands(of: argparse.ArgumentParser | None = None) -> list[str]:
+def _runs(command: str) -> bool:
+    """Whether a module, a target of make or a command of ours is there."""
+    words = shlex.split(command)
+    if words[:2] == ["python", "-m"]:
+        place = ROOT.joinpath(*words[2].split("."))
+        return place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
+    if words[0] == "make":
+        return bool(
+            re.search(rf"^{re.escape(words[1])}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        )
+    return words[0] == "rag" and len(words) > 1 and words[1] in _commands()
+
+
+def _is_test(test: str) -> bool:
+    """Whether `path::name` is a test, or `path` a file of tests."""
+    path, _, name = test.partition("::")
+    file = ROOT / path
+    return file.is_file() and f"def {name}" in file.read_text(encoding="utf-8")
+
+
+@cache
+def _commands() -> tuple[str, ...]:
     """All commands, and those below them as "lab gate"."""
-    choices = (action.choices for action in (of or parser())._actions if isinstance(action, argparse._SubParsersAction))
-    named = [(name, below) for commands in choices for name, below in commands.items()]
-    return [each for name, below in named for each in (name, *(f"{name} {other}" for other in _commands(below)))]
+    return tuple(_below(parser()))
+
+
+def _below(of: argparse.ArgumentParser) -> Iterator[str]:
+    choices = (action.choices for action in of._actions if isinstance(action, argparse._SubParsersAction))
+    for name, parser_of in ((name, each) for commands in choices for name, each in commands.items()):
+        yield from (name, *(f"{name} {other}" for other in _below(parser_of)))

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from rag.core.presets import Preset, component_of
+from rag.core.recipe import Recipe
 
 
 def lines(about: str, *, prompt: str, n: int, max_tokens: int = 128, n_is: str, all_wanted: bool = False) -> Preset:
@@ -224,10 +225,21 @@ PRESETS: Mapping[str, Preset] = {
     ),
 }
 
+_RECIPES: Mapping[str, tuple[str, str]] = {
+    "code": ("ReCo", "Li et al., ACL 2024, arXiv 2401.04514"),
+    "genqr": ("GenQREnsemble and GenQRFusion", "Dhole and Agichtein, ECIR 2024, arXiv 2404.03746 and 2405.17658"),
+    "sl_hyde": ("SL-HyDE (AutoMIR)", "Li et al., Findings of EMNLP 2025, arXiv 2410.20050"),
+    "think": ("O1 Embedder", "Yan et al., arXiv 2502.07555"),
+    "tool_query": ("Tool retrieval by query generation", "Kachuee et al., COLING 2025 Industry, arXiv 2412.03573"),
+}
+
 
 @cache
 def __getattr__(name: str) -> type[Any]:
     """The class of a preset, made when it is first asked for."""
     if name not in PRESETS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return component_of(PRESETS[name], name=name, by=f"reformulate.{name}", module=__name__)
+    made = component_of(PRESETS[name], name=name, by=f"reformulate.{name}", module=__name__)
+    if said := _RECIPES.get("genqr" if name.startswith("genqr_") else name):
+        made.recipe = Recipe(system=said[0], source=said[1])
+    return made

@@ -21,11 +21,12 @@ def ranking(qid: str, *doc_ids: str, parents: tuple[str, ...] = ()) -> Ranking:
 def test_measures_are_those_worked_by_hand() -> None:
     qrels = {"q1": {"a": 2, "b": 1, "c": 0}, "q2": {"a": 1}}
     run = [ranking("q1", "c", "a", "x", "b"), ranking("q2", "a")]
-    found = evaluate(run, qrels, ["nDCG@10", "AP", "RR", "R@2", "P@2"])
+    found = evaluate(run, qrels, ["nDCG@10", "AP", "RR", "R@2", "P@2", "Rprec"])
     ndcg = (2 / math.log2(3) + 1 / math.log2(5)) / (2 + 1 / math.log2(3))
     assert found.per_query["nDCG@10"] == pytest.approx({"q1": ndcg, "q2": 1.0})
     assert found.per_query["AP"] == pytest.approx({"q1": (1 / 2 + 2 / 4) / 2, "q2": 1.0})
-    assert found.measures == pytest.approx({"nDCG@10": (ndcg + 1) / 2, "AP": 0.75, "RR": 0.75, "R@2": 0.75, "P@2": 0.5})
+    means = {"nDCG@10": (ndcg + 1) / 2, "AP": 0.75, "RR": 0.75, "R@2": 0.75, "P@2": 0.5, "Rprec": 0.75}
+    assert found.measures == pytest.approx(means)
     assert found.n_queries == 2
 
 

@@ -1,0 +1,184 @@
+"""The table of systems cannot overclaim: what it refuses, and what a figure is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs import figures
+from docs.figures import Figure, shown, told, unclean
+from docs.systems import systems_page
+from rag.core.errors import SpecError
+
+TEXT = (Path(__file__).resolve().parents[1] / "docs" / "systems.yaml").read_text(encoding="utf-8")
+CLEAN, CHANGED = "0123456789ab", "0123456789ab+"
+
+
+def row(system: str, **said: str) -> str:
+    """An entry of pictures, in the place of one that is absent, as the list has just so many."""
+    fields = {"of": "media", **said}
+    absent = '- {system: "PDV", source: "WACV 2026, arXiv 2502.07215", of: media, word: absent}'
+    assert absent in TEXT
+    return TEXT.replace(
+        absent,
+        f"- {{system: {system}, {', '.join(f'{name}: {value}' for name, value in fields.items())}}}",
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong", "told"),
+    [
+        ("retrieve.bm25", "retrieve.bm52", "there is no 'retrieve.bm52'"),
+        ("rag leaderboard", "rag leaderbord", "there is no 'rag leaderbord'"),
+        ("graph stride", "graph strides", "there is no 'graph strides'"),
+        ("section: Bitext", "section: Bitexts", "no heading of"),
+        ("section: reference/methods.md", "section: reference/method.md", "there is no page"),
+        ("system: i-MedRAG", "system: another", "no entry 'i-MedRAG' has the part"),
+        ("benchmarks.promptreps", "benchmarks.promtreps", "there is no command 'python -m benchmarks.promtreps'"),
+        ("::test_verdicts_and_shares", "::test_verdict_and_share", "there is no test"),
+        ("lines: walks, where: {method: walk}", "lines: walk, where: {method: walk}", "walk.jsonl has no line with"),
+        (
+            "where: {method: walk}, key: answer",
+            "where: {method: walks}, key: answer",
+            "no line with {'method': 'walks'}",
+        ),
+        ("where: {method: walk}, key: answer", "where: {method: walk}, key: answers", "says None at 'answers'"),
+        ("where: {method: found-1}", "where: {set: semeval2010-re}", "of 2 settings; name one"),
+        ("key: kinds/nuggets/accuracy, n: kinds/nuggets/cases, ", "key: kinds/nuggets/accuracy, ", "`n` must say"),
+        ("old: its lines are of before lines had commits", "old: ''", "need `old`, and why"),
+        ("model: qwen2.5-coder-0.5b-instruct\n", "model: llama\n", "do not say the model 'llama'"),
+        ("  plain: a coin has .5 of either\n", "", "need what stands beside them"),
+        ("where: {set: scifact, model: all-minilm-l6-v2}", "where: {set: scifact}", "differ in"),
+        ("- {system: CCP, ", "- {system: SPTAR, ", "two entries for SPTAR"),
+        ("of: text, word: absent", "of: companion, word: absent", "27 entries are of 'text', and the list has 28"),
+    ],
+)
+def test_an_entry_names_what_there_is(said: str, wrong: str, told: str) -> None:
+    assert said in TEXT
+    with pytest.raises(SpecError) as refused:
+        systems_page(TEXT.replace(said, wrong, 1))
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"word": "mechanism"}, "is 'mechanism' and says no parts, section, differs, figure"),
+        ({"word": "loader", "parts": "[retrieve.dense]", "section": "which_leg.md", "differs": "all"}, "says no test"),
+        ({"word": "outside"}, "is 'outside' and says no parts, section, differs"),
+        ({"word": "absent", "parts": "[retrieve.dense]"}, "is 'absent' and says parts"),
+        (
+            {"word": "form", "parts": "[retrieve.dense]", "section": "which_leg.md", "differs": "all"},
+            "no graph or component says that it is one, so `rag list recipes` does not tell it",
+        ),
+    ],
+)
+def test_a_word_needs_what_it_means(fields: dict[str, str], told: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        systems_page(row("PDV", **fields))
+    assert told in str(refused.value)
+
+
+def test_a_mark_that_is_no_longer_true_is_refused() -> None:
+    clean = "{method: example code, first: bm25, set: cosqa-300}\n      key: nDCG@10\n"
+    assert clean in TEXT
+    with pytest.raises(SpecError, match="its lines are clean, so take `old` out"):
+        systems_page(TEXT.replace(clean, f"{clean}      old: it was so\n", 1))
+
+
+def test_what_stands_beside_is_over_the_same_questions() -> None:
+    """Of the same lines by question, and by number where lines do not list them."""
+    shown, voted = "where: {method: found-1}", "where: {method: nearest-5}"
+    swapped = TEXT.replace(shown, "where: {method: nearest-1}", 1).replace(voted, "where: {method: found-4}", 1)
+    with pytest.raises(SpecError, match="50 of the 150 questions of the figure beside have no line"):
+        systems_page(swapped)
+    with pytest.raises(SpecError, match=r"beside it is over 225 questions, its own figures over \[300\]"):
+        systems_page(
+            TEXT.replace(
+                "where: {set: scifact, system: all-minilm-l6-v2}",
+                "where: {set: cranfield, system: all-minilm-l6-v2}",
+                1,
+            )
+        )
+
+
+class TestFigures:
+    @pytest.fixture
+    def lines(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+        kept: list[dict[str, Any]] = []
+        figures._told.cache_clear()
+        monkeypatch.setattr(figures, "_recorded", lambda name: kept)
+        return kept
+
+    @staticmethod
+    def of(values: Sequence[Any], **said: Any) -> list[dict[str, Any]]:
+        common = {"set": "s", "method": "m", "commit": CLEAN, **said}
+        return [{**common, "qid": str(place), "x": value} for place, value in enumerate(values)]
+
+    def test_lines_of_questions_are_their_mean(self, lines: list[dict[str, Any]]) -> None:
+        lines += self.of([1, 0, 0, 1])
+        found = told(Figure(says="right", lines="a", key="x", digits=2))
+        assert (found.value, found.n, found.clean) == (0.5, 4, True)
+        assert found.low == pytest.approx(0)
+        assert shown(Figure(says="right", lines="a", key="x", digits=2), found) == "right .50 [.00, 1.00]"
+
+    def test_a_later_line_of_a_question_takes_the_place_of_the_earlier(self, lines: list[dict[str, Any]]) -> None:
+        lines += [*self.of([0, 0]), *self.of([1])]
+        assert told(Figure(says="right", lines="a", key="x")).value == 0.5
+
+    def test_clean_lines_are_told_where_there_are_some(self, lines: list[dict[str, Any]]) -> None:
+        lines += [*self.of([0, 0, 0], commit=CHANGED), *self.of([1])]
+        found = told(Figure(says="right", lines="a", key="x"))
+        assert (found.value, found.n, found.clean) == (1.0, 1, True)
+        lines.pop()
+        figures._told.cache_clear()
+        assert not told(Figure(says="right", lines="a", key="x")).clean
+
+    @pytest.mark.parametrize("commit", ["", "unknown", CHANGED])
+    def test_what_is_no_clean_commit(self, lines: list[dict[str, Any]], commit: str) -> None:
+        lines += self.of([1], commit=commit)
+        found = told(figure := Figure(says="right", lines="a", key="x"))
+        assert shown(figure, found) == "right 1.000 [1.000, 1.000] †"
+
+    def test_shares_squares_and_differences(self, lines: list[dict[str, Any]]) -> None:
+        lines += self.of([1, 2, None], y=2)
+        lines += self.of([0, 0, 0], y=2, method="base")
+        assert told(Figure(says="", lines="a", where={"method": "m"}, key="x", equals=1)).value == pytest.approx(1 / 3)
+        assert told(Figure(says="", lines="a", where={"method": "m"}, key="x", against="y")).value == pytest.approx(
+            1 / 3
+        )
+        lines[2]["x"] = 4
+        figures._told.cache_clear()
+        square = Figure(says="", lines="a", where={"method": "m"}, key="x", against="y", by="square")
+        assert told(square).value == pytest.approx((1 + 0 + 4) / 3)
+        gain = Figure(says="gain", lines="a", where={"method": "m"}, less={"method": "base"}, key="x", digits=1)
+        found = told(gain)
+        assert found.value == pytest.approx(7 / 3)
+        assert shown(gain, found).startswith("gain +2.3 [+")
+
+    def test_a_line_alone_tells_what_it_says(self, lines: list[dict[str, Any]]) -> None:
+        lines += [{"a": {"b": [0.1, -0.25]}, "n": 7, "low": -0.4, "high": 0.1, "commit": CLEAN}]
+        figure = Figure(says="so", lines="a", key="a/b/1", n="n", interval=("low", "high"), digits=2)
+        assert shown(figure, told(figure)) == "so -.25 [-.40, .10]"
+        assert told(figure).n == 7
+        with pytest.raises(SpecError, match="`n` must say where"):
+            told(Figure(says="so", lines="a", key="a/b/1"))
+        with pytest.raises(SpecError, match="says None at 'a/c', which is no number"):
+            told(Figure(says="so", lines="a", key="a/c", n="n"))
+
+    def test_lines_of_several_settings_are_no_figure(self, lines: list[dict[str, Any]]) -> None:
+        lines += [*self.of([1], settings="one"), *self.of([0], settings="two")]
+        with pytest.raises(SpecError, match="of 2 settings; name one"):
+            told(Figure(says="right", lines="a", key="x"))
+
+
+def test_lines_that_are_not_clean_are_counted() -> None:
+    counted = unclean()
+    assert all(without + changed for _, without, changed in counted.values())
+    assert all(lines >= without + changed for lines, without, changed in counted.values())
+    assert "legs" not in counted
+    assert "walks" in counted
