@@ -5,25 +5,41 @@ published figure. First stage and tokenisation of ours are not theirs (Pyserini)
 Each form stands beside the figures of its own paper alone, since the settings differ. Run so far: one query of SciFact on
 the default model, to see that it works; no published figure was reproduced by us.
 
-    python -m benchmarks.reproduce_icr BEIR/scifact [BEIR/nfcorpus ...] [--model meta-llama/Llama-3.1-8B-Instruct]
-    [--form icr|qrhead] [--limit N]
+Every query is a line in a work file, so a run that was stopped goes on where it was, and a machine with a GPU runs the same
+command: the model goes where one is. BM25 and a small encoder's cosine stand beside it on the same candidates; `--record`
+keeps a line for each set.
+
+    python -m benchmarks.reproduce_icr BEIR/scifact [BEIR/nfcorpus ...] [--form icr|qrhead] [--limit N] [--record]
+        [--model meta-llama/Llama-3.1-8B-Instruct]     or mistralai/Mistral-7B-Instruct-v0.2, or a folder
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from statistics import fmean
+from typing import Any, Literal
 
 from benchmarks.first_stage import first_stage
+from benchmarks.graphs import llm_part
 from benchmarks.icr_cost import default_llm
+from benchmarks.make_samples import data_folder
+from benchmarks.record import Record, record
+from benchmarks.ways import add_busy
+from benchmarks.work_lines import Component, Setup, Work
 from rag.core.types import Ranking
-from rag.evaluate.beir import load_beir
+from rag.evaluate import load_beir, mean_interval
 from rag.evaluate.measures import evaluate
 from rerankers.attention.icr.reranker import ICRReranker
+from rerankers.cosine import CosineReranker
+from rerankers.identity import IdentityReranker
+
+WORK = Path("runs") / "reproduce_icr.jsonl"
+MEASURE = "nDCG@10"
+WAYS = ("bm25", "cosine", "icr")
 
 ANSWERS = ("trec-covid", "fiqa", "webis-touche2020", "dbpedia-entity", "nq")
 """Sets whose late instruction asks for an answer in ICR's paper; the others ask for relevant information."""
@@ -92,36 +108,102 @@ def without_itself(ranking: Ranking) -> Ranking:
     return replace(ranking, hits=tuple(hit for hit in ranking.hits if hit.doc_id != ranking.qid))
 
 
-def ndcg(rankings: Sequence[Ranking], qrels: Mapping[str, Mapping[str, int]]) -> float:
-    judged = {ranking.qid: qrels[ranking.qid] for ranking in rankings}
-    run = {ranking.qid: list(ranking.doc_ids) for ranking in rankings}
-    return 100 * evaluate(run, judged, ["nDCG@10"]).measures["nDCG@10"]
+def component(way: str, form: Form, name: str, model: str) -> Component:
+    """What puts the candidates in order."""
+    if way == "bm25":
+        return Component(IdentityReranker)
+    if way == "cosine":
+        return Component(CosineReranker, model="all-minilm-l6-v2", depth=None, first_stage_weight=0.0)
+    part = llm_part(model, "transformers")
+    return Component(ICRReranker, llm=part, instruction=instruction(form, name), max_words=form.words)
+
+
+def asked(folder: Path, form: Form, limit: int | None) -> tuple[list[Ranking], Mapping[str, Mapping[str, int]]]:
+    """BM25's candidates of the set's queries, drawn at random where not all are asked, and the judgements."""
+    dataset = load_beir(folder)
+    qrels = {qid: judged for qid, judged in dataset.qrels("test").items() if max(judged.values()) > 0}
+    queries = [query for query in dataset.queries if query.qid in qrels]
+    queries = random.Random(0).sample(queries, min(limit or form.queries or len(queries), len(queries)))
+    return [without_itself(ranking) for ranking in first_stage(dataset, queries, form.depth)], qrels
+
+
+def rerank_all(folder: Path, form: Form, work: Work, options: argparse.Namespace, llm: Any) -> list[dict[str, Any]]:
+    """Rerank what has no line yet. Returns what each way came to."""
+    rankings, qrels = asked(folder, form, options.limit)
+    told = []
+    for way in WAYS:
+        made = component(way, form, folder.name, options.model)
+        setup = Setup.of(made, first_stage, data=[folder], settings=f"{options.form} depth {form.depth}; {made}")
+        reranker = None
+        for ranking in rankings:
+            if work.get(way, folder.name, ranking.qid, setup):
+                continue
+            reranker = reranker or made.make(**({"llm": llm} if way == "icr" else {}))
+            (found,) = reranker.rerank([ranking], k=form.depth)
+            value = evaluate([found], {ranking.qid: qrels[ranking.qid]}, [MEASURE]).measures[MEASURE]
+            line = {
+                "method": way,
+                "set": folder.name,
+                "qid": ranking.qid,
+                MEASURE: value,
+                "outcome": found.outcome.kind,
+            }
+            work.add({**line, "seconds": round(found.usage.seconds, 3)}, setup)
+        lines = [work.get(way, folder.name, ranking.qid, setup) for ranking in rankings]
+        values = [line[MEASURE] for line in lines if line]
+        ends = mean_interval(values)
+        told.append(
+            {
+
+                    "set": folder.name,
+                    "way": way,
+                    "form": options.form,
+                    "model": options.model,
+                    "queries": len(values)
+                ,
+                MEASURE: fmean(values), "low": ends.low, "high": ends.high, "settings": setup.settings,
+            }
+        )
+    return told
+
+
+def table(form: Form, model: str, told: list[dict[str, Any]]) -> Iterator[str]:
+    """Of a set: what each way came to, nDCG@10 times 100, beside what was published."""
+    for line in told:
+        theirs = {"bm25": "bm25", "icr": model}.get(line["way"], "")
+        value, low, high = (100 * line[key] for key in (MEASURE, "low", "high"))
+        yield (
+            f"{line['set']:<18} {line['way']:<8} {line['queries']:>5} {value:>6.1f} [{low:.1f}, {high:.1f}]"
+            f" {published(form, theirs, line['set']):>7}"
+        )
 
 
 def main() -> None:
+    """Rerank what is missing, and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="in the layout of BEIR, named as there")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="in the layout of BEIR, named as there; or a set's name"
+    )
     parser.add_argument("--model", default="meta-llama/Llama-3.1-8B-Instruct")
-    parser.add_argument("--form", choices=FORMS, default="qrhead")
+    parser.add_argument("--form", choices=FORMS, default="icr")
     parser.add_argument("--limit", type=int, help="queries of a set, instead of the form's")
+    parser.add_argument("--depth", type=int, help="candidates, instead of the form's")
+    parser.add_argument("--work", type=Path, default=WORK, help="where results are kept between runs")
+    parser.add_argument("--record", action=Record, help="append to benchmarks/results/reproduce_icr.jsonl")
+    add_busy(parser)
     options = parser.parse_args()
     form, llm = FORMS[options.form], default_llm(options.model)
+    form = replace(form, depth=options.depth or form.depth)
+    work = Work(options.work, busy=options.busy)
     print(f"theirs: {form.whose}")
-    print(f"{'set':<18} {'n':>4} {'BM25':>6} {'theirs':>7} {'ICR':>6} {'theirs':>7}")
-    for folder in options.folders:
-        dataset = load_beir(folder)
-        qrels = {qid: judged for qid, judged in dataset.qrels("test").items() if max(judged.values()) > 0}
-        queries = [query for query in dataset.queries if query.qid in qrels]
-        n = min(options.limit or form.queries or len(queries), len(queries))
-        queries = random.Random(0).sample(queries, n)
-        before = [without_itself(ranking) for ranking in first_stage(dataset, queries, form.depth)]
-        reranker = ICRReranker(llm=llm, instruction=instruction(form, folder.name), max_words=form.words)
-        after = [reranker.rerank([ranking], k=form.depth)[0] for ranking in before]
-        print(
-            f"{folder.name:<18} {n:>4} {ndcg(before, qrels):>6.1f} {published(form, 'bm25', folder.name):>7} "
-            f"{ndcg(after, qrels):>6.1f} {published(form, options.model, folder.name):>7}",
-            flush=True,
-        )
+    print(f"{'set':<18} {'way':<8} {'n':>5} {'nDCG@10 [95%]':>20} {'theirs':>7}")
+    for given in options.folders:
+        folder = given if given.is_dir() else data_folder() / given
+        told = rerank_all(folder, form, work, options, llm)
+        print(*table(form, options.model, told), sep="\n", flush=True)
+        if options.record:
+            for line in told:
+                record("reproduce_icr", line)
 
 
 if __name__ == "__main__":

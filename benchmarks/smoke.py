@@ -60,6 +60,10 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "indexing": ["docs-python", "--legs", "lexical", "--limit", "20"],
     "icr_cost": ["--documents", "6", "--repeats", "1"],
     "icr_quality": ["scifact", "--limit", "1", "--depth", "3", "--timed", "1"],
+    "reproduce_icr": [
+        *["scifact", "--limit", "1", "--depth", "3", "--model", "smollm2-135m-instruct"],
+        *["--work", "runs/reproduce_icr_smoke.jsonl"],
+    ],
     "attention": [
         *["alone", "fused", "icr-shuffled", "yes-no", "--sets", "cranfield", "cosqa", "--limit", "1", "--depth", "6"],
         *["--work", "runs/attention_smoke.jsonl"],
