@@ -16,6 +16,7 @@ from rag.core.errors import SpecError
 from rag.evaluate.significance import mean_interval
 
 Line = Mapping[str, Any]
+Value = str | int | float | bool | None
 Item = tuple[str, str]
 """Set and qid of a question."""
 
@@ -35,22 +36,21 @@ class Figure(BaseModel):
 
     says: str = Field(description="What it is a figure of, in words before it.")
     lines: str = Field(description="A file of benchmarks/results, without its ending.")
-    where: dict[str, str | int | float | bool | None] = Field(default={}, description="What the lines say.")
+    where: dict[str, Value | tuple[Value, ...]] = Field(default={}, description="What the lines say; of a list any.")
     key: str = Field(description="Where it stands in a line; / goes into an object.")
-    equals: str | int | float | bool | None = Field(
-        default=None, description="The figure is the share of questions whose key has this value."
-    )
+    equals: Value = Field(default=None, description="The figure is the share of questions whose key has this value.")
     against: str = Field(default="", description="The key of the same line that the value is held against.")
     by: Literal["equal", "square"] = Field(
         default="equal",
         description="How: the share of questions where both are equal, or the mean square of their distance.",
     )
-    less: dict[str, str | int | float | bool | None] = Field(
+    less: dict[str, Value | tuple[Value, ...]] = Field(
         default={}, description="The figure is a difference, question by question, to lines that say this instead."
     )
     n: str = Field(default="", description="Where a line without a qid says how many questions it is over.")
     interval: tuple[str, ...] = Field(default=(), description="Where it says the ends of the 95% interval.")
     digits: int = 3
+    percent: bool = Field(default=False, description="Told in hundredths.")
     old: str = Field(default="", description="Why it is told though its lines have no commit, or that of changed code.")
 
 
@@ -114,14 +114,20 @@ def _told(said: str, among: frozenset[Item]) -> Told:
 
 def shown(figure: Figure, found: Told) -> str:
     """In words: "answers right .41 [.31, .51]"."""
-    signed = bool(figure.less)
+    ends = (
+        ""
+        if found.low is None or found.high is None
+        else f" [{number(figure, found.low)}, {number(figure, found.high)}]"
+    )
+    return f"{figure.says} {number(figure, found.value)}{ends}{'' if found.clean else ' †'}"
 
-    def number(value: float) -> str:
-        text = f"{value:{'+' if signed else ''}.{figure.digits}f}"
-        return re.sub(r"^([-+]?)0\.", r"\1.", text)
 
-    ends = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
-    return f"{figure.says} {number(found.value)}{ends}{'' if found.clean else ' †'}"
+def number(figure: Figure, value: float) -> str:
+    """As pages write it: .41, a difference +.41, in hundredths 41%."""
+    sign = "+" if figure.less else ""
+    if figure.percent:
+        return f"{100 * value:{sign}.{figure.digits}f}%"
+    return re.sub(r"^([-+]?)0\.", r"\1.", f"{value:{sign}.{figure.digits}f}")
 
 
 def is_clean(line: Line) -> bool:
@@ -147,7 +153,10 @@ def _recorded(name: str) -> list[dict[str, Any]]:
 
 
 def _lines_of(figure: Figure, where: Mapping[str, Any]) -> list[dict[str, Any]]:
-    lines = [line for line in _recorded(figure.lines) if all(_at(line, key) == value for key, value in where.items())]
+    wanted = {key: value if isinstance(value, tuple) else (value,) for key, value in where.items()}
+    lines = [
+        line for line in _recorded(figure.lines) if all(_at(line, key) in values for key, values in wanted.items())
+    ]
     if not lines:
         raise SpecError(f"benchmarks/results/{figure.lines}.jsonl has no line with {dict(where)}")
     return [line for line in lines if is_clean(line)] or lines
