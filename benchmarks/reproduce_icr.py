@@ -154,14 +154,15 @@ def rerank_all(folder: Path, form: Form, work: Work, options: argparse.Namespace
         ends = mean_interval(values)
         told.append(
             {
-
-                    "set": folder.name,
-                    "way": way,
-                    "form": options.form,
-                    "model": options.model,
-                    "queries": len(values)
-                ,
-                MEASURE: fmean(values), "low": ends.low, "high": ends.high, "settings": setup.settings,
+                "set": folder.name,
+                "way": way,
+                "form": options.form,
+                "model": options.model,
+                "queries": len(values),
+                MEASURE: fmean(values),
+                "low": ends.low,
+                "high": ends.high,
+                "settings": setup.settings,
             }
         )
     return told

@@ -2,7 +2,8 @@
 VDR: Zhou et al., ICLR 2024, arXiv 2212.07699). Knows no index.
 
 Each token of a text has a logit for every term of the vocabulary. A term's weight is the largest of them over the text,
-log(1 + max(0, x)); VDR has elu(x) + 1 and keeps the highest 768. So a text weighs words that it does not say.
+log(1 + max(0, x)); VDR has elu(x) + 1 and keeps the highest 768, and the words that the text says. So a text weighs words
+that it does not say.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ from retrievers.encoders.batches import of_like_length
 from retrievers.encoders.descriptions import folder_facts, require_same
 from retrievers.legs.sparse.folder import SparseFolder, read_sparse_folder
 from retrievers.legs.sparse.settings import SparseSettings
+from retrievers.legs.sparse.vdr import Side
 from retrievers.stores.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from retrievers.encoders.tokenizer import TextTokens
+    from retrievers.legs.sparse.vdr import VdrTerms
     from retrievers.legs.sparse.vocabulary import Vocabulary
 
 VERSION = 1
 """Raised when the same model weighs a text in another way than before."""
 
-Means = Literal["model", "words", "table"]
-"""Who weighs: the model; nobody, so that each token of the text weighs 1; the folder's table, which reads no text."""
+Means = Literal["model", "asked", "words", "table"]
+"""Who weighs: the model; its encoder of queries, where it has one of its own (VDR); nobody, so that each token of the text
+weighs 1; the folder's table, which reads no text."""
 
 _PASS_TOKENS = 1024
 """Padded tokens of one pass: with 30,000 terms their logits are 125 MB."""
@@ -52,6 +56,7 @@ class SparseEncoder:
     def __init__(self, settings: SparseSettings) -> None:
         self.settings = settings
         self._lock = threading.RLock()
+        self._models: dict[Side, tuple[Any, Vocabulary | VdrTerms]] = {}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> SparseEncoder:
@@ -123,8 +128,8 @@ class SparseEncoder:
             SpecError: by table, and the folder has none.
             ContractError: the model gave numbers that are not finite.
         """
-        if by == "model":
-            return self._weighed(texts)
+        if by in ("model", "asked"):
+            return self._weighed(texts, "encoder_q" if by == "asked" else "encoder_p")
         rows = [sorted(set(ids).difference(self._special)) for ids in self._ids(texts)]
         if by == "words":
             return _rows_of([dict.fromkeys(row, 1.0) for row in rows])
@@ -146,7 +151,8 @@ class SparseEncoder:
         from retrievers.encoders.transformer import device
 
         folder = read_sparse_folder(resolve(self.settings.model, revision=self.settings.revision, offline=True).path)
-        where, terms = place(device()), read_shape(folder.transformer).vocabulary
+        where = place(device())
+        terms = folder.vdr.terms if folder.vdr else read_shape(folder.transformer).vocabulary
         weights = count_parameters(folder.transformer) * _BYTES[self.compute]
         return [
             Need(what=f"sparse encoder in {self.compute}", n_bytes=weights, where=where),
@@ -156,35 +162,37 @@ class SparseEncoder:
     def release(self) -> None:
         """Let go of the weights. The next text loads them again."""
         with self._lock:
-            self.__dict__.pop("_model", None)
+            self._models.clear()
         gc.collect()
 
-    def _weighed(self, texts: Sequence[str]) -> SparseRows:
+    def _weighed(self, texts: Sequence[str], side: Side) -> SparseRows:
         from retrievers.encoders.batch_threads import run_batches
 
-        special = self._special
-        read = [(place, ids) for place, ids in enumerate(self._ids(texts)) if not special.issuperset(ids)]
-        if not read:
-            return _rows_of([{}] * len(texts))
-        model, vocabulary = self._model
+        special, vdr = self._special, self._how.vdr
+        rows = self._ids(texts)
+        if vdr and side == "encoder_q":  # which reads less: what is cut goes in front of the closing token
+            longest = min(self.text_tokens, vdr.max_length(side))
+            rows = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in rows]
+        read = [(place, ids) for place, ids in enumerate(rows) if not special.issuperset(ids)]
 
-        def weigh(batch: Sequence[int]) -> dict[int, dict[int, float]]:
-            found = self._pass(model, vocabulary, [read[at][1] for at in batch])
+        def weigh(batch: Sequence[int]) -> list[dict[int, float]]:
+            found = self._pass([read[at][1] for at in batch], side)
             found[:, sorted(special)] = 0.0
-            return {read[at][0]: _kept(row, self.keep) for at, row in zip(batch, found, strict=True)}
+            return [_kept(row, self.keep, said=read[at][1] if vdr else ()) for at, row in zip(batch, found, strict=True)]
 
         weighed: dict[int, dict[int, float]] = {}
-        for _, rows in run_batches(weigh, list(of_like_length([len(ids) for _, ids in read], _PASS_TOKENS))):
-            weighed |= rows
+        for batch, kept in run_batches(weigh, list(of_like_length([len(ids) for _, ids in read], _PASS_TOKENS))):
+            weighed |= {read[at][0]: row for at, row in zip(batch, kept, strict=True)}
         return _rows_of([weighed.get(place, {}) for place in range(len(texts))])
 
-    def _pass(self, model: Any, vocabulary: Vocabulary, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def _pass(self, rows: Sequence[Sequence[int]], side: Side) -> NDArray[np.float32]:
         """float32 [rows, terms]."""
         import torch
 
         longest = max(map(len, rows))
         ids = torch.tensor([[*row, *[self._tokens.pad_id] * (longest - len(row))] for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        model, vocabulary = self._model(side)
         with torch.inference_mode():
             states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
             outside = ~mask.bool().unsqueeze(-1).to(model.device)
@@ -213,8 +221,10 @@ class SparseEncoder:
 
     @cached_property
     def _special(self) -> frozenset[int]:
+        """Tokens that are no terms; of VDR all before the first real word."""
+        before = range(self._how.vdr.before) if self._how.vdr else ()
         with self._lock:
-            return frozenset(self._tokens.special_ids)
+            return frozenset([*self._tokens.special_ids, *before])
 
     @cached_property
     def _folder(self) -> ModelFolder:
@@ -232,15 +242,20 @@ class SparseEncoder:
         with self._lock:
             return TextTokens.load(self._how.transformer, max_length=self.text_tokens, lower_case=False)
 
-    @cached_property
-    def _model(self) -> tuple[Any, Vocabulary]:
-        """The model without its last layer, and that."""
+    def _model(self, side: Side) -> tuple[Any, Vocabulary | VdrTerms]:
+        """The model without its last layer, and that; of VDR's two encoders that of the side."""
         from retrievers.encoders.transformer import load_transformer
         from retrievers.legs.sparse.vocabulary import Vocabulary
 
+        own: Side = side if self._how.vdr else "encoder_p"
         with self._lock:
-            model = load_transformer(self._how.transformer, compute=self.compute, masked=True)
-            return model, Vocabulary(model)
+            if own not in self._models:
+                if self._how.vdr:
+                    self._models[own] = self._how.vdr.load(own, compute=self.compute)
+                else:
+                    model = load_transformer(self._how.transformer, compute=self.compute, masked=True)
+                    self._models[own] = (model, Vocabulary(model))
+            return self._models[own]
 
     @cached_property
     def _table(self) -> NDArray[np.float32]:
@@ -284,11 +299,12 @@ def activated(logits: Tensor, activation: str) -> Tensor:
     return weights.log1p() if activation == "log1p_log1p_relu" else weights
 
 
-def _kept(weights: NDArray[np.float32], keep: int | None) -> dict[int, float]:
-    """Term -> weight of the highest, above 0; of equal ones the lower term."""
+def _kept(weights: NDArray[np.float32], keep: int | None, *, said: Sequence[int] = ()) -> dict[int, float]:
+    """Term -> weight of the highest, above 0; of equal ones the lower term. Those of `said` stay whatever they weigh."""
     ids = np.flatnonzero(weights > 0)
     if keep is not None and len(ids) > keep:
-        ids = np.sort(ids[np.lexsort((ids, -weights[ids]))[:keep]])
+        highest = ids[np.lexsort((ids, -weights[ids]))[:keep]]
+        ids = np.union1d(highest, np.intersect1d(ids, np.asarray(said, dtype=ids.dtype)))
     return dict(zip(ids.tolist(), weights[ids].tolist(), strict=True))
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from rag.core.errors import SpecError
 from retrievers.encoders.sentence_folder import json_object, length_limit, modules_of
+from retrievers.legs.sparse.vdr import VdrFolder, read_vdr
 
 Pooling = Literal["max", "sum"]
 Activation = Literal["log1p_relu", "log1p_log1p_relu", "elu1p"]
@@ -24,13 +25,17 @@ _READERS = ("Transformer", "MLMTransformer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparseFolder:
-    """`transformer`: a masked language model. `table`: a folder with a weight for each token of a query; None without."""
+    """`transformer`: a masked language model. `table`: a folder with a weight for each token of a query; None without.
+
+    `vdr`: the two encoders that the folder has in place of one model.
+    """
 
     transformer: Path
     pooling: Pooling
     activation: Activation
     table: Path | None
     max_length: int
+    vdr: VdrFolder | None = None
 
 
 def read_sparse_folder(folder: Path) -> SparseFolder:
@@ -70,6 +75,15 @@ def _routed(router: Path, folder: Path) -> SparseFolder:
 
 def _masked(transformer: Path, pooling: Mapping[str, Any], *, table: Path | None) -> SparseFolder:
     config = json_object(transformer / "config.json")
+    if vdr := read_vdr(transformer, config):
+        return SparseFolder(
+            transformer=transformer,
+            pooling="max",
+            activation="elu1p",
+            table=None,
+            max_length=vdr.max_length("encoder_p"),
+            vdr=vdr,
+        )
     architectures = [str(name) for name in config.get("architectures") or ()]
     if not any(name.endswith("ForMaskedLM") for name in architectures):
         raise SpecError(

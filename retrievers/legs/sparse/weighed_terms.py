@@ -36,7 +36,7 @@ class WeighedTerms(ModelLeg["SparseEncoder"]):
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""
         means = ("table" if self.encoder.has_table else "model") if by == "auto" else by
-        made = self.encoder.encode(texts, by=means)
+        made = self.encoder.encode(texts, by="asked" if means == "model" else means)
         rows = (made.row(place) for place in range(len(made)))
         return [dict(zip(row["tokens"].tolist(), row["weights"].tolist(), strict=True)) for row in rows]
 

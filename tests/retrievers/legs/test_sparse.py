@@ -73,7 +73,7 @@ class TestWeights:
         special = encoder._special
         for row, one in zip(expected, found, strict=True):
             assert one == pytest.approx({int(i): float(row[i]) for i in np.flatnonzero(row) if i not in special})
-        assert "_model" not in encoder.__dict__, "no weights were loaded"
+        assert not encoder._models, "no weights were loaded"
 
     def test_values_are_those_worked_by_hand(self) -> None:
         logits = torch.tensor([0.5, 2.0, 7.3, 12.9, -1.0, -torch.inf])
@@ -300,7 +300,7 @@ class TestTheProductWithTheVocabulary:
     def test_a_state_that_is_not_finite_is_told_whatever_its_sign(self, masked: Path) -> None:
         encoder = SparseEncoder(SparseSettings(model=str(masked), dtype="float32"))
         encoder.encode(["a b c"], by="model")
-        model, _ = encoder._model
+        model, _ = encoder._model("encoder_p")
         model.register_forward_hook(lambda model, given, out: type(out)(logits=out.logits * -torch.nan))
         with pytest.raises(ContractError, match="not finite"):
             encoder.encode(["a b c"], by="model")
