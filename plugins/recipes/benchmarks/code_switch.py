@@ -12,6 +12,8 @@ Dictionaries:
     halves     made by `ragline_train.dictionary` from the parallel questions of half of the 48 articles, twice: the questions of
                each half are switched by the dictionary of the other. So no entry comes from a question that it is asked of,
                nor from one about the same article. Titles are no source: xquad has them in English alone
+    entities   of these the names alone: what is written with a capital letter wherever it stands inside a question. The rest
+               are words of questions, such as "how many", which the paper does not switch
     FILE       --dictionary: any that `reformulate.code_switch` reads
 
 Passages are switched by the same dictionaries, read from their targets to their sources.
@@ -27,9 +29,12 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +54,7 @@ LEGS = ("bm25", "dense", "hybrid")
 WAYS = ("plain", "switched", "fused", "split", "texts", "own")
 FILES = Path("runs/code_switch")
 MEASURE = "nDCG@10"
+ENCODER = "all-minilm-l6-v2"
 SEED = 20263
 
 Halves = tuple[frozenset[str], frozenset[str]]
@@ -77,6 +83,17 @@ def learned(language: str, qids: frozenset[str]) -> Made:
     return dictionary_of([(english[qid], other[qid]) for qid in sorted(qids)])
 
 
+def names_alone(made: Made, questions: Sequence[str]) -> Made:
+    """The entries whose source has a capital letter wherever it stands inside of a question, and stands so somewhere."""
+    kept = []
+    for entry in made.entries:
+        inside = re.compile(rf"(?<=\w[ \-']){re.escape(entry.source)}(?!\w)", re.IGNORECASE)
+        found = [match[0] for question in questions for match in inside.finditer(question)]
+        if found and all(each[:1].isupper() for each in found):
+            kept.append(entry)
+    return replace(made, entries=tuple(kept))
+
+
 def written(made: Made, language: str, path: Path) -> Path:
     """A dictionary as a file."""
     path.write_text(dictionary_lines(((each.source, each.target) for each in made.entries), language), encoding="utf-8")
@@ -99,7 +116,7 @@ def graph(leg: str, way: str, language: str, dictionary: Path) -> dict[str, Any]
     """A way over a leg."""
     nodes = hybrid_nodes(100)
     fused = nodes.pop("fused")
-    index: dict[str, Any] = {"analyzer": {"language": language}}
+    index: dict[str, Any] = {"analyzer": {"language": language}, "dense": {"encoder": ENCODER}}
     if way in ("switched", "fused", "split"):
         params = {"dictionary": str(dictionary), "languages": [language], "keep_original": way == "fused"}
         switch = {"switch": {"use": "reformulate.code_switch", "with": params}}
@@ -140,10 +157,12 @@ def coverage(queries: Mapping[Path, Sequence[Query]], language: str) -> dict[str
     return {"questions": sum(map(len, queries.values())), "switched": switched}
 
 
-def compared(language: str, dictionary: Path | None, limit: int | None) -> Iterator[dict[str, Any]]:
+def compared(
+    language: str, dictionary: Path | None, limit: int | None, *, entities: bool = False
+) -> Iterator[dict[str, Any]]:
     """A line on the dictionaries, and one for every leg and way. `limit`: questions that each dictionary is used for."""
     english, own = texts("en"), texts(language)
-    name = "halves" if dictionary is None else dictionary.name
+    name = ("entities" if entities else "halves") if dictionary is None else dictionary.name
     FILES.mkdir(parents=True, exist_ok=True)
     files: dict[Path, frozenset[str]] = {}
     if dictionary is not None:
@@ -152,7 +171,9 @@ def compared(language: str, dictionary: Path | None, limit: int | None) -> Itera
         one, other = halves()
         for number, (source, target) in enumerate(((one, other), (other, one))):
             made = learned(language, source)
-            path = written(made, language, FILES / f"{language}-{number}.tsv")
+            if entities:
+                made = names_alone(made, [english[qid] for qid in sorted(source)])
+            path = written(made, language, FILES / f"{language}-{name}-{number}.tsv")
             files[path] = target
             yield {
                 "language": language,
@@ -198,6 +219,7 @@ def lines(language: str, name: str, evaluations: Mapping[tuple[str, str], Evalua
             "leg": leg,
             "way": way,
             "queries": evaluation.n_queries,
+            "encoder": ENCODER,
             MEASURE: evaluation.measures[MEASURE],
             "low_of_mean": interval.low,
             "high_of_mean": interval.high,
@@ -245,8 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.languages) - set(LANGUAGES):
         parser.error(f"not one of the languages: {', '.join(sorted(unknown))}")
-    for language in options.languages or LANGUAGES:
-        for line in compared(language, options.dictionary, options.limit):
+    kinds = (False,) if options.dictionary else (False, True)
+    for language, entities in product(options.languages or LANGUAGES, kinds):
+        for line in compared(language, options.dictionary, options.limit, entities=entities):
             show(line)
             if options.record:
                 record("code_switch", line)
