@@ -5,6 +5,8 @@ scored, but for one thing: whether the model names the type of the question righ
 
     form       the exact answer by the question's own type and a summary, from five passages of hybrid search
     auto       the same with the type named by the model
+    rules      no model and no answer: whether rules name the type right, of every other question, the others having been read
+               while the rules were written
 
 pubmedqa, 1,000 questions with the abstract that they were made from:
 
@@ -39,13 +41,14 @@ from rag import Answer, Context, Document, Query, ScoredDocument, load_pipeline
 from rag.evaluate import cached_index, load_beir
 from rag.graphs import load_spec
 from rag.writing import first_words, in_one_line
+from ragline_recipes.question_type import kind_of
 from ragline_recipes.typed import LONGEST_ENTRY, MOST_ENTRIES, MOST_WORDS, TypedGenerator, entries_of
 
 WORK = RESULTS / "typed.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
 SEED, TOGETHER, SHOTS = 20268, 16, 10
 FORMS, ACCURACY = ("form", "auto"), ("majority", "zero", "two", "ten", "found")
-WAYS = (*FORMS, *ACCURACY)
+WAYS = (*FORMS, "rules", *ACCURACY)
 KINDS: Mapping[str, Literal["yes_no", "factoid", "list", "summary"]] = {
     "yesno": "yes_no",
     "factoid": "factoid",
@@ -143,6 +146,8 @@ def classifier(way: str, n: int, model: str) -> Component:
 def setup_of(way: str, n: int, model: str) -> Setup:
     """What the lines of a way are made with, n questions asked."""
     data = [data_folder() / ("pubmedqa" if way in ACCURACY else "bioasq-snippets")]
+    if way == "rules":
+        return Setup.of(kind_of, data=data, settings="no model, every other question")
     if way == "majority":
         return Setup.of(data=data, settings=f"no model, {n} left out")
     if way in ACCURACY:
@@ -177,6 +182,17 @@ def exact_answers(way: str, llm: Any, items: Sequence[Item], asked: Sequence[Con
         some = [each for item, each in zip(items, asked, strict=True) if item["type"] == kind]
         answers |= {answer.qid: answer for answer in TypedGenerator(llm=llm, kind=KINDS[kind]).generate(some)}
     return [answers[item["id"]] for item in items]
+
+
+def by_rules(work: Work, n: int, model: str) -> list[Line]:
+    """Whether rules name the type of a question right, of those that were not looked at."""
+    setup, name = setup_of("rules", n, model), "bioasq-snippets"
+    for item in sorted(records(f"{name}/qa"), key=lambda item: str(item["id"]))[1::2]:
+        if work.get("rules", name, item["id"], setup) is None:
+            right = kind_of(item["question"]) == KINDS[item["type"]]
+            told = {"type": item["type"], "kind_right": right, "calls": 0, "tokens": 0, "seconds": 0.0}
+            work.add({"method": "rules", "set": name, "qid": item["id"], **told}, setup)
+    return work.of("rules", name, setup)
 
 
 def form_line(way: str, item: Item, exact: Answer, ideal: Answer) -> Line:
@@ -281,7 +297,12 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100, help="questions of each set")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, ways = Work(options.work, busy=options.busy), options.ways
-    llm = writer(options.model) if set(ways) - {"majority"} else None
+    llm = writer(options.model) if set(ways) - {"majority", "rules"} else None
+    if "rules" in ways:
+        lines = by_rules(work, options.n, options.model)
+        for kind in ("", *KINDS):
+            some = [float(line["kind_right"]) for line in lines if kind in ("", line["type"])]
+            print(f"rules name the type of {kind or 'all'} right: {mean_cell(some)} of {len(some)}")
     if checked := [way for way in ways if way in FORMS]:
         forms(checked, options.n, work, options.model, llm)
     if asked := [way for way in ways if way in ACCURACY]:

@@ -41,11 +41,11 @@ from rag.writing import (
     without_reasoning,
 )
 from ragline_recipes.choosing import chosen, require_several
+from ragline_recipes.question_type import Kind, kind_of
 from ragline_recipes.verbatim import occurrences
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["yes_no", "factoid", "list", "summary"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MOST_ENTRIES = {"factoid": 5, "list": 100}
@@ -91,7 +91,8 @@ class TypedGenerator:
 
     Args:
         llm: the model that answers.
-        kind: the type of all questions; `auto` asks the model, which must then be able to choose from a closed list.
+        kind: the type of all questions; `rules` reads it out of an English question's words; `auto` asks the model, which
+            must then be able to choose from a closed list.
         choices: the answers of yes_no, at least two.
         shots: name or path of a file of shots by kind; null shows none.
         n_shots: how many of a kind are shown; fewer where a prompt would not fit.
@@ -103,7 +104,7 @@ class TypedGenerator:
         self,
         *,
         llm: LLM,
-        kind: Literal["auto", "yes_no", "factoid", "list", "summary"] = "auto",
+        kind: Literal["rules", "auto", "yes_no", "factoid", "list", "summary"] = "rules",
         choices: tuple[str, ...] = ("yes", "no"),
         shots: str | None = "typed",
         n_shots: int = 10,
@@ -112,12 +113,12 @@ class TypedGenerator:
     ) -> None:
         by = "generate.typed"
         require_positive(by, max_words=max_words, max_tokens=max_tokens)
-        require_one_of(by, ("auto", *KINDS), kind=kind)
+        require_one_of(by, ("rules", "auto", *KINDS), kind=kind)
         require_several(by, "choices", choices)
         if n_shots < 0:
             raise ValueError(f"{by}: n_shots must be 0 or more, got {n_shots}")
         if kind == "auto":
-            require_choosing(llm, by=f"{by}: kind auto", instead="Name the kind, such as kind: summary.")
+            require_choosing(llm, by=f"{by}: kind auto", instead="kind: rules asks no model.")
         self.llm, self.kind, self.choices = llm, kind, choices
         self.needs: tuple[str, ...] = ("choose",) if kind == "auto" else ()
         self.n_shots, self.max_words, self.max_tokens = n_shots, max_words, max_tokens
@@ -147,7 +148,10 @@ class TypedGenerator:
     def _cases(self, asked: Sequence[tuple[int, Context]]) -> list[_Case]:
         """What is to be answered, with its kind; the first of equally likely ones, and a summary where the model breaks down."""
         if self.kind != "auto":
-            return [_Case(place=place, context=context, kind=self.kind, usage=Usage()) for place, context in asked]
+            return [
+                _Case(place=place, context=context, kind=self._named(context), usage=Usage())
+                for place, context in asked
+            ]
         begun = perf_counter()
         rendered = [self._kind_prompt.render(question=in_one_line(context.query.asked)) for _, context in asked]
         rows = choose_each(cast(ChoosingLLM, self.llm), rendered, KINDS)
@@ -156,6 +160,10 @@ class TypedGenerator:
             _Case(place=place, context=context, kind=_likeliest(row), usage=usage + Usage(seconds=seconds))
             for (place, context), (row, usage) in zip(asked, rows, strict=True)
         ]
+
+    def _named(self, context: Context) -> Kind:
+        """The type that the graph or the question's words name."""
+        return kind_of(context.query.asked) if self.kind == "rules" else cast(Kind, self.kind)
 
     def _answers(self, kind: Kind, cases: Sequence[_Case]) -> list[Answer]:
         """The answers to questions of one kind, in one batch."""

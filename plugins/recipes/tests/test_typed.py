@@ -147,6 +147,13 @@ def test_the_kind_is_weighed_where_none_is_named_and_each_question_then_costs_tw
     assert first.outcome.counts == {"list": 1}
 
 
+def test_rules_name_the_kind_and_each_question_then_costs_one_call() -> None:
+    llm = Noting(["It makes hormones."])
+    [answer] = answered(llm, "rules", context("What is the role of the pancreas?"))
+    assert answer.outcome.counts == {"summary": 1}
+    assert answer.usage.calls == 1
+
+
 def test_a_model_that_breaks_down_at_the_kind_is_asked_for_a_summary() -> None:
     class Breaks(Noting):
         def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
@@ -206,9 +213,11 @@ def test_the_form_of_a_list_is_asked_of_a_model_that_keeps_forms() -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(LacksPower, match="Name the kind, such as kind: summary"):
+    with pytest.raises(LacksPower, match="kind: rules asks no model"):
         answered(Writes(""), "auto")
-    with pytest.raises(ValueError, match="kind must be one of auto, yes_no, factoid, list, summary, got 'essay'"):
+    with pytest.raises(
+        ValueError, match="kind must be one of rules, auto, yes_no, factoid, list, summary, got 'essay'"
+    ):
         answered(Noting([""]), "essay")
     with pytest.raises(ValueError, match="choices must be two or more"):
         answered(Noting([""]), "yes_no", choices=("yes",))
