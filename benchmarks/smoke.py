@@ -155,7 +155,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "plugins.recipes.benchmarks.typed": ["--n", "2", "--model", "scripted", "--work", "runs/typed_smoke.jsonl"],
     "plugins.recipes.benchmarks.walks": ["--n", "2", "--model", "scripted", "--work", "runs/walks_smoke.jsonl"],
     "plugins.recipes.benchmarks.stride": [
-        *["--texts", "1", "--words", "32", "--strides", "32", "--neighbours", "0", "1"],
+        *["--texts", "1", "--words", "32", "--before", "16"],
         *["--work", "runs/stride_smoke.jsonl"],
     ],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],

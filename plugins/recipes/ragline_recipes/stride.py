@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import fsum
 from time import perf_counter
+from typing import cast
 
 import prompts
-from rag.protocols import LLM, Retriever
+from rag.protocols import LLM, Retriever, ScoringLLM
 from rag.types import (
     NO_USAGE,
     Answer,
@@ -27,6 +30,7 @@ from rag.writing import (
     Said,
     attribute,
     first_words,
+    lacking,
     numbered,
     outcome_of,
     require_positive,
@@ -60,6 +64,15 @@ class _Growing:
         self.usage += usage_of(completion)
         self.going = completion.finish_reason == "length" and bool(completion.text)
         self.finish = completion.finish_reason
+
+
+_SPACED = re.compile(r"\s*\S+")
+
+
+def strides(text: str, n: int) -> list[str]:
+    """The text in pieces of so many words, white space before a word with it."""
+    words = _SPACED.findall(text)
+    return ["".join(words[first : first + n]) for first in range(0, len(words), n)]
 
 
 class StrideGenerator:
@@ -127,6 +140,36 @@ class StrideGenerator:
         answers = [self._answer(each, seconds) for each in growing]
         warn(logger, "generate.stride", answers)
         return answers
+
+    def likelihoods(
+        self, queries: Sequence[Query], texts: Sequence[str], begun: Sequence[str] = ()
+    ) -> list[list[float]]:
+        """How likely the model finds given texts if it has to write them in the place of an answer, by stride, in nats.
+
+        What is searched for, shown and continued is what `generate` would search, show and continue, had the model written
+        the text so far; a stride is so many words here. Where nothing is found no passage is shown.
+
+        Args:
+            begun: what of each answer stands already, such as the text before.
+        Raises:
+            ValueError: the model cannot score a text that is given to it.
+        """
+        if lacking(self.llm, ["score"]):
+            raise ValueError("generate.stride: likelihoods needs a model that can score given texts; this one cannot")
+        llm = cast(ScoringLLM, self.llm)
+        growing = [
+            _Growing(query=query, text=text) for query, text in zip(queries, begun or [""] * len(queries), strict=True)
+        ]
+        pieces = [strides(text, self.stride) for text in texts]
+        found: list[list[float]] = [[] for _ in texts]
+        for place in range(max(map(len, pieces), default=0)):
+            going = [n for n, each in enumerate(pieces) if place < len(each)]
+            self._search([growing[n] for n in going])
+            asked = [self._render(growing[n]) for n in going]
+            for n, row in zip(going, llm.score(asked, [pieces[n][place] for n in going]), strict=True):
+                found[n].append(fsum(row))
+                growing[n].text += pieces[n][place]
+        return found
 
     def _search(self, going: Sequence[_Growing]) -> None:
         """Find the passages for what is written next. Where nothing new is found the old ones stay."""

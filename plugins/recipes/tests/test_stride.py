@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from generators.llm.scripted import ScriptedLLM
 from rag import Completion, Document, Query, Ranking, SamplingParams, ScoredDocument
 from rag.types import Prompt
-from ragline_recipes.stride import StrideGenerator
+from ragline_recipes.stride import StrideGenerator, strides
 
 QUESTION = Query(qid="q", text="Who made it?", where={"lang": "en"})
 
@@ -101,3 +103,51 @@ def test_several_questions_go_in_step_and_one_that_is_done_asks_no_more() -> Non
     first, second = StrideGenerator(llm=llm, inner=search, stride=4).generate(queries)
     assert [query.qid for query in search.asked] == ["q", "r", "r"]
     assert (first.usage.calls, second.usage.calls) == (1, 2)
+
+
+class Scores(ScriptedLLM):
+    """Finds each piece as likely as it has words, in minus, and notes what it is shown and what it scores."""
+
+    def __init__(self) -> None:
+        super().__init__(replies=("",))
+        self.seen: list[tuple[Prompt, str]] = []
+
+    def score(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        self.seen += zip(prompts, continuations, strict=True)
+        return [[-1.0] * len(each.split()) for each in continuations]
+
+
+def test_a_given_text_is_scored_as_if_it_were_written() -> None:
+    """Searches and prompts are those of `generate`, for a model that writes the same pieces."""
+    pieces = ("Anna made", " the wheel", " in Rome.")
+    wrote, searched = Pieces(*pieces), Search()
+    StrideGenerator(llm=wrote, inner=searched, stride=2, words=3, passages=1, max_tokens=6).generate([QUESTION])
+    scoring, search = Scores(), Search()
+    scored = StrideGenerator(llm=scoring, inner=search, stride=2, words=3, passages=1)
+    assert scored.likelihoods([QUESTION], ["".join(pieces)]) == [[-2.0, -2.0, -2.0]]
+    assert [prompt for prompt, _ in scoring.seen] == wrote.read
+    assert [piece for _, piece in scoring.seen] == list(pieces)
+    assert search.asked == searched.asked
+
+
+def test_what_stands_already_is_searched_for_and_continued() -> None:
+    scoring, search = Scores(), Search(most=0)
+    scored = StrideGenerator(llm=scoring, inner=search, stride=9, words=2)
+    assert scored.likelihoods([QUESTION, QUESTION], ["in Rome.", ""], ["Anna made it ", "x"]) == [[-2.0], []]
+    assert [query.text for query in search.asked] == ["Who made it? made it"]
+    assert scoring.seen[0][0][-1].content == "Anna made it "
+
+
+def test_a_model_that_cannot_score_is_refused() -> None:
+    class Plain:
+        context_window = 100
+
+    with pytest.raises(ValueError, match="likelihoods needs a model that can score given texts"):
+        StrideGenerator(llm=Plain(), inner=Search()).likelihoods([QUESTION], ["x"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", " ", "one", "one  two\nthree four", " lead and trail "])
+def test_strides_are_the_text(text: str) -> None:
+    cut = strides(text, 2)
+    assert "".join(cut) == text.rstrip()
+    assert all(len(piece.split()) <= 2 for piece in cut)
