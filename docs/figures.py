@@ -51,6 +51,7 @@ class Figure(BaseModel):
     interval: tuple[str, ...] = Field(default=(), description="Where it says the ends of the 95% interval.")
     digits: int = 3
     percent: bool = Field(default=False, description="Told in hundredths.")
+    model: str = Field(default="", description="The model of its lines, where it is not that of the row.")
     old: str = Field(default="", description="Why it is told though its lines have no commit, or that of changed code.")
 
 

@@ -213,8 +213,9 @@ def _overclaimed(one: System, found: _Found) -> Iterator[str]:
             )
             yield f"'{figure.says}' of {figure.lines}.jsonl: {why}"
     for figure, each in zip(one.figure, found.figure, strict=True):
-        if each.clean and one.model != NO_MODEL and not any(one.model in text for text in each.texts):
-            yield f"'{figure.says}' of {figure.lines}.jsonl: its lines do not say the model '{one.model}'"
+        model = figure.model or one.model
+        if each.clean and not any(model in text for text in each.texts) and model != NO_MODEL:
+            yield f"'{figure.says}' of {figure.lines}.jsonl: its lines do not say the model '{model}'"
     sizes = {each.n for each in found.figure}
     for figure, each in zip(one.beside, found.beside, strict=True):
         if each.n not in sizes:

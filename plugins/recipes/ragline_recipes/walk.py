@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from rag.protocols import ChoosingLLM
 from rag.ranking import require_k
 from rag.types import NO_USAGE, Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
 from rag.writing import Recipe, choose_each, first_of, input_file, require_choosing, require_positive
+from ragline_recipes.options import between, options_of
 from ragline_recipes.triples import Triple, TripleGraph
 
 STOP = "stop here"
@@ -38,11 +39,15 @@ class Path:
 
 @dataclass(slots=True, kw_only=True)
 class _Walk:
-    """All paths of a query that are still followed."""
+    """All paths of a query that are still followed. `options`: entity -> the option that names it. `within`: the triples on
+    the ways to them; None where the question has no options that the graph knows."""
 
     query: Query
+    asked: str
     where: Filter | None
     paths: list[Path]
+    options: Mapping[str, str] = field(default_factory=dict)
+    within: frozenset[Triple] | None = None
     usage: Usage = NO_USAGE
     steps: int = 0
 
@@ -55,6 +60,10 @@ class WalkRetriever:
     are the triples of the best way, in the order of the walk; the last ones end in the answer. Each has `hop` and `reached`
     in its metadata. A question that names no entity has no hits, outcome `empty`.
 
+    Where the question lists options at its end ("A. Paris", a line each) and the graph knows some, the walk keeps to the facts
+    that lie on ways to them, and ends where it reaches one: its hits have `option` in their metadata, and the outcome tells
+    it. Otherwise it ends where the model says so, or after `hops` steps. The outcome's detail is the way.
+
     A step follows a relation to all that it leads to, and never back to where the walk was. A filter of the query is held
     against head, relation and tail of every triple. Costs at most `hops` times
     `beam` calls a query, and no search; all queries of a batch go in step.
@@ -66,7 +75,7 @@ class WalkRetriever:
         llm: the model; it must be able to choose from a closed list.
         triples: path of a file with head, relation and tail a line, tabs between; read at the first call.
         prompt: name or path of a prompt with the variables question, path and moves.
-        hops: steps, at most.
+        hops: steps, at most. How many are taken is for the model, or for the option that is reached.
         beam: ways that are followed side by side.
         back: also follow relations from tail to head; such a move is called `children of`.
         moves: relations that are shown at a step, at most: those that share words with the question first.
@@ -81,7 +90,7 @@ class WalkRetriever:
         llm: ChoosingLLM,
         triples: str,
         prompt: str = "walk",
-        hops: int = 3,
+        hops: int = 4,
         beam: int = 2,
         back: bool = False,
         moves: int = 20,
@@ -110,14 +119,7 @@ class WalkRetriever:
         """
         require_k(k, by="retrieve.walk")
         graph = self._read()
-        walks = [
-            _Walk(
-                query=query,
-                where=parted(both(self._where, query.where)).where,  # a fact has no labels and no versions
-                paths=_begun(graph.named_in(query.text)),
-            )
-            for query in queries
-        ]
+        walks = [self._walk(graph, query) for query in queries]
         for _ in range(self.hops):
             asked = [
                 (walk, path, moves)
@@ -130,10 +132,25 @@ class WalkRetriever:
             self._step(walks, asked)
         return [_ranking(walk, k, graph) for walk in walks]
 
+    def _walk(self, graph: TripleGraph, query: Query) -> _Walk:
+        """Where a walk begins, and what it may follow."""
+        asked, options = options_of(query.text)
+        named = graph.named_in(asked)
+        known = {entity: option for option in options for entity in graph.named_in(option) if entity not in named}
+        within = between(graph, named, known, hops=self.hops, back=self.back) if known else frozenset()
+        return _Walk(
+            query=query,
+            asked=asked,
+            where=parted(both(self._where, query.where)).where,  # a fact has no labels and no versions
+            paths=_begun(named),
+            options=known if within else {},
+            within=within or None,
+        )
+
     def _step(self, walks: Sequence[_Walk], asked: Sequence[tuple[_Walk, Path, dict[str, list[Triple]]]]) -> None:
         """Take one step on every way that can go on, and keep the best of each query."""
         begun = perf_counter()
-        rendered = [self._render(walk.query, path, [*moves]) for walk, path, moves in asked]
+        rendered = [self._render(walk.asked, path, [*moves]) for walk, path, moves in asked]
         chosen: dict[int, tuple[NDArray[np.float64], Usage]] = {}
         choices = [(*moves, *([STOP] if path.steps else [])) for _, path, moves in asked]
         for shared in dict.fromkeys(choices):  # what is chosen from is one list for all prompts of a call
@@ -148,7 +165,8 @@ class WalkRetriever:
             row -= np.logaddexp.reduce(row)
             walk.usage += cost + Usage(seconds=seconds)
             found[id(walk)] += [
-                _moved(path, move, moves.get(move), float(p)) for move, p in zip(listed, row, strict=True)
+                _moved(path, move, moves.get(move), float(p), ends=walk.options)
+                for move, p in zip(listed, row, strict=True)
             ]
         for walk in walks:
             walk.steps += any(id(path) in going for path in walk.paths)
@@ -156,24 +174,28 @@ class WalkRetriever:
 
     def _moves(self, graph: TripleGraph, walk: _Walk, path: Path) -> dict[str, list[Triple]]:
         """Moves that lead to where the walk has not been, at most so many."""
-        asked = set(walk.query.text.casefold().replace("_", " ").split())
+        asked = set(walk.asked.casefold().replace("_", " ").split())
         fresh = {
             move: new
             for move, triples in graph.moves(path.entities, back=self.back).items()
-            if (new := [t for t in triples if _end(t, move) not in path.seen and _passes(t, walk.where)])
+            if (new := [t for t in triples if _end(t, move) not in path.seen and _follows(t, walk)])
         }
         ordered = sorted(fresh, key=lambda move: -len(asked & set(move.casefold().replace("_", " ").split())))
         return {move: fresh[move] for move in ordered[: self.moves]}
 
-    def _render(self, query: Query, path: Path, moves: Sequence[str]) -> Prompt:
+    def _render(self, asked: str, path: Path, moves: Sequence[str]) -> Prompt:
         listed = "\n".join([*moves, *([STOP] if path.steps else [])])
-        return self.prompt.render(question=query.text, path=_way(path), moves=listed)
+        return self.prompt.render(question=asked, path=_way(path), moves=listed)
 
     def _read(self) -> TripleGraph:
         with self._lock:
             if self._graph is None:
                 self._graph = TripleGraph.read(self._file)
             return self._graph
+
+
+def _follows(triple: Triple, walk: _Walk) -> bool:
+    return (walk.within is None or triple in walk.within) and _passes(triple, walk.where)
 
 
 def _passes(triple: Triple, where: Filter | None) -> bool:
@@ -184,19 +206,22 @@ def _begun(entities: Sequence[str]) -> list[Path]:
     return [Path(start=entity, entities=(entity,), seen=frozenset((entity,))) for entity in entities]
 
 
-def _moved(path: Path, move: str, triples: Sequence[Triple] | None, log_p: float) -> Path:
-    """The way after a move; one that stops stays where it is."""
+def _moved(path: Path, move: str, triples: Sequence[Triple] | None, log_p: float, *, ends: Mapping[str, str]) -> Path:
+    """The way after a move; one that stops stays where it is. It ends at an entity of `ends`."""
     score = path.score + (log_p if np.isfinite(log_p) else -np.inf)
     if triples is None:
         return replace(path, score=score, ended=True)
-    reached = tuple(dict.fromkeys(_end(triple, move) for triple in triples))
+    arrived = [triple for triple in triples if _end(triple, move) in ends]
+    followed = tuple(arrived or triples)  # of what a relation leads to, that which is an option is what was asked for
+    reached = tuple(dict.fromkeys(_end(triple, move) for triple in followed))
     return replace(
         path,
         entities=reached,
         moves=(*path.moves, move),
-        steps=(*path.steps, tuple(triples)),
+        steps=(*path.steps, followed),
         seen=path.seen | set(reached),
         score=score,
+        ended=bool(arrived),
     )
 
 
@@ -227,10 +252,18 @@ def _ranking(walk: _Walk, k: int, graph: TripleGraph) -> Ranking:
             document = Document(
                 doc_id="\t".join(triple),
                 text=triple.text,
-                metadata={**triple._asdict(), "hop": hop, "reached": _end(triple, move)},
+                metadata={
+                    **triple._asdict(),
+                    "hop": hop,
+                    "reached": (end := _end(triple, move)),
+                    **({"option": walk.options[end]} if end in walk.options else {}),
+                },
             )
             hits.append(ScoredDocument(document=document, score=1.0 / (len(hits) + 1)))
-    outcome = Outcome(counts={"steps": walk.steps, "hops": len(best.steps)})
+    options = list(dict.fromkeys(walk.options[each] for each in best.entities if each in walk.options))
+    told = f"{_way(best)}{f'; option: {first_of(options, _TOLD)}' if options else ''}"
+    counts = {"steps": walk.steps, "hops": len(best.steps), **({"options": len(options)} if options else {})}
+    outcome = Outcome(detail=told, counts=counts)
     return Ranking(query=walk.query, hits=tuple(hits[:k]), outcome=outcome, usage=walk.usage)
 
 

@@ -13,6 +13,7 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.errors import SpecError
 from rag.types import Prompt, Query, Ranking
+from ragline_recipes.options import between, options_of
 from ragline_recipes.triples import Triple, TripleGraph
 from ragline_recipes.walk import STOP, WalkRetriever
 
@@ -156,3 +157,48 @@ def test_a_graph_of_networkx_is_written_as_the_page_says(tmp_path: Path, monkeyp
         [Query(qid="q", text="the spouse of anna of x")], k=9
     )
     assert [hit.document.text for hit in ranking.hits] == ["anna of x spouse bert"]
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("text", "options"),
+        [
+            ("Who is it?\nA. Anna\nB. Bert", ("Anna", "Bert")),
+            ("Who is it?\n(a) Anna of X\n (b) Bert ", ("Anna of X", "Bert")),
+            ("Who is it?\n1) Anna\n2) Bert\n3) Carl", ("Anna", "Bert", "Carl")),
+            ("Who is it?\nA. Anna", ()),
+            ("A. Anna\nB. Bert\nWho is it?", ()),
+            ("Who is A. Anna or B. Bert?", ()),
+            ("", ()),
+        ],
+    )
+    def test_options_are_lines_at_the_end(self, text: str, options: tuple[str, ...]) -> None:
+        asked, found = options_of(text)
+        assert found == options
+        assert asked == ("Who is it?" if options else text)
+
+    def test_what_lies_between_worked_by_hand(self) -> None:
+        """a -> b -> c -> d, a -> e, f -> c. From a to d in three steps go three of them; to c in two, two."""
+        graph = TripleGraph.of([Triple(*names) for names in ("arb", "brc", "crd", "are", "frc")])
+        found = between(graph, ["a"], ["d"], hops=3, back=False)
+        assert {"".join(triple) for triple in found} == {"arb", "brc", "crd"}
+        assert between(graph, ["a"], ["d"], hops=2, back=False) == frozenset()
+        assert {"".join(t) for t in between(graph, ["a"], ["c"], hops=4, back=False)} == {"arb", "brc"}
+        assert {"".join(t) for t in between(graph, ["d"], ["f"], hops=2, back=True)} == {"crd", "frc"}
+
+    def test_the_walk_keeps_to_ways_to_an_option_and_ends_there(self, tmp_path: Path) -> None:
+        likes = {"spouse": 0.9, "children": 0.8, "nationality": 0.7, STOP: 0.9}
+        [ranking], llm = walked(tmp_path, likes, "Which nation has anna_of_x to do with?\nA. Italy\nB. Poland", hops=4)
+        assert [hit.document.text for hit in ranking.hits] == ["anna of x children carl", "carl nationality italy"]
+        assert ranking.hits[-1].document.metadata["option"] == "Italy"
+        assert "option" not in ranking.hits[0].document.metadata
+        assert ranking.outcome.detail == "anna of x -> children -> carl -> nationality -> italy; option: Italy"
+        assert ranking.outcome.counts == {"steps": 2, "hops": 2, "options": 1}
+        assert all("Poland" not in prompt and "spouse" not in prompt for call in llm.calls for prompt in call)
+
+    def test_options_that_the_graph_does_not_know_change_nothing(self, tmp_path: Path) -> None:
+        likes = {"spouse": 0.9, "nationality": 0.8, STOP: 0.1}
+        question = "which nationality is anna_of_x 's couple ?"
+        plain, listed = walked(tmp_path, likes, question, f"{question}\nA. Mars\nB. Venus", hops=2)[0]
+        assert [hit.doc_id for hit in plain.hits] == [hit.doc_id for hit in listed.hits]
+        assert "option" not in listed.outcome.detail
