@@ -150,9 +150,12 @@ class WalkRetriever:
     def _step(self, walks: Sequence[_Walk], asked: Sequence[tuple[_Walk, Path, dict[str, list[Triple]]]]) -> None:
         """Take one step on every way that can go on, and keep the best of each query."""
         begun = perf_counter()
-        rendered = [self._render(walk.asked, path, [*moves]) for walk, path, moves in asked]
+        rendered = [
+            self.prompt.render(question=walk.asked, path=_way(path), moves="\n".join([*moves, *_stop(walk, path)]))
+            for walk, path, moves in asked
+        ]
         chosen: dict[int, tuple[NDArray[np.float64], Usage]] = {}
-        choices = [(*moves, *([STOP] if path.steps else [])) for _, path, moves in asked]
+        choices = [(*moves, *_stop(walk, path)) for walk, path, moves in asked]
         for shared in dict.fromkeys(choices):  # what is chosen from is one list for all prompts of a call
             places = [place for place, listed in enumerate(choices) if listed == shared]
             rows = choose_each(self.llm, [rendered[place] for place in places], shared)
@@ -183,15 +186,16 @@ class WalkRetriever:
         ordered = sorted(fresh, key=lambda move: -len(asked & set(move.casefold().replace("_", " ").split())))
         return {move: fresh[move] for move in ordered[: self.moves]}
 
-    def _render(self, asked: str, path: Path, moves: Sequence[str]) -> Prompt:
-        listed = "\n".join([*moves, *([STOP] if path.steps else [])])
-        return self.prompt.render(question=asked, path=_way(path), moves=listed)
-
     def _read(self) -> TripleGraph:
         with self._lock:
             if self._graph is None:
                 self._graph = TripleGraph.read(self._file)
             return self._graph
+
+
+def _stop(walk: _Walk, path: Path) -> tuple[str, ...]:
+    """Whether the model may end a way: not before its first step, nor before an option where some can be reached."""
+    return (STOP,) if path.steps and walk.within is None else ()
 
 
 def _follows(triple: Triple, walk: _Walk) -> bool:
