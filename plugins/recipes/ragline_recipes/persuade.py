@@ -38,12 +38,14 @@ from rag.writing import (
     require_one_of,
     require_positive,
     require_sampling,
+    require_share,
     sentences,
     status_of,
     warn,
     without_reasoning,
     write,
 )
+from ragline_recipes.shared_words import shared
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +118,8 @@ class PersuadeGenerator:
     2. It writes a persuasive reply out of its own head. Each sentence is a section.
     3. It names the strategy of each section and lists its claims, each understood alone.
     4. Passages are searched for each claim, and a check of this house says whether they have it. A section with a claim that
-       fails is not used as it stands: facts are searched for that would serve its strategy, and where there is none it goes.
+       fails is not used as it stands: facts are searched for that would serve its strategy. A fact counts that has a share
+       of the words that were searched for, `relevance`; where there is none the section goes.
        A section that claims nothing, such as a greeting, is kept.
     5. The reply is written from the sections that stood, strategies with their new facts, and the facts that were asked for.
 
@@ -127,12 +130,12 @@ class PersuadeGenerator:
 
     At most 3 + 2 * `sections` calls, and `sections` * 4 * `passages` more where a model checks. Steps of a batch go together.
     The outcome tells strategies with what became of them, and counts `sections`, `kept`, `replaced`, `dropped`, `avoided`,
-    `claims`, `claims_backed`, `unread`.
+    `claims`, `claims_backed`, `unread`, and `irrelevant`: facts that were found and left.
 
     Persuasion serves any goal, so the goal is named in the graph and stands in every prompt.
 
-    Differs from the paper: sections are sentences; facts that are searched for are filtered by the inner graph and not here
-    (`rerank.snippets` does that); steps are asked without shots.
+    Differs from the paper: sections are sentences; whether a fact is relevant is told by words, where the paper asks a model;
+    a claim is backed or not, and never refuted; steps are asked without shots.
 
     Args:
         llm: the model that writes.
@@ -145,6 +148,8 @@ class PersuadeGenerator:
         check: what says whether a passage has a claim: `words` asks no model; `model` wants one that can choose.
         sections: sentences of a draft that are used.
         passages: passages that a claim is held against, and hits that facts are taken from.
+        relevance: share of the content words of a search that a fact must have, for whatever stands nearest is found by a
+            search, and need not be near; 0 takes all.
         max_tokens: most tokens of a draft and of a reply.
         plan_tokens: most tokens of a search query, and of a strategy with its claims.
         temperature: 0 writes the likeliest words.
@@ -163,6 +168,7 @@ class PersuadeGenerator:
         check: Check = "words",
         sections: int = 6,
         passages: int = 3,
+        relevance: float = 0.5,
         max_tokens: int = 256,
         plan_tokens: int = 128,
         temperature: float = 0.0,
@@ -172,6 +178,7 @@ class PersuadeGenerator:
         require_positive(by, sections=sections, passages=passages, max_tokens=max_tokens, plan_tokens=plan_tokens)
         require_one_of(by, get_args(Check), check=check)
         require_sampling(by, temperature=temperature)
+        require_share(by, relevance=relevance)
         if not goal.strip():
             raise ValueError(f"{by}: goal must say what the reply is to bring about, got {goal!r}")
         _require_no_contradiction(by, prefer, avoid)
@@ -180,7 +187,7 @@ class PersuadeGenerator:
         self.llm, self.evidence, self.facts = llm, evidence, facts
         self.needs: tuple[str, ...] = ("choose",) if check == "model" else ()
         self.goal, self.prefer, self.avoid = in_one_line(goal), prefer, {folded(name) for name in avoid}
-        self.sections, self.passages = sections, passages
+        self.sections, self.passages, self.relevance = sections, passages, relevance
         self._checker: Checker = (
             CHECKERS.get("words")()
             if check == "words"
@@ -310,10 +317,14 @@ class PersuadeGenerator:
         """The facts that are found for each search, one line each; their passages become evidence."""
         rankings = self.facts.retrieve([turn.inner(text) for turn, text in asked], k=self.passages) if asked else []
         found: list[list[str]] = []
-        for (turn, _), ranking in zip(asked, rankings, strict=True):
+        for (turn, text), ranking in zip(asked, rankings, strict=True):
             turn.usage += ranking.usage
-            turn.evidence |= {hit.doc_id: hit for hit in ranking.hits if hit.doc_id not in turn.evidence}
-            found.append([fact for hit in ranking.hits for fact in _facts_of(hit)])
+            facts = [(hit, fact) for hit in ranking.hits for fact in _facts_of(hit)]
+            near = [(hit, fact) for hit, fact in facts if shared(text, fact) >= self.relevance]
+            turn.counts["irrelevant"] += len(facts) - len(near)
+            for hit, _ in near:
+                turn.evidence.setdefault(hit.doc_id, hit)
+            found.append([fact for _, fact in near])
         return found
 
     def _written_replies(self, turns: Sequence[_Turn]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import prompts
 from rag.filters import Filter, WhereData, both, matches, parse_where, parted
 from rag.protocols import ChoosingLLM
 from rag.ranking import require_k
-from rag.types import NO_USAGE, Document, Outcome, Prompt, Query, Ranking, ScoredDocument, Usage
+from rag.types import NO_USAGE, Document, Outcome, Query, Ranking, ScoredDocument, Usage
 from rag.writing import Recipe, choose_each, first_of, input_file, require_choosing, require_positive
 from ragline_recipes.options import between, options_of
 from ragline_recipes.triples import Triple, TripleGraph

@@ -11,6 +11,7 @@ from rag.ranking import in_this_order
 from rag.types import Answer, Document, Message, Query, Ranking
 from rag.writing import with_picked
 from ragline_recipes.persuade import PersuadeGenerator
+from ragline_recipes.shared_words import shared
 from tests.generators.asking import Noting
 
 FOUNDED = Document(doc_id="f", text="The charity was founded in London in 1919.")
@@ -78,7 +79,7 @@ def test_the_calls_in_their_order_and_no_more() -> None:
 
 
 def test_what_failed_never_reaches_the_last_prompt_and_its_strategy_does_with_new_facts() -> None:
-    _, llm, _, _ = made(["none", DRAFT, *SECTIONS, "share", "Done."], facts=[SHARE])
+    _, llm, _, _ = made(["none", DRAFT, *SECTIONS, "cents of a dollar", "Done."], facts=[SHARE])
     last = llm.read[-1]
     assert "medals" not in last
     assert "- greeting, to be said: Thank you for asking!" in last
@@ -93,16 +94,41 @@ def test_without_facts_for_its_strategy_a_section_goes() -> None:
     assert "prestige" not in llm.read[-1]
 
 
+def test_what_a_search_brings_and_is_not_what_was_searched_for_replaces_nothing() -> None:
+    answer, llm, _, _ = made(["none", DRAFT, *SECTIONS, "prizes that it won", "Done."], facts=[SHARE])
+    assert (answer.outcome.counts["dropped"], answer.outcome.counts["irrelevant"]) == (1, 1)
+    assert "replaced" not in answer.outcome.counts
+    assert "cents" not in llm.read[-1]
+    assert [hit.doc_id for hit in answer.context.passages] == ["f"]
+    answer, _, _, _ = made(["none", DRAFT, *SECTIONS, "prizes that it won", "Done."], facts=[SHARE], relevance=0.0)
+    assert answer.outcome.counts["replaced"] == 1, "0 takes all that is found, as it was"
+
+
+@pytest.mark.parametrize(
+    ("search", "fact", "share"),
+    [
+        ("cents of the dollar", "86 cents of each dollar", 1.0),
+        ("a medal of the charity", "The charities of London", 0.0),
+        ("programs and staff in 1919", "It had one program in 1919.", 2 / 3),
+        ("the of and", "anything", 1.0),
+        ("", "", 1.0),
+        ("巴黎", "法国 巴黎", 1.0),
+    ],
+)
+def test_shares_worked_by_hand(search: str, fact: str, share: float) -> None:
+    assert shared(search, fact) == pytest.approx(share)
+
+
 def test_facts_are_the_snippets_of_a_hit_where_it_has_any() -> None:
     snippet = with_picked(SHARE, [(0, 39)])
-    _, llm, _, _ = made(["none", DRAFT, *SECTIONS, "share", "Done."], facts=[snippet])
+    _, llm, _, _ = made(["none", DRAFT, *SECTIONS, "cents of a dollar", "Done."], facts=[snippet])
     assert "from these facts alone: Of each dollar 86 cents go to programs.\n" in llm.read[-1]
 
 
 def test_what_was_asked_for_is_looked_up_and_said_even_where_all_sections_go() -> None:
     draft = "It has won forty golden medals."
-    answer, llm, _, shelf = made(["share of a dollar", draft, SECTIONS[2], "!!", "86 cents."], facts=[SHARE])
-    assert [query.text for query in shelf.asked] == ["share of a dollar"], "a search that cannot be read is none"
+    answer, llm, _, shelf = made(["cents of a dollar", draft, SECTIONS[2], "!!", "86 cents."], facts=[SHARE])
+    assert [query.text for query in shelf.asked] == ["cents of a dollar"], "a search that cannot be read is none"
     assert "- answer to what was asked, from these facts alone: Of each dollar" in llm.read[-1]
     assert "medals" not in llm.read[-1]
     assert [hit.doc_id for hit in answer.context.passages] == ["s"]
@@ -182,6 +208,7 @@ def test_drafts_and_claims_can_be_asked_for_alone() -> None:
         ({"goal": " "}, "goal must say what the reply is to bring about"),
         ({"check": "faith"}, "check must be one of words, model, got 'faith'"),
         ({"sections": 0}, "sections must be at least 1"),
+        ({"relevance": 1.5}, "relevance must be"),
         ({"temperature": -1.0}, "temperature must be 0 or above"),
     ],
 )
