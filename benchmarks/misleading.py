@@ -1,10 +1,15 @@
 """Misleading evidence: what defences gain and cost on ramdocs, whose questions come with right, wrong and empty documents.
 
-Each question has its documents as context, ordered by the default encoder's cosine. Ways to answer:
+Each question has its documents as context, ordered by the default encoder's cosine. Ways to answer, with the names that
+RAGuard (arXiv 2502.16101) has for its settings:
 
-    closed-book     without documents
-    right-alone     `generate.cited`, from the right documents alone: what the others cost
-    cited           `generate.cited`, from all documents
+    closed-book     without documents (closed)
+    right-alone     `generate.cited`, from the right documents alone: what the others cost (oracle)
+    wrong-alone     `generate.cited`, from the misleading documents alone (misleading)
+    cited           `generate.cited`, from all documents (mixed)
+    rag-1, rag-5    `generate.cited`, from the first and the first five documents that a hybrid search over those of all questions
+                    finds (RAG-1, RAG-5)
+    found-1, found-5  no answer and no model: whether these are a misleading document of the question, or have one among them
     vote            `generate.vote`: each document alone, one vote each
     vote-relevance  the same, weighed by the cosine
     vote-agreement  the same as vote, refused where fewer than half of the votes agree
@@ -20,6 +25,7 @@ model in vLLM.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -28,7 +34,7 @@ from statistics import fmean
 from time import perf_counter
 from typing import Any
 
-from benchmarks.graphs import writer_part
+from benchmarks.graphs import hybrid_nodes, writer_part
 from benchmarks.make_samples import SEED, data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, mean_cell, require_ways
@@ -36,18 +42,26 @@ from benchmarks.work_lines import Component, Setup, Work, kind_of
 from generators import GENERATORS
 from rag.core.ranking import ranked
 from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
+from rag.evaluate import Dataset, cached_index
 from rag.evaluate.text_overlap import holds
+from rag.graph.load import load_spec
 from rag.models import GGUF
+from rag.pipeline import load_pipeline
 
 WORK = RESULTS / "misleading.jsonl"
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "closed-book": ("closed_book", {}),
     "right-alone": ("cited", {}),
+    "wrong-alone": ("cited", {}),
     "cited": ("cited", {}),
+    "rag-1": ("cited", {}),
+    "rag-5": ("cited", {}),
     "vote": ("vote", {}),
     "vote-relevance": ("vote", {"weigh": "relevance"}),
     "vote-agreement": ("vote", {"agreement": 0.5}),
 }
+FOUND = ("found-1", "found-5")
+KINDS = {"right-alone": ("correct",), "wrong-alone": ("misinfo",)}
 TOGETHER = 10
 """Questions that vLLM is asked at a time; llama.cpp one."""
 Item = dict[str, Any]
@@ -131,6 +145,44 @@ def context_of(item: Item, *, kinds: Sequence[str] = ("correct", "misinfo", "noi
     return Context(query=Query(qid=item["id"], text=item["question"]), passages=ranked(hits))
 
 
+@cache
+def searched() -> Any:
+    """Hybrid search over the documents of all questions."""
+    folder = Path("runs/misleading")
+    documents = {d["id"]: d["text"] for item in records("ramdocs/qa") for d in item["documents"]}
+    corpus = folder / "corpus.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus.write_text("".join(json.dumps({"_id": i, "text": text}) + "\n" for i, text in documents.items()))
+    spec = load_spec({"version": 1, "nodes": hybrid_nodes(5), "output": "fused"})
+    index = cached_index(Dataset(name="ramdocs", folder=folder, corpus=(corpus,)), spec.graph, spec.graph.index)
+    return load_pipeline(spec.graph, index=index)
+
+
+def found(item: Item, k: int) -> Context:
+    """What that search finds for a question."""
+    query = Query(qid=item["id"], text=item["question"])
+    return Context(query=query, passages=searched().search(query, k=k).hits)
+
+
+def find_all(work: Work, ways: Sequence[str], items: Sequence[Item]) -> None:
+    """Whether a search brings a misleading document, where there is no line yet."""
+    for way in ways:
+        setup = Setup.of(found, hybrid_nodes(5), data=[data_folder() / "ramdocs"], settings="no model, hybrid search")
+        for item in items:
+            if work.get(way, "ramdocs", item["id"], setup):
+                continue
+            wrong = {d["id"] for d in item["documents"] if d["type"] == "misinfo"}
+            right = {d["id"] for d in item["documents"] if d["type"] == "correct"}
+            hits = {hit.doc_id for hit in found(item, int(way[-1])).passages}
+            line = {"method": way, "set": "ramdocs", "qid": item["id"], "misleading": bool(wrong)}
+            work.add({**line, "finds_misleading": bool(hits & wrong), "finds_right": bool(hits & right)}, setup)
+        lines = work.of(way, "ramdocs", setup)
+        told = {key: mean_cell([float(line[key]) for line in lines]) for key in ("finds_misleading", "finds_right")}
+        print(
+            f"{way}: of {len(lines)} questions {told['finds_misleading']} find a misleading one, {told['finds_right']} a right"
+        )
+
+
 def verdict(answer: Answer, item: Item) -> str:
     if answer.status != "answered":
         return "refused"
@@ -141,8 +193,8 @@ def verdict(answer: Answer, item: Item) -> str:
 
 def answered(way: str, some: Sequence[Item], model: str, llm: Any) -> list[Answer]:
     generator = component(way, model).make(llm=llm)
-    kinds = {"kinds": ("correct",)} if way == "right-alone" else {}
-    contexts = [context_of(item, **kinds) for item in some]
+    kinds = {"kinds": KINDS[way]} if way in KINDS else {}
+    contexts = [found(item, int(way[-1])) if way.startswith("rag-") else context_of(item, **kinds) for item in some]
     answers: list[Answer] = generator.generate(
         [context.query if way == "closed-book" else context for context in contexts]
     )
@@ -156,11 +208,11 @@ def rows(work: Work, ways: Sequence[str], drawn: Sequence[Item], model: str) -> 
     for way in ways:
         lines = [line for item in drawn if (line := work.get(way, "ramdocs", item["id"], setup_of(way, model)))]
         some, others = ([line for line in lines if line["misleading"] is kind] for kind in (True, False))
-        if not some or not others:
+        if not some:
             continue
         yield (
             f"| {way} | {share(some, 'right')} | {share(some, 'misled', bare=True)} | {share(some, 'refused', bare=True)} "
-            f"| {share(others, 'right')} | {share(others, 'refused', bare=True)} "
+            f"| {share(others, 'right') if others else ''} | {share(others, 'refused', bare=True) if others else ''} "
             f"| {cost_cells(lines, 'tokens', digits=0)} | {cost_cells(lines, 'seconds')} |"
         )
 
@@ -172,13 +224,17 @@ def share(lines: Sequence[dict[str, Any]], kind: str, *, bare: bool = False) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="*", metavar="WAY", default=list(WAYS))
+    parser.add_argument("ways", nargs="*", metavar="WAY", default=[*WAYS, *FOUND])
     parser.add_argument("--limit", type=int, default=60)
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct.gguf")
     parser.add_argument("--work", type=Path, default=WORK)
     given = parser.parse_args()
-    require_ways(parser, given.ways, WAYS)
+    require_ways(parser, given.ways, [*WAYS, *FOUND])
     work, drawn, model = Work(given.work), items(given.limit), given.model
+    find_all(work, [way for way in given.ways if way in FOUND], records("ramdocs/qa"))
+    given.ways = [way for way in given.ways if way in WAYS]
+    if not given.ways:
+        return
     engine = writer_of(model)
     llm = Remembering(kind_of(engine["use"])(**engine["with"]))
     together = 1 if given.model.endswith(GGUF) else TOGETHER
@@ -186,6 +242,7 @@ def main() -> None:
         for way in given.ways:
             some = drawn[start : start + together]
             setup = setup_of(way, model)
+            some = [item for item in some if way != "wrong-alone" or has(item, "misinfo")]
             missing = [item for item in some if not work.get(way, "ramdocs", item["id"], setup)]
             llm.seconds = 0.0
             for item, answer in zip(missing, answered(way, missing, model, llm) if missing else [], strict=True):
