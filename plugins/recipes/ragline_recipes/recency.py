@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
+from rag.filters import AllOf, Condition, parse_where, parted
 from rag.protocols import ChoosingLLM, Reranker
 from rag.ranking import require_k
-from rag.types import Document, Ranking
+from rag.types import Document, Query, Ranking
 from rag.writing import Work, require_positive
 from rerankers import RERANKERS
 
@@ -28,8 +29,10 @@ class RecencyReranker:
 
     Args:
         llm: the model that grades; it must be able to choose from a closed list.
-        until: the day, or time, that ages are counted from, such as 2023-05-11. None: the newest date of the ranking.
-        since: where a curve begins. None: the oldest date of the ranking.
+        until: the day, or time, that ages are counted from, such as 2023-05-11. None: the question's own cut-off, the last date
+            that its filter lets through, such as 'date <= 2025-10-16'; without one the newest date of the ranking.
+        since: where a curve begins. None: the first date that the question's filter lets through, else the oldest of the
+            ranking.
         tau_days: after so many days a document weighs 1 / e of a new one.
         curve: pairs of time and weight, times rising; in place of tau_days.
         date: the metadata field that holds a document's date, in ISO 8601.
@@ -76,22 +79,25 @@ class RecencyReranker:
         work.usage = graded.usage
         work.counts.update(graded.outcome.counts)
         grades = {hit.doc_id: hit.score for hit in graded.hits}
-        weights = self._weights(work.documents, work)
+        weights = self._weights(work.documents, work, ranking.query)
         scores = [
             max(_LEAST, grades[document.doc_id] / 4) * weight
             for document, weight in zip(work.documents, weights, strict=True)
         ]
         return work.by_score(scores, k=k)
 
-    def _weights(self, documents: Sequence[Document], work: Work) -> list[float]:
+    def _weights(self, documents: Sequence[Document], work: Work, query: Query) -> list[float]:
         """The weight of every document's age; all 1 where no document has a date."""
         dates = [parse_date(document.metadata.get(self.date)) for document in documents]
         known = [date for date in dates if date is not None]
         work.counts["undated"] += len(dates) - len(known)
         if not known:
             return [1.0] * len(documents)
-        oldest, until = min(known), self.until or max(known)
-        return [max(_LEAST, self._weight(date or oldest, self.since or oldest, until)) for date in dates]
+        first, last = asked_between(query, self.date)
+        oldest, until = min(known), self.until or last or max(known)
+        since = self.since or first or oldest
+        work.counts["without_cut_off"] += self.until is None and last is None
+        return [max(_LEAST, self._weight(date or oldest, since, until)) for date in dates]
 
     def _weight(self, date: datetime, since: datetime, until: datetime) -> float:
         if date > until:
@@ -100,6 +106,20 @@ class RecencyReranker:
             return math.exp(-(until - date).total_seconds() / 86400 / self.tau_days)
         whole = (until - since).total_seconds()
         return interpolated(self.curve, (date - since).total_seconds() / whole if whole > 0 else 1.0)
+
+
+def asked_between(query: Query, key: str) -> tuple[datetime | None, datetime | None]:
+    """The first and the last time that the query's filter lets through, as far as it says them for all that passes."""
+    where = parted(parse_where(query.where)).where
+    wholly = list(where.parts) if isinstance(where, AllOf) else [where]
+    first: list[datetime] = []
+    last: list[datetime] = []
+    for each in wholly:
+        if isinstance(each, Condition) and each.key == key and (date := parse_date(each.operator.value)):
+            name = each.operator.name
+            first += [date] if name in ("gt", "gte", "eq") else []
+            last += [date] if name in ("lt", "lte", "eq") else []
+    return max(first, default=None), min(last, default=None)
 
 
 def interpolated(curve: Sequence[tuple[float, float]], time: float) -> float:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
+from rag.filters import parse_where
 from rag.types import Document, Prompt, Query, Ranking, ScoredDocument
-from ragline_recipes.recency import RecencyReranker, interpolated, parse_date
+from ragline_recipes.recency import RecencyReranker, asked_between, interpolated, parse_date
 
 
 class Grader(ScriptedLLM):
@@ -51,6 +53,37 @@ def test_relevance_times_recency_by_hand() -> None:
 def test_an_irrelevant_document_keeps_a_floor() -> None:
     [found] = RecencyReranker(llm=Grader()).rerank([news((0, "2023-01-01"), (0, "2023-01-31"))], k=2)
     assert scores(found) == pytest.approx({"d1": 1e-4, "d0": 1e-4 / math.e}, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("where", "first", "last"),
+    [
+        ("date <= 2023-02-10", None, "2023-02-10"),
+        ("date < 2023-02-10 and date >= 2023-01-01", "2023-01-01", "2023-02-10"),
+        ("date <= 2023-02-10 and date <= 2023-02-01 and lang = en", None, "2023-02-01"),
+        ({"date": {"lte": "2023-02-10"}}, None, "2023-02-10"),
+        ("date = 2023-02-10", "2023-02-10", "2023-02-10"),
+        ("date <= 2023-02-10 or lang = en", None, None),
+        ("not date <= 2023-02-10", None, None),
+        ("published <= 2023-02-10", None, None),
+        (None, None, None),
+    ],
+)
+def test_the_times_that_a_question_may_know(where: Any, first: str | None, last: str | None) -> None:
+    query = Query(qid="q", text="will it?", where=parse_where(where))
+    assert asked_between(query, "date") == (parse_date(first), parse_date(last))
+
+
+def test_ages_are_counted_from_the_questions_own_cut_off() -> None:
+    given = news((4, "2023-01-01"), (4, "2023-01-31"))
+    asked = replace(given, query=Query(qid="q", text="will it?", where={"date": {"lte": "2023-03-02"}}))
+    [found] = RecencyReranker(llm=Grader()).rerank([asked], k=2)
+    assert scores(found) == pytest.approx({"d1": math.exp(-1), "d0": math.exp(-2)}, rel=1e-5)
+    assert found.outcome.counts.get("without_cut_off", 0) == 0
+    [fixed] = RecencyReranker(llm=Grader(), until="2023-01-31").rerank([asked], k=2)
+    assert scores(fixed) == pytest.approx({"d1": 1.0, "d0": math.exp(-1)}, rel=1e-5), (
+        "a graph that names a day is obeyed"
+    )
 
 
 def test_ages_are_counted_from_a_given_day_and_what_came_later_weighs_least() -> None:
