@@ -47,7 +47,7 @@ def row(system: str, **said: str) -> str:
             "no line with {'method': 'walks'}",
         ),
         ("where: {method: walk}, key: answer", "where: {method: walk}, key: answers", "says None at 'answers'"),
-        ("where: {method: found-1}", "where: {set: semeval2010-re}", "of 2 settings; name one"),
+        ("where: {method: found-1}, key: told", "where: {set: semeval2010-re}, key: told", "of 2 settings; name one"),
         ("key: kinds/nuggets/accuracy, n: kinds/nuggets/cases, ", "key: kinds/nuggets/accuracy, ", "`n` must say"),
         ("old: its lines are of before lines had commits", "old: ''", "need `old`, and why"),
         ("model: qwen2.5-coder-0.5b-instruct\n", "model: llama\n", "do not say the model 'llama'"),
@@ -92,8 +92,9 @@ def test_a_mark_that_is_no_longer_true_is_refused() -> None:
 
 def test_what_stands_beside_is_over_the_same_questions() -> None:
     """Of the same lines by question, and by number where lines do not list them."""
-    shown, voted = "where: {method: found-1}", "where: {method: nearest-5}"
-    swapped = TEXT.replace(shown, "where: {method: nearest-1}", 1).replace(voted, "where: {method: found-4}", 1)
+    shown, voted = "where: {method: found-1}, key: told", "where: {method: nearest-5}, key: told"
+    swapped = TEXT.replace(shown, "where: {method: nearest-1}, key: told", 1)
+    swapped = swapped.replace(voted, "where: {method: found-4}, key: told", 1)
     with pytest.raises(SpecError, match="50 of the 150 questions of the figure beside have no line"):
         systems_page(swapped)
     with pytest.raises(SpecError, match=r"beside it is over 225 questions, its own figures over \[300\]"):
