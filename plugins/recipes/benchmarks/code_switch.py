@@ -5,6 +5,7 @@
     fused      both, fused: by RRF over one leg, by the weights of `hybrid` over both legs
     split      over both legs: BM25 by the switched question, vectors by the question as it is
     texts      the question as it is; passages indexed with their words in English behind them (`transform.code_switch`)
+    two-tongued  the question as it is, vectors by an encoder of both languages, which needs no dictionary
     own        the question in the passages' language: the line above
 
 Dictionaries:
@@ -51,7 +52,11 @@ from ragline_train.dictionary import Made, dictionary_lines, dictionary_of
 
 LANGUAGES = ("de", "zh")
 LEGS = ("bm25", "dense", "hybrid")
-WAYS = ("plain", "switched", "fused", "split", "texts", "own")
+WAYS = ("plain", "switched", "fused", "split", "texts", "two-tongued", "own")
+ENCODERS = {"two-tongued": "multilingual-e5-small"}
+NOT_BY = {"bm25": ("split", "two-tongued"), "dense": ("split",)}
+"""Leg -> ways that it has not."""
+
 FILES = Path("runs/code_switch")
 MEASURE = "nDCG@10"
 ENCODER = "all-minilm-l6-v2"
@@ -116,7 +121,7 @@ def graph(leg: str, way: str, language: str, dictionary: Path) -> dict[str, Any]
     """A way over a leg."""
     nodes = hybrid_nodes(100)
     fused = nodes.pop("fused")
-    index: dict[str, Any] = {"analyzer": {"language": language}, "dense": {"encoder": ENCODER}}
+    index: dict[str, Any] = {"analyzer": {"language": language}, "dense": {"encoder": ENCODERS.get(way, ENCODER)}}
     if way in ("switched", "fused", "split"):
         params = {"dictionary": str(dictionary), "languages": [language], "keep_original": way == "fused"}
         switch = {"switch": {"use": "reformulate.code_switch", "with": params}}
@@ -158,7 +163,7 @@ def coverage(queries: Mapping[Path, Sequence[Query]], language: str) -> dict[str
 
 
 def compared(
-    language: str, dictionary: Path | None, limit: int | None, *, entities: bool = False
+    language: str, dictionary: Path | None, limit: int | None, *, entities: bool = False, ways: Sequence[str] = WAYS
 ) -> Iterator[dict[str, Any]]:
     """A line on the dictionaries, and one for every leg and way. `limit`: questions that each dictionary is used for."""
     english, own = texts("en"), texts(language)
@@ -194,8 +199,8 @@ def compared(
     evaluations = {
         (leg, way): evaluate(run(leg, way, language, theirs if way == "own" else asked), qrels, [MEASURE])
         for leg in LEGS
-        for way in WAYS
-        if way != "split" or leg == "hybrid"
+        for way in ways
+        if way not in NOT_BY.get(leg, ())
     }
     yield from lines(language, name, evaluations)
 
@@ -219,7 +224,7 @@ def lines(language: str, name: str, evaluations: Mapping[tuple[str, str], Evalua
             "leg": leg,
             "way": way,
             "queries": evaluation.n_queries,
-            "encoder": ENCODER,
+            "encoder": ENCODERS.get(way, ENCODER),
             MEASURE: evaluation.measures[MEASURE],
             "low_of_mean": interval.low,
             "high_of_mean": interval.high,
@@ -227,7 +232,7 @@ def lines(language: str, name: str, evaluations: Mapping[tuple[str, str], Evalua
         if (leg, way) in tests:
             test = tests[leg, way]
             line |= {"to_plain": test.difference, "low": test.low, "high": test.high, "p": corrected[leg, way]}
-        if (leg, way) == ("hybrid", "texts"):
+        if (leg, way) == ("hybrid", "texts") and ("hybrid", "split") in evaluations:
             [beside] = compare_runs(evaluations[leg, "split"], {way: evaluation}, measures=[MEASURE])[way]
             line |= {"to_split": beside.test.difference, "split_low": beside.test.low, "split_high": beside.test.high}
         yield line
@@ -263,13 +268,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--limit", type=int, help="questions that each dictionary is used for; all of them when left out"
     )
+    parser.add_argument(
+        "--ways", nargs="+", choices=WAYS, default=list(WAYS), help="plain among them; all when left out"
+    )
     parser.add_argument("--record", action=Record, help="append to results/code_switch.jsonl")
     options = parser.parse_args(arguments)
     if unknown := set(options.languages) - set(LANGUAGES):
         parser.error(f"not one of the languages: {', '.join(sorted(unknown))}")
+    if "plain" not in options.ways:
+        parser.error("--ways: plain is what the others are compared with")
     kinds = (False,) if options.dictionary else (False, True)
     for language, entities in product(options.languages or LANGUAGES, kinds):
-        for line in compared(language, options.dictionary, options.limit, entities=entities):
+        for line in compared(language, options.dictionary, options.limit, entities=entities, ways=options.ways):
             show(line)
             if options.record:
                 record("code_switch", line)
