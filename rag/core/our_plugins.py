@@ -47,11 +47,13 @@ OURS = {
         "server.qdrant+local",
     ),
     "train": (
+        "command.adapt",
         "command.bitext",
         "command.calibrate",
         "command.dictionary",
         "command.distil",
         "command.heads",
+        "command.train",
         "command.weigh",
     ),
 }

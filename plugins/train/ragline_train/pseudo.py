@@ -45,12 +45,16 @@ class Case:
     """A query, its candidates, and their grades in the same order; above 0 is relevant, and nothing is where nobody judged.
 
     taught: grades are shares that a teacher gives each candidate, and not steps of relevance.
+    origin: what the query is: a title, a heading, a sentence, of a log; empty where nobody said.
+    source: doc_id of the candidate that the query was made of, or that the teacher likes best; empty where nobody said.
     """
 
     query: str
     candidates: tuple[Document, ...]
     grades: tuple[float, ...]
     taught: bool = False
+    origin: str = ""
+    source: str = ""
 
 
 Asker = Callable[[Sequence[Document]], Sequence[tuple[str, Document] | None]]

@@ -1,0 +1,246 @@
+"""What each recipe of `rag train` gains on a corpus, told by its own judged questions, which teach nothing.
+
+An index of a set has words and vectors of all-MiniLM; its hybrid and multilingual-E5-small, half and half, teach. The start and
+what came of it are then asked the set's judged questions over the whole corpus, by the leg or the reranker that a graph would
+name them in, and nDCG@10 is compared question by question (paired randomisation, 95% interval). A reranker's start is the hybrid
+that it reorders: its own head is new. A row without a gain is a row.
+
+    RAGLINE_EVAL_DATA=... python -m plugins.train.benchmarks.teaching RECIPE SET [--minutes 5 | --steps N] [--seed 0] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks.make_samples import data_folder
+from benchmarks.record import Record, record
+from rag import build_index
+from rag.evaluate import Dataset, Evaluation, Qrels, evaluate, load_beir, paired_randomisation
+from rag.files import write_atomically
+from rag.indexes import IndexSettings, LocalIndex
+from rag.stages.fuse import WeightedFuser
+from rag.types import Document, Query, Ranking
+from ragline_train.pseudo import Case
+from ragline_train.teaching.lessons import Lessons
+from ragline_train.teaching.recipes import RECIPES, recipe_named
+from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.training import Data, lessons_of, train
+from rerankers import RERANKERS
+from retrievers import RETRIEVERS
+
+MEASURE = "nDCG@10"
+DEPTH, RERANKED = 100, 40
+LANGUAGES = {"xquad/de": "de", "poquad": "pl"}
+LEG_OF = {"sparse": ("sparse", "sparse"), "multi_vector": ("late_interaction", "late_interaction")}
+"""Recipe -> leg and retriever; of all others the dense ones."""
+SECOND = "multilingual-e5-small"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Set:
+    """A data set, its judged questions, and the index that teaches."""
+
+    name: str
+    dataset: Dataset
+    queries: Sequence[Query]
+    qrels: Qrels
+    index: Path
+
+
+def opened_set(name: str, work: Path, *, encoder: str, limit: int | None) -> Set:
+    """Indexed with words and vectors; what is there already is not made again."""
+    dataset = load_beir(data_folder() / name)
+    qrels = dataset.qrels()
+    queries = dataset.queries_of(qrels)[:limit]
+    folder = work / f"{name.replace('/', '-')}-{encoder}"
+    build_index(dataset.corpus, folder, settings=_settings(name, dense=encoder), legs=("lexical", "dense"))
+    kept = {query.qid: qrels[query.qid] for query in queries}
+    return Set(name=name, dataset=dataset, queries=queries, qrels=kept, index=folder)
+
+
+def _settings(name: str, **models: str) -> IndexSettings:
+    keys = {"dense": "encoder", "sparse": "model", "late_interaction": "model"}
+    said: dict[str, Any] = {leg: {keys[leg]: model} for leg, model in models.items()}
+    said["analyzer"] = {"language": LANGUAGES.get(name, "en")}
+    return IndexSettings.model_validate(said).judging_documents()
+
+
+def of_leg(a_set: Set, recipe: str, model: Path, work: Path) -> list[Ranking]:
+    """What the leg that names a model finds over the whole corpus."""
+    leg, retriever = LEG_OF.get(recipe, ("dense", "dense"))
+    place = work / "asked" / f"{a_set.name.replace('/', '-')}-{model.parent.name}-{model.name}"
+    build_index(a_set.dataset.corpus, place, settings=_settings(a_set.name, **{leg: str(model)}), legs=(leg,))
+    with LocalIndex.open(place) as index:
+        found: list[Ranking] = RETRIEVERS.get(retriever)(index=index).retrieve(a_set.queries, k=DEPTH)
+    return found
+
+
+def hybrid_of(a_set: Set) -> list[Ranking]:
+    """The built-in hybrid, without a second encoder."""
+    from rag import load_pipeline
+
+    with LocalIndex.open(a_set.index) as index, load_pipeline("hybrid", index=index) as pipeline:
+        node = pipeline.graph.last_ranking()
+        records = pipeline.run(a_set.queries, to=node, k=DEPTH).records[node]
+    return [each for each in records if isinstance(each, Ranking)]
+
+
+def reranked(rankings: Sequence[Ranking], model: Path) -> dict[str, tuple[list[Ranking], float]]:
+    """By the model alone, and half and half with the hybrid; with seconds a question."""
+    reranker = RERANKERS.get("cross_encoder")(model=str(model), depth=RERANKED, max_tokens=128)
+    reranker.rerank(rankings[:1], k=DEPTH)
+    begun = perf_counter()
+    alone = reranker.rerank(rankings, k=DEPTH)
+    seconds = (perf_counter() - begun) / len(rankings)
+    fuser = WeightedFuser(norm="z_score", weights={"hybrid": 0.5, "reranked": 0.5})
+    lists = [_named(_cut(each), "hybrid") for each in rankings] + [_named(_cut(each), "reranked") for each in alone]
+    return {"alone": (alone, seconds), "half": (fuser.fuse(lists, k=RERANKED), seconds)}
+
+
+def _cut(ranking: Ranking) -> Ranking:
+    return replace(ranking, hits=ranking.hits[:RERANKED])
+
+
+def _named(ranking: Ranking, source: str) -> Ranking:
+    return replace(ranking, source=source)
+
+
+def kept_lessons(index: LocalIndex, data: Data, place: Path) -> Lessons:
+    """Those that were made before, where they lie: the second encoder reads the corpus once for all recipes."""
+    if not place.exists():
+        made = lessons_of(index, data)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, json.dumps(asdict(made)))
+    said = json.loads(place.read_text(encoding="utf-8"))
+    cases = {name: tuple(map(_case, said[name])) for name in ("taught", "choosing", "telling")}
+    return Lessons(**cases, left_out=said["left_out"], teacher=said["teacher"])
+
+
+def _case(said: dict[str, Any]) -> Case:
+    documents = tuple(Document(**{**each, "contents": ()}) for each in said["candidates"])
+    return Case(**{**said, "candidates": documents, "grades": tuple(said["grades"])})
+
+
+def told(before: Evaluation, after: Evaluation) -> dict[str, Any]:
+    """Both, and how sure the difference is."""
+    ours, theirs = after.per_query[MEASURE], before.per_query[MEASURE]
+    test = paired_randomisation([ours[qid] for qid in theirs], [*theirs.values()])
+    return {
+        "before": before.measures[MEASURE],
+        "after": after.measures[MEASURE],
+        "gain": test.difference,
+        "low": test.low,
+        "high": test.high,
+        "p": test.p,
+        "queries": before.n_queries,
+    }
+
+
+def lines(recipe: str, a_set: Set, settings: Settings, out: Path, work: Path, *, own: int) -> list[dict[str, Any]]:
+    """Teach, and ask both."""
+    judged = {query.qid: query.text for query in a_set.dataset.queries}
+    data = Data(own=own, judged=judged, second=SECOND, seed=settings.seed)
+    begun = perf_counter()
+    with LocalIndex.open(a_set.index) as index:
+        lessons = kept_lessons(
+            index, data, work / "lessons" / f"{a_set.name.replace('/', '-')}-{own}-{settings.seed}.json"
+        )
+        made = perf_counter() - begun
+        result = train(recipe, index=index, out=out, data=data, settings=settings, lessons=lessons, say=_say)
+        start = work / "starts" / f"{recipe}-{a_set.name.replace('/', '-')}-{settings.seed}"
+        if recipe != "reranker" and not start.exists():
+            start.parent.mkdir(parents=True, exist_ok=True)
+            recipe_named(recipe)(lessons, settings).save(start)
+    facts = result.facts
+    line = {
+        "recipe": recipe,
+        "set": a_set.name,
+        "seed": settings.seed,
+        "steps": facts["steps"],
+        "settings": facts["settings"],
+        "questions": facts["data"]["questions"],
+        "left_out": facts["data"]["left out"],
+        "apart": facts["ndcg@10 of questions kept apart"],
+        "seconds_of_lessons": made,
+        "seconds": perf_counter() - begun,
+        "gained": result.gained,
+    }
+    if not result.gained:
+        return [line]
+    if recipe != "reranker":
+        before, after = (
+            evaluate(of_leg(a_set, recipe, model, work), a_set.qrels, [MEASURE]) for model in (start, result.folder)
+        )
+        return [line | told(before, after)]
+    first = hybrid_of(a_set)
+    before = evaluate(first, a_set.qrels, [MEASURE])
+    return [
+        line
+        | {"system": f"{how}, 40 of the hybrid", "seconds_a_question": seconds}
+        | told(before, evaluate(run, a_set.qrels, [MEASURE]))
+        for how, (run, seconds) in reranked(first, result.folder).items()
+    ]
+
+
+def _say(one: Any) -> None:
+    print(f"  step {one.step}: {one.ndcg:.4f}, loss {one.loss}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for every system."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", choices=list(RECIPES))
+    parser.add_argument("set", metavar="SET")
+    parser.add_argument("--model", help="what is taught")
+    parser.add_argument("--encoder", default="all-minilm-l6-v2", help="of the index that teaches")
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--ways", type=int, default=5)
+    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--by", choices=("shares", "source"), default="shares")
+    parser.add_argument("--own", type=int, default=1200, help="questions of the corpus itself")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="only the first N judged questions")
+    parser.add_argument("--work", type=Path, default=Path("build/teaching"), help="where indexes and models are kept")
+    parser.add_argument("--record", action=Record, help="append to results/teaching.jsonl")
+    given = parser.parse_args(arguments)
+    settings = Settings(
+        model=given.model or (given.encoder if given.recipe == "encoder" else None),
+        by=given.by,
+        minutes=given.minutes,
+        steps=given.steps,
+        batch=given.batch,
+        ways=given.ways,
+        max_tokens=given.max_tokens,
+        learning_rate=given.learning_rate,
+        seed=given.seed,
+    )
+    a_set = opened_set(given.set, given.work, encoder=given.encoder, limit=given.limit)
+    name = f"{given.recipe}-{given.set.replace('/', '-')}-{given.seed}"
+    out = given.work / "taught" / name
+    for line in lines(given.recipe, a_set, settings, out, given.work, own=given.own):
+        shown = (
+            "nothing gained"
+            if not line["gained"]
+            else (
+                f"{line['before']:.4f} -> {line['after']:.4f} {line['gain']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] "
+                f"p {line['p']:.3f}"
+            )
+        )
+        print(f"{given.recipe:13} {given.set:12} {line.get('system', ''):26} {shown}", flush=True)
+        if given.record:
+            record("teaching", line | {"second": SECOND, "encoder": given.encoder, "limit": given.limit})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""an index -> a model taught on its texts: encoders, sparse terms, token vectors, rerankers"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rag import Asker
+from rag.commands import indexed, positive, progress_bar, say, say_json, warn
+from rag.errors import SpecError
+from rag.evaluate import load_beir, read_questions
+from rag.filters import Filter, asked_by
+from rag.indexes import open_index
+from ragline_train.teaching.recipes import RECIPES
+from ragline_train.teaching.run_folder import Told
+from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.training import Ahead, Data, Result, train
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    what = "; ".join(f"{name}: {gives}" for name, gives in RECIPES.items())
+    parser.add_argument("recipe", choices=list(RECIPES), metavar="RECIPE", help=what)
+    indexed(parser, needed=True)
+    parser.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: taught-RECIPE)")
+    log_help = (
+        "what people asked, in the forms of `rag batch`, without judgements; beside what the corpus asks of itself"
+    )
+    parser.add_argument("--questions", metavar="FILE", help=log_help)
+    judged_help = "questions that the model will be judged by, a file or a folder in BEIR layout: none of them teaches"
+    parser.add_argument("--judged", metavar="FILE", help=judged_help)
+    parser.add_argument("--own", type=int, default=1200, metavar="N", help="questions of the corpus itself (1200)")
+    parser.add_argument("--model", metavar="NAME", help="what is taught (default: as the recipe and the index say)")
+    parser.add_argument("--teacher-model", metavar="NAME", help="of align: the encoder that is fitted to")
+    parser.add_argument("--second", metavar="NAME", help="another encoder, which has half a say in what is taught")
+    by_help = "the legs' shares of all candidates, or the source of a question against hard negatives (shares)"
+    parser.add_argument("--by", choices=("shares", "source"), default="shares", help=by_help)
+    parser.add_argument("--minutes", type=float, default=40.0, metavar="M", help="of teaching (40)")
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help="in place of minutes; equal steps give equal weights"
+    )
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="questions of a step (8)")
+    parser.add_argument("--ways", type=int, default=5, metavar="N", help="candidates of a question (5)")
+    parser.add_argument("--learning-rate", type=float, metavar="X", help="at its highest (default: as the recipe says)")
+    parser.add_argument(
+        "--max-tokens", type=positive, default=128, metavar="N", help="of a text while it is taught (128)"
+    )
+    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="one gives equal weights (1)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--as", dest="asker", metavar="JSON", help="whose texts may teach, where the index has labels")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, where it was stopped")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(given: Namespace) -> int:
+    """Teach, say what is gained, and how a graph names what came of it."""
+    out = Path(given.out or f"taught-{given.recipe}")
+    settings = settings_of(given)
+    with open_index(given.index) as index, progress_bar() as progress:
+        result = train(
+            given.recipe,
+            index=index,
+            out=out,
+            data=data_of(given),
+            settings=settings,
+            resume=given.resume,
+            command=f"rag {shlex.join(sys.argv[1:])}",
+            ahead=say_ahead,
+            say=say_told,
+            progress=progress,
+        )
+    if given.json:
+        say_json({"folder": str(out), **{name: each for name, each in result.facts.items() if name not in _LONG}})
+        return 0
+    show(result)
+    return 0
+
+
+_LONG = ("question_digests", "documents")
+
+
+def settings_of(given: Namespace) -> Settings:
+    """Of the options."""
+    try:
+        return Settings(
+            model=given.model,
+            teacher_model=given.teacher_model,
+            by=given.by,
+            steps=given.steps,
+            minutes=given.minutes,
+            batch=given.batch,
+            ways=given.ways,
+            learning_rate=given.learning_rate,
+            max_tokens=given.max_tokens,
+            seed=given.seed,
+            threads=given.threads,
+        )
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+
+
+def data_of(given: Namespace) -> Data:
+    """What may teach, and what must not."""
+    return Data(
+        log=list(read_questions(Path(given.questions))) if given.questions else (),
+        own=given.own,
+        judged=judged_questions(given.judged),
+        where=asker_filter(given.asker),
+        second=given.second,
+        seed=given.seed,
+        place=str(given.questions or "the log of questions"),
+    )
+
+
+def judged_questions(given: str | None) -> Mapping[str, str]:
+    """qid -> question: of a folder in BEIR layout all of them, whatever their split."""
+    if given is None:
+        return {}
+    path = Path(given)
+    queries = load_beir(path).queries if path.is_dir() else read_questions(path)
+    return {query.qid: query.text for query in queries}
+
+
+def say_told(told: Told) -> None:
+    """A line for each time the gain is told."""
+    loss = "" if told.loss is None else f", loss {told.loss:.4f}"
+    warn(f"step {told.step}: nDCG@10 {told.ndcg:.4f} on questions kept apart{loss}")
+
+
+def show(result: Result) -> None:
+    """What came of it."""
+    facts = result.facts
+    measured = facts["ndcg@10 of questions kept apart"]
+    if facts["stopped"]:
+        warn(f"rag train: {facts['stopped']}")
+    if not result.gained:
+        say(
+            f"Nothing gained over {facts['steps']['done']} steps, so no model is written. {result.folder} has the card."
+        )
+        return
+    say(
+        f"{result.folder}: nDCG@10 of {measured['questions']} questions kept apart {measured['before']:.4f} ->"
+        f" {measured['after']:.4f} ({measured['gain']:+.4f} [{measured['low']:+.4f}, {measured['high']:+.4f}])"
+    )
+    say(f"In a graph: {_named(facts['named_by'], result.folder)}")
+
+
+def _named(key: str, folder: Path) -> str:
+    first, second, *rest = key.split(".")
+    if first == "rerank":
+        return f"ranked: {{use: {key}, in: fused, k: 10, with: {{model: {folder}, depth: 40}}}}"
+    return f"index: {{{second}: {{{rest[0]}: {folder}}}}}"
+
+
+def say_ahead(ahead: Ahead) -> None:
+    """What the run will take."""
+    minutes = ahead.steps * ahead.trial.seconds / 60
+    warn(
+        f"{ahead.questions} questions teach, {ahead.apart} are kept apart; {ahead.steps} steps, about {minutes:.0f} minutes;"
+        f" at most {ahead.trial.n_bytes / 1e6:,.0f} MB"
+    )
+
+
+def asker_filter(given: str | None) -> Filter | None:
+    """What somebody may read.
+
+    Raises:
+        SpecError: it does not say who asks.
+    """
+    if given is None:
+        return None
+    try:
+        said: Any = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8"))
+        return asked_by(Asker(**{**said, "groups": tuple(said.get("groups", ()))}))
+    except (OSError, ValueError, TypeError, AttributeError) as cause:
+        raise SpecError(f"--as is JSON, or a file of it, with user, tenant and groups: {cause}") from None

@@ -1,0 +1,111 @@
+"""A bi-encoder taught on the corpus: by the shares that all legs give together, or by sources against hard negatives.
+
+Shares are taught by the Kullback-Leibler divergence over a question's candidates; sources by cached multiple negatives
+ranking (Gao et al., 2021, arXiv 2101.06983), which also sets the batch's other passages against a question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rag.errors import SpecError
+from ragline_train.teaching.lessons import Lessons
+from ragline_train.teaching.recipes.opened import KEPT, asked_apart, encoder_folder, require_trainer, weights_digest
+from ragline_train.teaching.recipes.shares_rows import document_columns, share_rows
+from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Example, Task, texts_of, ways
+from ragline_train.teaching.teacher import contrasted
+
+_SHARPNESS = 20.0
+"""Cosines times that are logits, as the library's contrastive losses have it."""
+
+
+def recipe(lessons: Lessons, settings: Settings) -> Task:
+    """See `ragline_train.teaching.task.Recipe`.
+
+    Raises:
+        SpecError: no model is named; or by `source` no question has a negative that is one.
+    """
+    require_trainer()
+    from sentence_transformers import (
+        SentenceTransformer,
+        SentenceTransformerTrainer,
+        SentenceTransformerTrainingArguments,
+    )
+    from sentence_transformers.sentence_transformer import losses
+
+    folder = encoder_folder(named(settings))
+    model = SentenceTransformer(str(folder.path), **KEPT)
+    if settings.by == "shares":
+        loss: Any = losses.DistillKLDivLoss(model, student_temperature=1 / _SHARPNESS, teacher_temperature=1.0)
+        examples = share_rows(lessons.taught, settings.ways)
+        keys = [case.source for case in lessons.taught]
+    else:
+        loss = losses.CachedMultipleNegativesRankingLoss(model, scale=_SHARPNESS, mini_batch_size=32)
+        examples, keys = source_rows(lessons, settings.ways)
+    prompts = {str(role): text for role, text in folder.how.prompts.items()}
+    return Task(
+        model=model,
+        loss=loss,
+        trainer=SentenceTransformerTrainer,
+        arguments=SentenceTransformerTrainingArguments,
+        examples=examples,
+        keys=keys,
+        measure=lambda cases: asked_apart(model, cases, prompts),
+        save=saved_with(model, settings.max_tokens),
+        start=folder.name,
+        start_sha256=weights_digest(folder.path),
+        named_by="index.dense.encoder",
+        learning_rate=3e-5,
+        prompts={"query": prompts["query"], **dict.fromkeys(document_columns(settings.ways), prompts["document"])},
+        facts={"hard negatives": sum(len(case.candidates) - 1 for case in lessons.taught)},
+    )
+
+
+def named(settings: Settings) -> str:
+    """The model that is taught.
+
+    Raises:
+        SpecError: none is named, and the index has no encoder of its own.
+    """
+    if settings.model is None:
+        raise SpecError("the index has no vectors, so it does not say which encoder to teach. Name one with --model")
+    return settings.model
+
+
+def source_rows(lessons: Lessons, n: int) -> tuple[list[Example], list[str]]:
+    """`query`, its source as `document_1`, and hard negatives.
+
+    Raises:
+        SpecError: none is left.
+    """
+    found = [(case, kept) for case in lessons.taught if (kept := contrasted(case)) is not None]
+    if len(found) < 2:
+        raise SpecError(
+            f"of {len(lessons.taught)} questions {len(found)} have a passage that they were made of and a negative that the teacher"
+            " likes less. Teach by shares, or with other questions"
+        )
+    rows: list[Example] = []
+    for _, kept in found:
+        texts = texts_of(kept)
+        places = ways(kept, n)
+        rows.append({"query": kept.query, **{f"document_{at}": texts[p] for at, p in enumerate(places, start=1)}})
+    return rows, [case.source for case, _ in found]
+
+
+def saved_with(model: Any, max_tokens: int) -> Callable[[Path], None]:
+    """What writes the model with its own limit of tokens; meanwhile texts are cut at `max_tokens`."""
+    own = model.max_seq_length
+    model.max_seq_length = min(max_tokens, own or max_tokens)
+
+    def save(place: Path) -> None:
+        taught_with = model.max_seq_length
+        model.max_seq_length = own
+        try:
+            model.save_pretrained(str(place), create_model_card=False)
+        finally:
+            model.max_seq_length = taught_with
+
+    return save

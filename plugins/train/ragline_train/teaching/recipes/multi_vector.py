@@ -1,0 +1,77 @@
+"""Token vectors taught on the corpus: an encoder's tokens through a head of 128 numbers (ColBERTv2, NAACL 2022, distillation).
+
+The head is new. A linear layer that is drawn at random keeps angles roughly, so the start is not nothing; the gain is over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ragline_train.pseudo import Case
+from ragline_train.teaching.lessons import Lessons
+from ragline_train.teaching.measures import ndcg
+from ragline_train.teaching.recipes.opened import KEPT, encoder_folder, require_trainer, weights_digest
+from ragline_train.teaching.recipes.shares_rows import share_rows
+from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Task, texts_of
+
+_TEMPERATURE = 0.5
+"""Of sums over a question's tokens, each from -1 to 1."""
+
+
+def recipe(lessons: Lessons, settings: Settings) -> Task:
+    """See `ragline_train.teaching.task.Recipe`."""
+    require_trainer()
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder import (
+        MultiVectorEncoderTrainer,
+        MultiVectorEncoderTrainingArguments,
+        losses,
+    )
+
+    folder = encoder_folder(settings.model or "all-minilm-l6-v2")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)  # of the new head
+        model: Any = MultiVectorEncoder(str(folder.path), **KEPT)
+    model.max_seq_length = min(settings.max_tokens, folder.how.max_length)
+
+    def save(place: Path) -> None:
+        model.save_pretrained(str(place), create_model_card=False)
+
+    return Task(
+        model=model,
+        loss=losses.MultiVectorDistillKLDivLoss(model, student_temperature=_TEMPERATURE, teacher_temperature=1.0),
+        trainer=MultiVectorEncoderTrainer,
+        arguments=MultiVectorEncoderTrainingArguments,
+        examples=share_rows(lessons.taught, settings.ways),
+        keys=[case.source for case in lessons.taught],
+        measure=lambda cases: _asked_apart(model, cases),
+        save=save,
+        start=f"{folder.name} and a head drawn at random",
+        start_sha256=weights_digest(folder.path),
+        named_by="index.late_interaction.model",
+        learning_rate=5e-5,
+        facts={"max_tokens": settings.max_tokens},
+    )
+
+
+def _asked_apart(model: Any, cases: Sequence[Case]) -> list[float]:
+    texts = list(dict.fromkeys(text for case in cases for text in texts_of(case)))
+    rows = {text: row for row, text in enumerate(texts)}
+    how = {"batch_size": 32, "show_progress_bar": False}
+    documents = [each.numpy() for each in model.encode_document(texts, **how)]
+    queries = [each.numpy() for each in model.encode_query([case.query for case in cases], **how)]
+    return [
+        ndcg([_max_sim(query, documents[rows[text]]) for text in texts_of(case)], case.grades)
+        for case, query in zip(cases, queries, strict=True)
+    ]
+
+
+def _max_sim(query: Any, document: Any) -> float:
+    """The best product of each of the question's tokens, added up."""
+    return float(np.max(query @ document.T, axis=1).sum())

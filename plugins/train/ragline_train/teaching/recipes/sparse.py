@@ -1,0 +1,68 @@
+"""Learned sparse terms taught on the corpus by the legs' shares, with a price on terms (SPLADE, SIGIR 2021, arXiv 2109.10086)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rag.indexes import EncoderFolder
+from ragline_train.pseudo import Case
+from ragline_train.teaching.lessons import Lessons
+from ragline_train.teaching.measures import ndcg
+from ragline_train.teaching.recipes.opened import KEPT, require_trainer, weights_digest
+from ragline_train.teaching.recipes.shares_rows import share_rows
+from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Task, texts_of
+
+_PRICE_OF_DOCUMENTS, _PRICE_OF_QUERIES = 3e-4, 5e-4
+_TEMPERATURE = 2.0
+
+
+def recipe(lessons: Lessons, settings: Settings) -> Task:
+    """See `ragline_train.teaching.task.Recipe`."""
+    require_trainer()
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder import SparseEncoderTrainer, SparseEncoderTrainingArguments, losses
+
+    folder = EncoderFolder.of(settings.model or "splade-tiny")
+    model: Any = SparseEncoder(str(folder.path), **KEPT)
+    own = model.max_seq_length
+    model.max_seq_length = min(settings.max_tokens, own or settings.max_tokens)
+    shares = losses.SparseDistillKLDivLoss(model, student_temperature=_TEMPERATURE, teacher_temperature=1.0)
+
+    def save(place: Path) -> None:
+        model.max_seq_length = own
+        model.save_pretrained(str(place), create_model_card=False)
+        model.max_seq_length = min(settings.max_tokens, own or settings.max_tokens)
+
+    return Task(
+        model=model,
+        loss=losses.SpladeLoss(
+            model,
+            shares,
+            document_regularizer_weight=_PRICE_OF_DOCUMENTS,
+            query_regularizer_weight=_PRICE_OF_QUERIES,
+        ),
+        trainer=SparseEncoderTrainer,
+        arguments=SparseEncoderTrainingArguments,
+        examples=share_rows(lessons.taught, settings.ways),
+        keys=[case.source for case in lessons.taught],
+        measure=lambda cases: _asked_apart(model, cases),
+        save=save,
+        start=folder.name,
+        start_sha256=weights_digest(folder.path),
+        named_by="index.sparse.model",
+        learning_rate=5e-5,
+    )
+
+
+def _asked_apart(model: Any, cases: Sequence[Case]) -> list[float]:
+    values = []
+    how = {"batch_size": 32, "show_progress_bar": False, "convert_to_sparse_tensor": False}
+    for case in cases:
+        documents, query = (np.asarray(model.encode(texts, **how)) for texts in (texts_of(case), [case.query]))
+        values.append(ndcg(documents @ query[0], case.grades))
+    return values

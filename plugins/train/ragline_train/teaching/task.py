@@ -1,0 +1,98 @@
+"""What a recipe makes of lessons: a model, a loss, examples in columns, and how well the model does by now."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ragline_train.pseudo import Case
+from ragline_train.teaching.lessons import Lessons
+from ragline_train.teaching.settings import Settings
+
+Column = str | list[str] | list[float] | list[list[float]]
+Example = Mapping[str, Column]
+"""A row of the trainer's data: column -> texts, or labels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """To be taught.
+
+    `model`, `loss`, `trainer` and `arguments` are of one family of sentence-transformers. `examples` have the columns that the
+    loss reads, `keys` what two of a batch may not share. `measure` gives nDCG@10 of each of some questions, by the weights of
+    now. `save` writes the model as it is to be used. `start` is what it was made of, `named_by` the key of a graph that names
+    it, and `facts` what else the card says.
+    """
+
+    model: Any
+    loss: Any
+    trainer: Any
+    arguments: Any
+    examples: Sequence[Example]
+    keys: Sequence[str]
+    measure: Callable[[Sequence[Case]], list[float]]
+    save: Callable[[Path], None]
+    start: str
+    start_sha256: str
+    named_by: str
+    learning_rate: float
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Recipe(Protocol):
+    """Lessons -> a task. One is a file of `recipes`, and a line of its table."""
+
+    def __call__(self, lessons: Lessons, settings: Settings) -> Task: ...
+
+
+def in_batches(examples: Sequence[Example], keys: Sequence[str], *, n: int, batch: int, seed: int) -> list[Example]:
+    """`n` batches one after the other, all laid out before the first step, so that a run that goes on does so where it was.
+
+    Every example comes once before any comes again. No two of a batch have the same key: one's relevant passage would be the
+    other's negative. Where there are fewer keys than places, they repeat all the same.
+    """
+    laid: list[Example] = []
+    waiting: list[int] = []
+    turn = 0
+    while len(laid) < n * batch:
+        taken: set[str] = set()
+        later: list[int] = []
+        while len(taken) < batch:
+            if not waiting:
+                waiting = list(range(len(examples)))
+                random.Random(f"{seed} {turn}").shuffle(waiting)
+                turn += 1
+                if len(later) >= len(examples):
+                    break
+            place = waiting.pop(0)
+            if keys[place] in taken:
+                later.append(place)
+                if len(later) > 4 * len(examples):
+                    break
+                continue
+            taken.add(keys[place])
+            laid.append(examples[place])
+        while len(laid) % batch:
+            laid.append(examples[later.pop(0) if later else len(laid) % len(examples)])
+        waiting = later + waiting
+    return laid
+
+
+def ways(case: Case, n: int) -> list[int]:
+    """Places of `n` candidates: the best half by grade, others spread evenly over the rest. All repeat where there are fewer."""
+    order = sorted(range(len(case.grades)), key=lambda place: (-case.grades[place], place))
+    best, rest = order[: (n + 1) // 2], order[(n + 1) // 2 :]
+    spread = [rest[round(at)] for at in np.linspace(0, len(rest) - 1, n - len(best))] if rest else []
+    chosen = list(dict.fromkeys([*best, *spread]))
+    return [chosen[at % len(chosen)] for at in range(n)]
+
+
+def texts_of(case: Case) -> list[str]:
+    """Of the candidates, as legs index them."""
+    return [each.index_text for each in case.candidates]

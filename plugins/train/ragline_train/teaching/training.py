@@ -1,0 +1,201 @@
+"""The door: an index, a recipe, and a folder for what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rag.errors import SpecError
+from rag.files import Progress, held, silent
+from rag.filters import Filter
+from rag.indexes import Index
+from rag.types import Query
+from ragline_train.teaching.card import card_of, result_of
+from ragline_train.teaching.guard import Guard
+from ragline_train.teaching.lessons import Lessons, Split, divided, unguarded
+from ragline_train.teaching.memory import Trial
+from ragline_train.teaching.questions import Asked, own_questions
+from ragline_train.teaching.recipes import recipe_named
+from ragline_train.teaching.run_folder import RunFolder, Told, libraries
+from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Task
+from ragline_train.teaching.teacher import Teacher
+
+_OWN = 1200
+"""Questions that a corpus is asked for, where nobody says how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What may teach, and what must not.
+
+    Args:
+        log: what people asked; the index's legs grade what is found. A text that comes twice counts once.
+        own: how many questions the corpus asks of itself beside them.
+        judged: questions that the model will be judged by, by qid: none of them teaches, nor one that is nearly the same.
+        where: what texts have to pass to teach. In an index with labels only public texts do, unless this says who asks: then
+            what that person may read teaches one model, whatever its labels.
+        second: another encoder, half of the teacher.
+        seed: of drawing questions, and of what is kept apart.
+    """
+
+    log: Sequence[Query] = ()
+    own: int = _OWN
+    judged: Mapping[str, str] | None = None
+    where: Filter | None = None
+    second: str | None = None
+    seed: int = 0
+    place: str = "the log of questions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """`folder`: of the model, where something was gained. `facts`: those of training.json."""
+
+    folder: Path
+    gained: bool
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What is known before the first step."""
+
+    questions: int
+    apart: int
+    steps: int
+    trial: Trial
+
+
+def lessons_of(index: Index, data: Data) -> Lessons:
+    """Questions, graded and divided. Equal for equal index, data and machine.
+
+    Raises:
+        LeakedQuestion: a question of the log is one that judges, or nearly so.
+        SpecError: too little is left.
+    """
+    rows = index.rows(data.where).tolist()
+    documents = index.documents.many(rows)
+    if len({document.parent for document in documents}) < 2:
+        raise SpecError(
+            f"index '{index.name}' has {len(documents)} passages that may teach, of one document at most. A model is taught by"
+            " telling documents apart: two are the fewest, and some hundred are of use"
+        )
+    asked = [Asked(text=text, origin="log") for text in dict.fromkeys(query.text for query in data.log) if text.strip()]
+    if data.own:
+        asked += own_questions(documents, n=data.own, seed=data.seed)
+    kept, left_out = unguarded(asked, Guard(data.judged or {}), place=data.place)
+    teacher = Teacher(index=index, where=data.where, second=data.second)
+    split = Split.of(documents, seed=data.seed)
+    return divided(teacher.cases(kept), split, left_out=left_out, teacher=teacher.name)
+
+
+def train(
+    recipe: str,
+    *,
+    index: Index,
+    out: str | Path,
+    data: Data | None = None,
+    settings: Settings | None = None,
+    lessons: Lessons | None = None,
+    resume: bool = False,
+    command: str = "",
+    ahead: Callable[[Ahead], None] = lambda _: None,
+    say: Callable[[Told], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Result:
+    """Teach a model and write its folder.
+
+    Equal index, data, settings and libraries give equal weights on one thread, also where the run was killed and went on.
+
+    Args:
+        recipe: a name of `ragline_train.teaching.recipes.RECIPES`.
+        out: a folder that is new or empty; or that of a run to go on with.
+        lessons: what `lessons_of` gave of these, where it was asked before.
+        ahead: is told what the run will take, before the first step; `say`: what it has gained, several times.
+    Raises:
+        SpecError: a parameter is wrong, the folder is not free, or a run of something else is in it.
+        LeakedQuestion: see `lessons_of`.
+        MissingDependency, MissingModel: something is not installed or not here.
+    """
+    make, data, settings = recipe_named(recipe), data or Data(), settings or Settings()
+    if settings.model is None and recipe == "encoder" and "dense" in index.legs:
+        settings = replace(settings, model=index.model_names(("dense",))[0][0])
+    path = Path(out)
+    RunFolder.require_free(path, resume=resume)
+    lessons = lessons or lessons_of(index, data)
+    if settings.by == "source":
+        lessons = lessons.told_by_source()
+    with held(path):
+        return _taught(
+            recipe,
+            make(lessons, settings),
+            lessons,
+            settings,
+            path,
+            {"name": index.name, "identity": index.identity},
+            resume=resume,
+            command=command,
+            ahead=ahead,
+            say=say,
+            progress=progress,
+        )
+
+
+def _taught(
+    recipe: str,
+    task: Task,
+    lessons: Lessons,
+    settings: Settings,
+    path: Path,
+    index: Mapping[str, Any],
+    *,
+    resume: bool,
+    command: str,
+    ahead: Callable[[Ahead], None],
+    say: Callable[[Told], None],
+    progress: Progress,
+) -> Result:
+    from ragline_train.teaching import loop
+
+    identity = {
+        "recipe": recipe,
+        "settings": dict(settings.identity()),
+        "start": task.start_sha256,
+        "data": lessons.digest,
+        "libraries": libraries(),
+        "arithmetic": "float32",
+    }
+    folder = RunFolder.begun(path, identity, resume=resume)
+    if (done := folder.done) is not None:
+        return Result(folder=path, gained=bool(done["gained"]), facts=done)
+    with loop.on_threads(settings.threads):
+        trial = loop.trial(task, settings, folder)
+        steps = folder.planned(settings.steps or max(settings.tellings, round(settings.minutes * 60 / trial.seconds)))
+        if settings.steps not in (None, steps):
+            raise SpecError(f"'{path}' is of a run of {steps} steps, not {settings.steps}. Ask for the same again")
+        ahead(
+            Ahead(
+                questions=len(lessons.taught),
+                apart=len(lessons.choosing) + len(lessons.telling),
+                steps=steps,
+                trial=trial,
+            )
+        )
+        fitted = loop.fit(task, lessons, settings, folder, steps=steps, say=say, progress=progress)
+    best = fitted.best
+    facts = result_of(
+        recipe,
+        task,
+        lessons,
+        settings,
+        fitted.told,
+        best=best,
+        stopped=fitted.stopped,
+        command=command,
+        index=index,
+    )
+    folder.finish(folder.best(best.step) if best.step else None, facts, card_of(facts))
+    return Result(folder=path, gained=best.step > 0, facts=facts)
