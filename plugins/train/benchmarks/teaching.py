@@ -207,6 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--by", choices=("shares", "source"), default="shares")
+    parser.add_argument("--tellings", type=int, default=5)
     parser.add_argument("--own", type=int, default=1200, help="questions of the corpus itself")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="only the first N judged questions")
@@ -221,6 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         batch=given.batch,
         ways=given.ways,
         max_tokens=given.max_tokens,
+        tellings=given.tellings,
         learning_rate=given.learning_rate,
         seed=given.seed,
     )

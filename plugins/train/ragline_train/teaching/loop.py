@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
 from safetensors import SafetensorError
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch.utils.data import SequentialSampler
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
+from transformers.utils import logging
 
 from rag.errors import RagError, SpecError
 from rag.files import Progress
@@ -53,13 +54,17 @@ def in_order(dataset: Any, *, batch_size: int, drop_last: bool, **_: Any) -> Any
 
 @contextmanager
 def on_threads(n: int) -> Iterator[None]:
-    """torch works on so many threads."""
-    before = torch.get_num_threads()
+    """torch works on so many threads, and transformers draws no bars: ours tell of the steps."""
+    before, noise = torch.get_num_threads(), cast(Any, logging)
+    shown = noise.is_progress_bar_enabled()
     torch.set_num_threads(n)
+    noise.disable_progress_bar()
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        if shown:
+            noise.enable_progress_bar()
 
 
 def trial(task: Task, settings: Settings, folder: RunFolder) -> Trial:
@@ -208,9 +213,11 @@ def _trainer(
         dataloader_pin_memory=False,
     )
     task.model.model_card_data.local_files_only = True  # a card would look things up on a hub
-    return _without_card(task.trainer)(
+    trainer = _without_card(task.trainer)(
         model=task.model, args=arguments, train_dataset=Dataset.from_dict(columns), loss=task.loss
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout
+    return trainer
 
 
 def _without_card(trainer: Any) -> Any:
