@@ -52,7 +52,7 @@ def test_a_question_is_taken_out_of_its_passage() -> None:
         assert each.source is not None
         assert each.source.title == ""
         if each.origin == "sentence":
-            whole = by_id[each.source.doc_id] if each.source.doc_id in by_id else heading
+            whole = by_id.get(each.source.doc_id, heading)
             assert each.text in whole.text
             assert len(each.source.text.split()) == len(whole.text.split()) - len(each.text.split())
     assert next(each.text for each in asked if each.origin == "heading") == "Days of leave"
@@ -185,7 +185,7 @@ def test_batches_are_laid_out_once_and_hold_no_key_twice() -> None:
 
 
 def test_ways_takes_the_best_half_and_spreads_over_the_rest() -> None:
-    graded = case({name: grade for name, grade in zip("abcdef", (0.1, 0.3, 0.2, 0.15, 0.05, 0.2), strict=True)}, "b")
+    graded = case(dict(zip("abcdef", (0.1, 0.3, 0.2, 0.15, 0.05, 0.2), strict=True)), "b")
     assert ways(graded, 4)[:2] == [1, 2]
     assert len({*ways(graded, 4)}) == 4
     assert ways(case({"a": 1.0, "b": 0.0}, "a"), 4) == [0, 1, 0, 1]

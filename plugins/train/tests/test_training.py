@@ -84,7 +84,8 @@ def test_the_folder_is_an_encoder_with_a_card(whole: Result, encoder: Path) -> N
     facts = json.loads((whole.folder / "training.json").read_text())
     assert facts["named_by"] == "index.dense.encoder"
     assert {"torch", "transformers", "sentence-transformers", "datasets", "accelerate"} <= facts["libraries"].keys()
-    assert facts["documents"] and facts["question_digests"]
+    assert facts["documents"]
+    assert facts["question_digests"]
     card = (whole.folder / "README.md").read_text()
     for said in ("index.dense.encoder", facts["data"]["digest"], facts["start"]["sha256"], "seed, steps"):
         assert said in card
@@ -147,7 +148,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     out = tmp_path / "model"
     killed(index, out, *at)
     assert not (out / "training.json").exists()
-    with pytest.raises(SpecError, match="holds a run. Go on with it by --resume"):
+    with pytest.raises(SpecError, match=r"holds a run\. Go on with it by --resume"):
         taught(index, out)
     resumed = taught(index, out, resume=True)
     assert same(resumed.folder, whole.folder)
@@ -261,7 +262,7 @@ def test_sources_against_hard_negatives(index: Path, tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_is_not_there_is_told(index: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownComponent, match="no recipe named 'encode'. Known: encoder, reranker"):
+    with pytest.raises(UnknownComponent, match=r"no recipe named 'encode'\. Known: encoder, reranker"):
         taught(index, tmp_path / "model", "encode")
 
 
@@ -295,7 +296,8 @@ def test_the_command(index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     more = ["--learning-rate", "0.005", "--max-tokens", "24", "--model", str(model_of(index))]
     assert main([*given, *more]) == 0
     said = capsys.readouterr()
-    assert "questions teach" in said.err and "MB" in said.err
+    assert "questions teach" in said.err
+    assert "MB" in said.err
     assert "step 4: nDCG@10" in said.err
     assert f"index: {{dense: {{encoder: {out}}}}}" in said.out or "Nothing gained" in said.out
     assert main([*given, *more]) == 2

@@ -8,10 +8,10 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from rag.commands import indexed, positive, progress_bar, say, say_json, warn
+from rag.commands import GRAPH_HELP, indexed, positive, progress_bar, say, say_json, warn
 from rag.evaluate import read_questions
 from ragline_train.commands.train import asker_filter, judged_questions, say_ahead, say_told
-from ragline_train.teaching.adapting import Adapted, adapt
+from ragline_train.teaching.adapting import GRAPH, Adapted, adapt
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.training import Data
 
@@ -19,6 +19,7 @@ from ragline_train.teaching.training import Data
 def options(parser: ArgumentParser) -> None:
     """What the command takes."""
     indexed(parser, needed=True)
+    parser.add_argument("--graph", default=GRAPH, metavar="G", help=GRAPH_HELP)
     parser.add_argument("--out", default="taught-encoder", metavar="DIR", help="folder of the model (taught-encoder)")
     parser.add_argument("--questions", metavar="FILE", help="what people asked, beside what the corpus asks of itself")
     parser.add_argument("--judged", metavar="FILE", help="questions that will judge: none of them teaches")
@@ -51,6 +52,7 @@ def run(given: Namespace) -> int:
             out=Path(given.out),
             data=data,
             settings=Settings(minutes=given.minutes, steps=given.steps, threads=given.threads, seed=given.seed),
+            graph=given.graph,
             switch=not given.keep,
             resume=given.resume,
             command=f"rag {shlex.join(sys.argv[1:])}",
@@ -72,7 +74,7 @@ def show(adapted: Adapted, index: str) -> None:
     if adapted.test is not None:
         test = adapted.test
         say(
-            f"nDCG@10 of the hybrid {adapted.before:.4f} -> {adapted.after:.4f} ({test.difference:+.4f}"
+            f"nDCG@10 {adapted.before:.4f} -> {adapted.after:.4f} ({test.difference:+.4f}"
             f" [{test.low:+.4f}, {test.high:+.4f}], p {test.p:.3f}), questions taken out of their passages"
         )
     if not adapted.switched:

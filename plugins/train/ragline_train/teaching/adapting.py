@@ -1,15 +1,17 @@
 """The closed loop: a corpus without judgements -> questions, an encoder taught on them, a test, and a switch where it gains.
 
 What was taught is asked in a copy of the index in which the passages of the questions that tell lack what was taken out of
-them; in the index itself these words would answer their own question. Both encoders are asked by the built-in hybrid, so a
-gain that words have already is none.
+them; in the index itself these words would answer their own question. Both encoders are asked by a graph, the
+built-in hybrid if nobody says otherwise, so a gain that words have already is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -27,13 +29,13 @@ from ragline_train.teaching.training import Ahead, Data, Result, lessons_of, tra
 GRAPH, MEASURE, LEVEL = "hybrid", "nDCG@10", 0.05
 _TEACHING = 2 / 3
 """Share of the minutes; the rest makes questions and asks both encoders."""
-_FEWEST = 20
+FEWEST = 20
 """Questions that a switch may rest on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapted:
-    """`switched`: whether the index has the new encoder; `why`, in a sentence. `before`, `after`: nDCG@10 of the hybrid."""
+    """`switched`: whether the index has the new encoder; `why`, in a sentence. `before`, `after`: nDCG@10 by the graph."""
 
     switched: bool
     why: str
@@ -49,6 +51,7 @@ def adapt(
     out: str | Path,
     data: Data | None = None,
     settings: Settings | None = None,
+    graph: str | Path = GRAPH,
     switch: bool = True,
     resume: bool = False,
     command: str = "",
@@ -59,8 +62,9 @@ def adapt(
     """Teach the encoder of an index, and put it in the place of the old one where it is shown to be better.
 
     Args:
-        path: an index directory with words and vectors.
+        path: an index directory with vectors, and what else the graph searches.
         out: a folder for the model, kept whatever comes of it; the index names it afterwards.
+        graph: what asks both, by its name or file: a gain that is not seen through it is none.
         switch: False asks both and leaves the index as it is.
     Raises:
         SpecError: the index lacks a leg; see `train` for the others.
@@ -68,9 +72,9 @@ def adapt(
     data, settings = data or Data(), settings or Settings()
     settings = replace(settings, minutes=settings.minutes * _TEACHING)
     with LocalIndex.open(Path(path)) as index:
-        if missing := [leg for leg in ("lexical", "dense") if leg not in index.legs]:
+        if "dense" not in index.legs:
             raise SpecError(
-                f"index '{path}' has no {missing[0]} leg. rag adapt asks by the graph '{GRAPH}', which needs both"
+                f"index '{path}' has no vectors, so there is no encoder to teach. Give it a dense leg first"
             )
         lessons = lessons_of(index, data)
         result = train(
@@ -88,38 +92,58 @@ def adapt(
         )
         if not result.gained:
             return Adapted(switched=False, why="no step of teaching was above the start", result=result)
-        before, after = asked_both(index, lessons, data, str(Path(out).resolve()), progress=progress)
+    return switched_where_better(path, result, lessons, data, graph=graph, switch=switch, progress=progress)
+
+
+def switched_where_better(
+    path: str | Path,
+    result: Result,
+    lessons: Lessons,
+    data: Data,
+    *,
+    graph: str | Path = GRAPH,
+    switch: bool = True,
+    progress: Progress = silent,
+) -> Adapted:
+    """Ask the index and what was taught, and switch where the 95% interval of the gain is above 0."""
+    encoder = str(result.folder.resolve())
+    with LocalIndex.open(Path(path)) as index:
+        before, after = asked_both(index, lessons, data, encoder, graph=graph, progress=progress)
     test = paired_randomisation([*after.values()], [*before.values()])
-    told: dict[str, Any] = {"result": result, "before": _mean(before), "after": _mean(after), "test": test}
-    if len(before) < _FEWEST:
-        return Adapted(switched=False, why=f"{len(before)} questions are too few to rest a switch on", **told)
+    told = partial(Adapted, result=result, before=fmean(before.values()), after=fmean(after.values()), test=test)
+    if len(before) < FEWEST:
+        return told(switched=False, why=f"{len(before)} questions are too few to rest a switch on")
     if test.low <= 0 or test.p >= LEVEL:
-        return Adapted(switched=False, why="the hybrid is not shown to find more with it", **told)
+        return told(switched=False, why=f"{graph} is not shown to find more with it")
     if not switch:
-        return Adapted(switched=False, why="it finds more, and nobody asked for the switch", **told)
-    build_shadow(path, encoder=str(Path(out).resolve()), progress=progress)
+        return told(switched=False, why="it finds more, and nobody asked for the switch")
+    build_shadow(path, encoder=encoder, progress=progress)
     promote_shadow(path)
-    return Adapted(switched=True, why="the hybrid finds more with it", **told)
+    return told(switched=True, why=f"{graph} finds more with it")
 
 
 def asked_both(
-    index: LocalIndex, lessons: Lessons, data: Data, encoder: str, *, progress: Progress = silent
+    index: LocalIndex,
+    lessons: Lessons,
+    data: Data,
+    encoder: str,
+    *,
+    graph: str | Path = GRAPH,
+    progress: Progress = silent,
 ) -> tuple[dict[str, float], dict[str, float]]:
     """nDCG@10 of the questions that tell, by qid: with the encoder of the index, and with another."""
     cases = {str(number): case for number, case in enumerate(lessons.telling)}
     queries = [Query(qid=qid, text=case.query) for qid, case in cases.items()]
     qrels = {qid: {case.source: 1} for qid, case in cases.items()}
     shown = {case.source: each for case in cases.values() for each in case.candidates if each.doc_id == case.source}
-    found = []
+    found, legs = [], tuple(leg for leg in index.legs if leg in ("lexical", "dense"))
     with TemporaryDirectory(prefix="adapt-") as room:
         for name, model in (("before", index.model_names(("dense",))[0][0]), ("after", encoder)):
             copy = Path(room) / name
             documents = [_apart(shown.get(each.doc_id, each)) for each in index.documents.many(index.rows(data.where))]
-            add_documents(
-                documents, copy, settings=_settings(index, model), legs=("lexical", "dense"), progress=progress
-            )
+            add_documents(documents, copy, settings=_settings(index, model), legs=legs, progress=progress)
             with LocalIndex.open(copy) as opened:
-                found.append(evaluate(_hits(opened, queries), qrels, [MEASURE]).per_query[MEASURE])
+                found.append(evaluate(_hits(opened, graph, queries), qrels, [MEASURE]).per_query[MEASURE])
     before, after = found
     return dict(before), {qid: after[qid] for qid in before}
 
@@ -138,14 +162,10 @@ def _settings(index: LocalIndex, encoder: str) -> IndexSettings:
     )
 
 
-def _hits(index: Index, queries: list[Query]) -> list[Ranking]:
-    with load_pipeline(GRAPH, index=index) as pipeline:
+def _hits(index: Index, graph: str | Path, queries: list[Query]) -> list[Ranking]:
+    with load_pipeline(graph, index=index) as pipeline:
         node = pipeline.graph.last_ranking()
         result = pipeline.run(queries, to=node, k=10)
     if result.failures:
         raise SpecError(f"the copy of the index could not be asked: {result.failures[0].error}")
     return [each for each in result.records[node] if isinstance(each, Ranking)]
-
-
-def _mean(values: Mapping[str, float]) -> float:
-    return sum(values.values()) / len(values)
