@@ -105,6 +105,10 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     ],
     "claims": ["--model", "smollm2-135m-instruct", "--engine", "transformers", "--n", "4"],
     "plugins.train.benchmarks.relevance": ["--n", "8"],
+    "plugins.train.benchmarks.teaching": [
+        *["sparse", "adi", "--steps", "4", "--batch", "4", "--ways", "3", "--max-tokens", "64", "--own", "120"],
+        *["--limit", "5", "--work", "runs/teaching_smoke"],
+    ],
     "second_encoder": ["xquad/en", "--limit", "20", "--work", "runs/second_encoder_smoke"],
     "encoder_choice": ["xquad/zh", "--limit", "20", "--work", "runs/encoder_choice_smoke"],
     "own_fit": ["xquad/zh", "--encoder", "all-minilm-l6-v2", "--limit", "20", "--work", "runs/own_fit_smoke"],

@@ -30,7 +30,7 @@ class Guard:
 
     def __init__(self, judged: Mapping[str, str]) -> None:
         self._qids = list(judged)
-        self._by_digest = {question_digest(text): qid for qid, text in reversed(judged.items())}
+        self._by_digest = {question_digest(text): qid for qid, text in reversed([*judged.items()])}
         self._alike = Alike([*judged.values()])
 
     def __len__(self) -> int:

@@ -5,7 +5,9 @@ Imported when something is taught, for it needs torch and the trainers.
 
 from __future__ import annotations
 
+import logging
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +20,7 @@ from safetensors import SafetensorError
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback
-from transformers.utils import logging
+from transformers.utils import logging as their_logging
 
 from rag.errors import RagError, SpecError
 from rag.files import Progress
@@ -28,6 +30,8 @@ from ragline_train.teaching.memory import Trial, tried
 from ragline_train.teaching.run_folder import RunFolder, Told
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Example, Task, in_batches
+
+log = logging.getLogger(__name__)
 
 
 class NotFinite(RagError):
@@ -55,7 +59,7 @@ def in_order(dataset: Any, *, batch_size: int, drop_last: bool, **_: Any) -> Any
 @contextmanager
 def on_threads(n: int) -> Iterator[None]:
     """torch works on so many threads, and transformers draws no bars: ours tell of the steps."""
-    before, noise = torch.get_num_threads(), cast(Any, logging)
+    before, noise = torch.get_num_threads(), cast(Any, their_logging)
     shown = noise.is_progress_bar_enabled()
     torch.set_num_threads(n)
     noise.disable_progress_bar()
@@ -101,7 +105,8 @@ def fit(
     rows = in_batches(task.examples, task.keys, n=steps, batch=settings.batch, seed=settings.seed)
     checkpoint, damaged = folder.last_whole()
     for name in damaged:
-        _drop(folder, name)
+        log.warning("'%s' is not as it was written; the run goes on from the one before", name)
+        _remove(folder.checkpoints / name)
     told = folder.told(until=0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2]))
     if not told:
         told = [replace(_told(task, lessons, 0, None), telling=_asked(task, lessons.telling))]
@@ -127,7 +132,7 @@ def fit(
     return Fitted(told=tuple(told), stopped=watcher.stopped)
 
 
-class _Watcher(TrainerCallback):  # type: ignore[misc]
+class _Watcher(TrainerCallback):
     """Tells the gain when it is time, keeps the best, seals checkpoints, and ends a run that gains nothing more."""
 
     def __init__(
@@ -150,7 +155,8 @@ class _Watcher(TrainerCallback):  # type: ignore[misc]
 
     def saw(self, module: object, given: object, loss: Any) -> None:
         """A loss, before anything is changed by it."""
-        value = float((sum(loss.values()) if isinstance(loss, dict) else loss).detach())
+        parts = [*loss.values()] if isinstance(loss, dict) else [loss]
+        value = sum(float(part.detach()) for part in parts)
         if not math.isfinite(value):
             raise NotFinite(f"the loss is {value} after {self._step} steps. A lower learning rate may help")
         self._losses.append(value)
@@ -244,12 +250,6 @@ def _asked(task: Task, cases: Sequence[Case]) -> tuple[float, ...]:
     return tuple(round(value, 6) for value in values)
 
 
-def _drop(folder: RunFolder, name: str) -> None:
-    _remove(folder.checkpoints / name)
-
-
 def _remove(path: Any) -> None:
-    import shutil
-
     if path.exists():
         shutil.rmtree(path)

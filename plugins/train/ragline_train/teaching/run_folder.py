@@ -126,7 +126,7 @@ class RunFolder:
     def last_whole(self) -> tuple[Path | None, list[str]]:
         """The newest checkpoint that is as it was written, and the names of newer ones that are not."""
         found = sorted(self.checkpoints.glob("checkpoint-*"), key=_step, reverse=True)
-        damaged = []
+        damaged: list[str] = []
         for checkpoint in found:
             if _is_whole(checkpoint):
                 return checkpoint, damaged

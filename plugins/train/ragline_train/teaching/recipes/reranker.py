@@ -16,7 +16,7 @@ from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes.opened import KEPT, require_trainer, weights_digest
 from ragline_train.teaching.recipes.shares_rows import log_share
 from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Task, ways
+from ragline_train.teaching.task import Example, Task, ways
 
 _BODY = "splade-tiny"
 """2 layers of 128: forty candidates in a tenth of a second."""
@@ -33,7 +33,7 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # of the new head
         model: Any = CrossEncoder(str(folder.how.transformer), num_labels=1, max_length=settings.max_tokens, **KEPT)
-    examples = [
+    examples: list[Example] = [
         {
             "query": case.query,
             "documents": [case.candidates[place].full_text for place in places],
