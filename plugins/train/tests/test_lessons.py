@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from generators.llm.scripted import ScriptedLLM
 from plugins.train.tests.teachable import passages, teachable_index, tiny_encoder
 from rag import Asker
 from rag.errors import ContractError, SpecError
@@ -18,9 +19,9 @@ from ragline_train.pseudo import Case
 from ragline_train.teaching.guard import LeakedQuestion
 from ragline_train.teaching.lessons import Split, divided
 from ragline_train.teaching.measures import ndcg
-from ragline_train.teaching.questions import own_questions
+from ragline_train.teaching.questions import judged_ones, own_questions
 from ragline_train.teaching.task import in_batches, ways
-from ragline_train.teaching.teacher import contrasted, shares
+from ragline_train.teaching.teacher import Teacher, contrasted, shares
 from ragline_train.teaching.training import Data, lessons_of
 
 
@@ -113,6 +114,42 @@ def test_texts_of_other_readers_teach_only_where_it_is_said_whose(tmp_path: Path
     assert {*public.doc_ids} <= odd
     assert {each.parent for one in public.telling for each in one.candidates} <= odd
     assert not {*whole.doc_ids} <= odd
+
+
+def test_judged_questions_teach_half_by_their_passage(index: Path) -> None:
+    queries = [Query(qid=f"q{number}", text=f"ride {number}") for number in range(3)]
+    qrels = {"q0": {"d1": 1, "gone": 2}, "q1": {"d2": 0}, "q2": {"d3": 3}}
+    with LocalIndex.open(index) as opened:
+        asked, left_out = judged_ones(opened, queries, qrels, rows=range(60))
+        cases = Teacher(index=opened).cases(asked)
+        with pytest.raises(SpecError, match="has none of the 1 documents that the judgements call relevant"):
+            judged_ones(opened, queries, {"q0": {"gone": 1}}, rows=range(60))
+        _, unreadable = judged_ones(opened, queries, qrels, rows={opened.documents.row("d1")})
+    assert [(one.text, one.source and one.source.doc_id) for one in asked] == [("ride 0", "d1"), ("ride 2", "d3")]
+    assert left_out == {"a judged document that the index lacks": 1}
+    assert unreadable == {"a judged document that the index lacks": 1, "a judged document that may not teach": 1}
+    for one in cases:
+        assert sum(one.grades) == pytest.approx(1)
+        assert max(zip(one.grades, one.candidates, strict=True), key=lambda pair: pair[0])[1].doc_id == one.source
+        assert all(each.title for each in one.candidates), "nothing was taken out of them"
+
+
+def test_a_writer_of_nothing_teaches_nothing_and_is_counted(index: Path) -> None:
+    with LocalIndex.open(index) as opened:
+        plain = lessons_of(opened, Data(own=120))
+        empty = lessons_of(opened, Data(own=120, writer=ScriptedLLM(replies=("", "?", " \n")), written=9))
+    assert empty.left_out["the model wrote no question"] == 9
+    assert empty.taught == plain.taught
+
+
+def test_written_questions_that_do_not_lead_back_go(index: Path) -> None:
+    writer = ScriptedLLM(replies=("where is the bicycle frame",))
+    with LocalIndex.open(index) as opened:
+        lessons = lessons_of(opened, Data(own=120, writer=writer, written=30))
+    n = sum(one.origin == "written" for one in (*lessons.taught, *lessons.choosing, *lessons.telling))
+    lost = lessons.left_out["written, and does not lead back to its passage"]
+    assert 0 < n <= 5, "one question leads back to five passages at most"
+    assert n + lost <= 30
 
 
 def test_one_document_is_refused(tmp_path: Path, encoder: Path) -> None:

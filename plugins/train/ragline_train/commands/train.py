@@ -34,6 +34,14 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--questions", metavar="FILE", help=log_help)
     judged_help = "questions that the model will be judged by, a file or a folder in BEIR layout: none of them teaches"
     parser.add_argument("--judged", metavar="FILE", help=judged_help)
+    parser.add_argument(
+        "--teach", metavar="DATASET", help="judged questions that may teach, in BEIR layout; see --split"
+    )
+    parser.add_argument("--split", default="train", help="which judgements of --teach (train)")
+    parser.add_argument(
+        "--writer", metavar="MODEL", help="a model that writes questions, such as qwen2.5-coder-1.5b-instruct"
+    )
+    parser.add_argument("--written", type=positive, default=200, metavar="N", help="passages that it writes for (200)")
     parser.add_argument("--own", type=int, default=1200, metavar="N", help="questions of the corpus itself (1200)")
     parser.add_argument("--model", metavar="NAME", help="what is taught (default: as the recipe and the index say)")
     parser.add_argument("--teacher-model", metavar="NAME", help="of align: the encoder that is fitted to")
@@ -106,9 +114,16 @@ def settings_of(given: Namespace) -> Settings:
 
 def data_of(given: Namespace) -> Data:
     """What may teach, and what must not."""
+    from rag.writing import LLMS
+
+    teaching = None if given.teach is None else load_beir(Path(given.teach))
     return Data(
         log=list(read_questions(Path(given.questions))) if given.questions else (),
         own=given.own,
+        queries=() if teaching is None else teaching.queries,
+        qrels=None if teaching is None else teaching.qrels(given.split),
+        writer=None if given.writer is None else LLMS.get("transformers")(model=given.writer),
+        written=given.written,
         judged=judged_questions(given.judged),
         where=asker_filter(given.asker),
         second=given.second,

@@ -106,6 +106,18 @@ def _joined(documents: Sequence[Document], first: Mapping[str, int]) -> dict[str
     return {parent: root(parent) for parent in leader}
 
 
+def round_trip(cases: Sequence[Case], *, first: int = 5) -> tuple[list[Case], dict[str, int]]:
+    """Cases without written questions that do not lead back: their passage is not among the teacher's first (SPTAR's filter)."""
+    kept = [case for case in cases if case.origin != "written" or _leads_back(case, first)]
+    n = len(cases) - len(kept)
+    return kept, {"written, and does not lead back to its passage": n} if n else {}
+
+
+def _leads_back(case: Case, first: int) -> bool:
+    own = next(grade for grade, each in zip(case.grades, case.candidates, strict=True) if each.doc_id == case.source)
+    return sum(grade > own for grade in case.grades) < first
+
+
 def divided(cases: Sequence[Case], split: Split, *, left_out: Mapping[str, int], teacher: str) -> Lessons:
     """Cases as those that teach and those kept apart.
 

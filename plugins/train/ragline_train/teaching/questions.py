@@ -1,15 +1,19 @@
-"""Questions to teach with: those that a corpus asks of itself, and those of a log."""
+"""Questions to teach with: those that a corpus asks of itself, that a model writes, of a log, and that somebody judged."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from rag.types import Document
+from rag.errors import SpecError
+from rag.evaluate import Qrels
+from rag.indexes import Index
+from rag.protocols import LLM
+from rag.types import Document, Query
 from rag.writing import sentences
-from ragline_train.pseudo import bare
+from ragline_train.pseudo import bare, written_questions
 
 Origin = Literal["title", "heading", "sentence", "log", "judged", "written"]
 OWN: tuple[Origin, ...] = ("title", "heading", "sentence")
@@ -52,6 +56,56 @@ def own_questions(
         if len(found) >= n:
             break
     return list(found.values())[:n]
+
+
+def written_ones(llm: LLM, documents: Sequence[Document], *, n: int, seed: int = 0) -> tuple[list[Asked], int]:
+    """A question that a model writes for each of `n` passages drawn at random, and how many it wrote none for.
+
+    A passage stays as it is but for its title: what a model writes is not taken out of it.
+    """
+    chance = random.Random(seed)
+    long = [each for each in documents if len(each.text.split()) >= _LEAST_LEFT]
+    drawn = chance.sample(long, min(n, len(long)))
+    found = [
+        Asked(text=text, origin="written", source=bare(document))
+        for text, document in zip(written_questions(llm, drawn), drawn, strict=True)
+        if text is not None and len(text.split()) >= _LEAST_WORDS
+    ]
+    return found, len(drawn) - len(found)
+
+
+def judged_ones(
+    index: Index, queries: Sequence[Query], qrels: Qrels, *, rows: Collection[int]
+) -> tuple[list[Asked], dict[str, int]]:
+    """A question for each judged passage that is relevant, and what was left out.
+
+    A document that is cut into passages stands for its first.
+
+    Args:
+        rows: those that may teach.
+    Raises:
+        SpecError: the index has none of the judged documents.
+    """
+    found: list[Asked] = []
+    lacking = unreadable = 0
+    for query in queries:
+        for doc_id in (doc_id for doc_id, grade in qrels.get(query.qid, {}).items() if grade > 0):
+            try:
+                row = index.documents.rows_of(doc_id)[0]
+            except KeyError:
+                lacking += 1
+                continue
+            if row not in rows:
+                unreadable += 1
+                continue
+            found.append(Asked(text=query.text, origin="judged", source=index.documents[row]))
+    if not found:
+        raise SpecError(
+            f"index '{index.name}' has none of the {lacking + unreadable} documents that the judgements call relevant, or they may"
+            " not teach. Judgements and index have to be of one corpus"
+        )
+    counts = {"a judged document that the index lacks": lacking, "a judged document that may not teach": unreadable}
+    return found, {why: n for why, n in counts.items() if n}
 
 
 def _of_passage(document: Document, chance: random.Random) -> Iterator[Asked]:

@@ -69,7 +69,8 @@ class Teacher:
     def cases(self, asked: Sequence[Asked]) -> list[Case]:
         """A case for every question that has two candidates or more, with the teacher's shares as grades.
 
-        Where a question was taken out of its passage, candidates stand without titles, and that passage without the question.
+        Where a question was taken out of its passage, or written for it, candidates stand without titles, and that passage
+        without the question.
 
         Raises:
             SpecError: a score is not a number.
@@ -84,13 +85,15 @@ class Teacher:
                 continue
             if not np.all(np.isfinite(scores)):
                 raise SpecError(f"the teacher ({self.name}) gives a score that is no number to '{one.text[:60]}'")
-            shown = pool if one.source is None else [_shown(each, one.source) for each in pool]
+            shown = (
+                pool if one.source is None or one.origin == "judged" else [_shown(each, one.source) for each in pool]
+            )
             source = pool[int(scores.argmax())] if one.source is None else one.source
             cases.append(
                 Case(
                     query=one.text,
                     candidates=tuple(shown),
-                    grades=tuple(shares(scores).tolist()),
+                    grades=tuple(_grades(one, pool, scores).tolist()),
                     taught=True,
                     origin=one.origin,
                     source=source.doc_id,
@@ -144,6 +147,15 @@ def shares(scores: Scores) -> Scores:
     """
     exponents = np.exp((scores - scores.max()) / TEMPERATURE)
     result: Scores = exponents / exponents.sum()
+    return result
+
+
+def _grades(one: Asked, pool: Sequence[Document], scores: Scores) -> Scores:
+    """The teacher's shares; of a judged question half of all is its passage's, whatever the legs say."""
+    if one.origin != "judged" or one.source is None:
+        return shares(scores)
+    right = np.array([float(each.doc_id == one.source.doc_id) for each in pool])
+    result: Scores = 0.5 * right + 0.5 * shares(scores)
     return result
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import SpecError
+from rag.evaluate import Qrels
 from rag.files import Progress, held, silent
 from rag.filters import Filter
 from rag.indexes import Index
+from rag.protocols import LLM
 from rag.types import Query
 from ragline_train.teaching.card import card_of, result_of
 from ragline_train.teaching.guard import Guard
-from ragline_train.teaching.lessons import Lessons, Split, divided, unguarded
-from ragline_train.teaching.memory import Trial
-from ragline_train.teaching.questions import Asked, own_questions
+from ragline_train.teaching.lessons import Lessons, Split, divided, round_trip, unguarded
+from ragline_train.teaching.memory import Trial, peak_bytes
+from ragline_train.teaching.questions import Asked, judged_ones, own_questions, written_ones
 from ragline_train.teaching.recipes import recipe_named
 from ragline_train.teaching.run_folder import RunFolder, Told, libraries
 from ragline_train.teaching.settings import Settings
@@ -34,6 +36,8 @@ class Data:
     Args:
         log: what people asked; the index's legs grade what is found. A text that comes twice counts once.
         own: how many questions the corpus asks of itself beside them.
+        queries, qrels: judged questions that may teach. Of each relevant passage one is made, and half of its shares.
+        writer: a model that writes a question for each of `written` passages; those that do not lead back to their passage go.
         judged: questions that the model will be judged by, by qid: none of them teaches, nor one that is nearly the same.
         where: what texts have to pass to teach. In an index with labels only public texts do, unless this says who asks: then
             what that person may read teaches one model, whatever its labels.
@@ -43,6 +47,10 @@ class Data:
 
     log: Sequence[Query] = ()
     own: int = _OWN
+    queries: Sequence[Query] = ()
+    qrels: Qrels | None = None
+    writer: LLM | None = None
+    written: int = 200
     judged: Mapping[str, str] | None = None
     where: Filter | None = None
     second: str | None = None
@@ -86,10 +94,19 @@ def lessons_of(index: Index, data: Data) -> Lessons:
     asked = [Asked(text=text, origin="log") for text in dict.fromkeys(query.text for query in data.log) if text.strip()]
     if data.own:
         asked += own_questions(documents, n=data.own, seed=data.seed)
-    kept, left_out = unguarded(asked, Guard(data.judged or {}), place=data.place)
+    left_out: dict[str, int] = {}
+    if data.qrels is not None:
+        judged, left_out = judged_ones(index, data.queries, data.qrels, rows={*rows})
+        asked += judged
+    if data.writer is not None:
+        written, empty = written_ones(data.writer, documents, n=data.written, seed=data.seed)
+        asked += written
+        left_out |= {"the model wrote no question": empty} if empty else {}
+    kept, leaked = unguarded(asked, Guard(data.judged or {}), place=data.place)
     teacher = Teacher(index=index, where=data.where, second=data.second)
+    cases, lost = round_trip(teacher.cases(kept))
     split = Split.of(documents, seed=data.seed)
-    return divided(teacher.cases(kept), split, left_out=left_out, teacher=teacher.name)
+    return divided(cases, split, left_out={**left_out, **leaked, **lost}, teacher=teacher.name)
 
 
 def train(
@@ -197,5 +214,6 @@ def _taught(
         command=command,
         index=index,
     )
+    facts["memory"] = {"said": trial.n_bytes, "taken": peak_bytes()}
     folder.finish(folder.best(best.step) if best.step else None, facts, card_of(facts))
     return Result(folder=path, gained=best.step > 0, facts=facts)
