@@ -18,6 +18,7 @@ from rag.indexes import IndexSettings, LocalIndex, SentenceEncoder
 from rag.types import Document, Query, Ranking, ScoredDocument
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes import RECIPES, recipe_named
+from ragline_train.teaching.recipes.align import turned
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.training import Data, Result, lessons_of, train
 from rerankers import RERANKERS
@@ -111,9 +112,20 @@ def test_a_reranker_is_named_by_one_line(index: Path, lessons: Lessons, models: 
 def test_a_smaller_encoder_is_fitted_to_a_larger_one(
     index: Path, lessons: Lessons, models: dict[str, str], tmp_path: Path
 ) -> None:
-    result = taught(index, lessons, tmp_path / "m", "align", model=models["encoder"], teacher_model=models["larger"])
+    result = taught(
+        index, lessons, tmp_path / "m", "align", model=models["encoder"], teacher_model=models["larger"], steps=32
+    )
     require_falling(result)
     assert result.facts["facts"]["fitted to"] == models["larger"]
+
+
+def test_axes_are_turned_and_nothing_else() -> None:
+    chance = np.random.default_rng(0)
+    ours = chance.normal(size=(50, 6)).astype(np.float32)
+    rotation = np.linalg.qr(chance.normal(size=(6, 6)))[0].astype(np.float32)
+    np.testing.assert_allclose(turned(ours @ rotation, ours), rotation.T, atol=1e-5)
+    fewer = turned(ours @ rotation, ours[:, :4])
+    np.testing.assert_allclose(fewer.T @ fewer, np.eye(4), atol=1e-5)
 
 
 def test_a_model_is_not_fitted_to_itself(index: Path, lessons: Lessons, models: dict[str, str], tmp_path: Path) -> None:
@@ -142,6 +154,14 @@ def test_static_vectors_are_taught_and_read_without_a_model(
     again = written(lessons, tmp_path / "again", "static", model=str(model))
     one, other = (load_file(folder / "model.safetensors")["embeddings"] for folder in (model, again))
     np.testing.assert_array_equal(one, other)
+
+
+def test_questions_whose_negatives_are_all_false_teach_no_source(
+    index: Path, lessons: Lessons, models: dict[str, str], tmp_path: Path
+) -> None:
+    alike = tuple(replace(case, grades=tuple(0.5 for _ in case.grades)) for case in lessons.taught)
+    with pytest.raises(SpecError, match="of 12 questions 0 have a passage that they were made of and a negative"):
+        taught(index, replace(lessons, taught=alike), tmp_path / "m", "encoder", model=models["encoder"], by="source")
 
 
 def test_every_recipe_says_what_it_gives() -> None:

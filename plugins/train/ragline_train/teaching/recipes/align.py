@@ -1,26 +1,38 @@
 """An encoder fitted to the vectors of a larger one, on the texts of the corpus (LEAF, arXiv 2509.12539; NanoVDR for pictures).
 
-No question and no negative is needed: the teacher's vectors say where each text belongs, and they are computed once. The
-student's may be shorter: then a linear layer makes them as long, and goes when the student is done, so that its own vectors
-are what is compared. It reads with its own tokenizer, so a student that knows one language learns others only as far as its
-pieces of words tell them apart.
+No question and no negative is needed: the teacher's vectors say where each text belongs, and they are computed once. Where the
+axes lie says nothing of a space, so the teacher's are turned to the student's first (orthogonal Procrustes), and their mean is
+taken off: then the student has to learn what differs, and not a rotation. A student of fewer numbers gets those directions of
+the teacher that agree with its own. It reads with its own tokenizer, so a student that knows one language learns others only as
+far as its pieces of words tell them apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.errors import SpecError
 from rag.indexes import SentenceEncoder
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes.encoder import saved_with
-from ragline_train.teaching.recipes.opened import KEPT, asked_apart, encoder_folder, require_trainer, weights_digest
+from ragline_train.teaching.recipes.opened import (
+    KEPT,
+    asked_apart,
+    encoded,
+    encoder_folder,
+    require_trainer,
+    weights_digest,
+)
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Example, Task, texts_of
 
 _TEACHER = "multilingual-e5-small"
+_TURNED_BY = 800
+"""Texts that say how the axes lie."""
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
@@ -30,7 +42,6 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         SpecError: student and teacher are the same.
     """
     require_trainer()
-    import torch
     from sentence_transformers import (
         SentenceTransformer,
         SentenceTransformerTrainer,
@@ -44,13 +55,9 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         raise SpecError(f"'{teacher_name}' cannot be fitted to itself. Name another student (--model) or teacher")
     model = SentenceTransformer(str(folder.path), **KEPT)
     prompts = {str(role): text for role, text in folder.how.prompts.items()}
-    examples = vector_rows(lessons, SentenceEncoder(model=teacher_name))
-    width, wanted = model.get_embedding_dimension(), len(examples[0]["label"])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)  # of the layer between
-        loss: Any = losses.EmbedDistillLoss(
-            model, distance_metric="cosine", projection_dim=None if width == wanted else wanted
-        )
+    save = saved_with(model, settings.max_tokens)
+    examples = vector_rows(lessons, SentenceEncoder(model=teacher_name), model, prompts)
+    loss: Any = losses.EmbedDistillLoss(model, distance_metric="cosine")
     return Task(
         model=model,
         loss=loss,
@@ -59,7 +66,7 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         examples=examples,
         keys=[str(row["text"]) for row in examples],
         measure=lambda cases: asked_apart(model, cases, prompts),
-        save=saved_with(model, settings.max_tokens),
+        save=save,
         start=folder.name,
         start_sha256=weights_digest(folder.path),
         named_by="index.dense.encoder",
@@ -68,13 +75,31 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     )
 
 
-def vector_rows(lessons: Lessons, teacher: SentenceEncoder) -> list[Example]:
-    """`text` and the teacher's vector of it, of all candidates and questions that teach, each once."""
+def vector_rows(lessons: Lessons, teacher: SentenceEncoder, student: Any, prompts: Mapping[str, str]) -> list[Example]:
+    """`text` and where the teacher puts it, in the student's axes: all candidates and questions that teach, each once.
+
+    The student's prompts are before its texts.
+    """
     documents = list(dict.fromkeys(text for case in lessons.taught for text in texts_of(case)))
     questions = list(dict.fromkeys(case.query for case in lessons.taught))
-    vectors = np.concatenate(
-        [teacher.encode(documents, role="document"), teacher.encode(questions, role="query")], dtype=np.float32
-    )
+    theirs = np.concatenate([teacher.encode(documents, role="document"), teacher.encode(questions, role="query")])
+    some = np.linspace(0, len(documents) - 1, min(_TURNED_BY, len(documents))).astype(int)
+    ours = encoded(student, [documents[at] for at in some], prompts.get("document", ""))
+    centred = theirs - theirs.mean(axis=0)
+    placed = centred @ turned(centred[some], ours - ours.mean(axis=0))
+    before = [prompts.get("document", "")] * len(documents) + [prompts.get("query", "")] * len(questions)
     return [
-        {"text": text, "label": vector.tolist()} for text, vector in zip([*documents, *questions], vectors, strict=True)
+        {"text": f"{prompt}{text}", "label": vector.tolist()}
+        for prompt, text, vector in zip(before, [*documents, *questions], placed, strict=True)
     ]
+
+
+def turned(theirs: NDArray[np.float32], ours: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What turns their axes to ours: float32 [their dim, our dim], its columns orthogonal and of length 1 (Schönemann, 1966).
+
+    Args:
+        theirs, ours: vectors of the same texts, float32 [n, dim] each; ours have no more numbers than theirs.
+    """
+    left, _, right = np.linalg.svd(theirs.T @ ours, full_matrices=False)
+    result: NDArray[np.float32] = (left @ right).astype(np.float32)
+    return result
