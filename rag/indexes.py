@@ -2,7 +2,6 @@
 
 from generators.llm.server_keys import key_for
 from rag.core.vectors import unit
-from rag.indexing.shadow import build_shadow, promote_shadow
 from retrievers.by_filter import by_filter
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.encoders.transformer import EncoderFolder
@@ -52,7 +51,6 @@ __all__ = [
     "Sparse",
     "StoredDocuments",
     "VectorsElsewhere",
-    "build_shadow",
     "by_filter",
     "encoder_of",
     "fields_of",
@@ -60,7 +58,6 @@ __all__ = [
     "is_labelled",
     "key_for",
     "open_index",
-    "promote_shadow",
     "read_documents",
     "unit",
 ]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from rag.evaluate.right import RIGHT
     from rag.evaluate.trails import Lists, Trail, Trails, read_trails
+    from rag.indexing.shadow import build_shadow, promote_shadow
     from rag.pipeline.questions import read_questions
     from rag.stages.risk.bounds import Choice, curve_of
     from rag.stages.risk.calibration import Answers, Calibration, Hits, Target
@@ -47,6 +48,7 @@ _LAZY = {
     ),
     **dict.fromkeys(("RIGHT",), "rag.evaluate.right"),
     **dict.fromkeys(("Lists", "Trail", "Trails", "read_trails"), "rag.evaluate.trails"),
+    **dict.fromkeys(("build_shadow", "promote_shadow"), "rag.indexing.shadow"),
     **dict.fromkeys(("read_questions",), "rag.pipeline.questions"),
     **dict.fromkeys(("Choice", "curve_of"), "rag.stages.risk.bounds"),
     **dict.fromkeys(("Answers", "Calibration", "Hits", "Target"), "rag.stages.risk.calibration"),
@@ -85,6 +87,7 @@ __all__ = [
     "Trail",
     "Trails",
     "answer_measure_name",
+    "build_shadow",
     "cached_index",
     "compare",
     "compare_runs",
@@ -108,6 +111,7 @@ __all__ = [
     "parse_measures",
     "plan_evaluation",
     "plan_for",
+    "promote_shadow",
     "read_items",
     "read_object",
     "read_per_query",

@@ -17,9 +17,9 @@ from typing import Any
 
 from rag import add_documents, load_pipeline
 from rag.errors import SpecError
-from rag.evaluate import Significance, evaluate, paired_randomisation
+from rag.evaluate import Significance, build_shadow, evaluate, paired_randomisation, promote_shadow
 from rag.files import Progress, silent
-from rag.indexes import Index, IndexSettings, LocalIndex, build_shadow, promote_shadow
+from rag.indexes import Index, IndexSettings, LocalIndex
 from rag.types import Document, Query, Ranking
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.run_folder import Told
