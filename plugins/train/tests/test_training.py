@@ -255,6 +255,11 @@ def test_a_model_without_pooling_is_refused(index: Path, tmp_path: Path) -> None
         taught(index, tmp_path / "two", model=str(bare))
 
 
+def test_an_index_without_vectors_does_not_say_what_to_teach(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"does not say which encoder to teach\. Name one with --model"):
+        taught(index, tmp_path / "model", model=None)
+
+
 def test_sources_against_hard_negatives(index: Path, tmp_path: Path) -> None:
     result = taught(index, tmp_path / "model", by="source")
     losses = [each["loss"] for each in result.facts["chosen by"]["told"] if each["loss"] is not None]

@@ -139,7 +139,8 @@ def train(
     """
     make, data, settings = recipe_named(recipe), data or Data(), settings or Settings()
     if settings.model is None and recipe == "encoder" and "dense" in index.legs:
-        settings = replace(settings, model=index.model_names(("dense",))[0][0])
+        named = index.model_names(("dense",))  # none where a server encodes
+        settings = replace(settings, model=named[0][0] if named else None)
     path = Path(out)
     RunFolder.require_free(path, resume=resume)
     lessons = lessons or lessons_of(index, data)

@@ -71,7 +71,9 @@ def named(settings: Settings) -> str:
         SpecError: none is named, and the index has no encoder of its own.
     """
     if settings.model is None:
-        raise SpecError("the index has no vectors, so it does not say which encoder to teach. Name one with --model")
+        raise SpecError(
+            "the index has no vectors, or a server makes them, so it does not say which encoder to teach. Name one with --model"
+        )
     return settings.model
 
 
