@@ -24,6 +24,7 @@ from ragline_train.teaching.run_folder import RunFolder, Told
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.training import Data, Result, train
 from tests.retrievers.tiny_encoders import sentence_modules, tiny_bert
+from tests.tiny_models import tiny_masked_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the trainers' libraries
 
@@ -35,6 +36,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of words alone: they are a teacher that a random model, which lies beside it, can learn from in eight steps."""
     folder = tmp_path_factory.mktemp("own")
     tiny_encoder(folder / "bert")
+    tiny_masked_model(folder / "masked")
     return teachable_index(folder, None)
 
 
@@ -43,9 +45,9 @@ def encoder(index: Path) -> Path:
     return model_of(index)
 
 
-def model_of(index: Path) -> Path:
+def model_of(index: Path, recipe: str = "encoder") -> Path:
     """Where the model lies that is taught."""
-    return index.parent / "bert"
+    return index.parent / ("masked" if recipe == "sparse" else "bert")
 
 
 def settings(**more: Any) -> Settings:
@@ -56,7 +58,7 @@ def settings(**more: Any) -> Settings:
 def taught(index: Path, out: Path, recipe: str = "encoder", *, data: Data = DATA, **more: Any) -> Result:
     resume = more.pop("resume", False)
     with LocalIndex.open(index) as opened:
-        given = settings(**{"model": str(model_of(index)), **more})
+        given = settings(**{"model": str(model_of(index, recipe)), **more})
         return train(recipe, index=opened, out=out, data=data, settings=given, resume=resume)
 
 
@@ -128,16 +130,16 @@ def killed(self, checkpoint):
 
 run_folder.RunFolder.seal = killed
 with LocalIndex.open(Path(sys.argv[1])) as index:
-    train("encoder", index=index, out=Path(sys.argv[2]), data=DATA, settings=settings(model=str(model_of(Path(sys.argv[1])))))
+    given = settings(model=str(model_of(Path(sys.argv[1]), sys.argv[5])))
+    train(sys.argv[5], index=index, out=Path(sys.argv[2]), data=DATA, settings=given)
 """
 
 
-def killed(index: Path, out: Path, *at: str) -> None:
+def killed(index: Path, out: Path, *at: str, recipe: str = "encoder") -> None:
     """A process that is killed when it has written a checkpoint."""
     environment = {**os.environ, "RAGLINE_HOME": str(out.parent / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(index), str(out), *at], env=environment, capture_output=True
-    )
+    command = [sys.executable, "-c", KILLED, str(index), str(out), *at, recipe]
+    done = subprocess.run(command, env=environment, capture_output=True)
     assert done.returncode == -9, done.stderr.decode()[-2000:]
 
 
@@ -154,6 +156,17 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert same(resumed.folder, whole.folder)
     assert resumed.facts["chosen by"] == whole.facts["chosen by"]
     assert resumed.facts["ndcg@10 of questions kept apart"] == whole.facts["ndcg@10 of questions kept apart"]
+
+
+@pytest.mark.parametrize("recipe", ["reranker", "sparse"])
+def test_new_heads_and_prices_of_terms_go_on_as_well(index: Path, tmp_path: Path, recipe: str) -> None:
+    """A head is drawn at random, and a price rises by the step."""
+    whole = taught(index, tmp_path / "whole", recipe)
+    killed(index, tmp_path / "model", "checkpoint-4", "sealed", recipe=recipe)
+    resumed = taught(index, tmp_path / "model", recipe, resume=True)
+    told = resumed.facts["chosen by"]["told"]
+    assert told == whole.facts["chosen by"]["told"], "losses and all, to the last digit"
+    assert [each["step"] for each in told] == [0, 2, 4, 6, 8]
 
 
 def test_a_truncated_checkpoint_is_not_gone_on_from(index: Path, whole: Result, tmp_path: Path) -> None:
