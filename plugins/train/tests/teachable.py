@@ -16,7 +16,7 @@ THEME = 4
 
 def tiny_encoder(folder: Path, *, seed: int = 0) -> Path:
     """Two layers of 32 with mean pooling, random."""
-    return sentence_modules(tiny_bert(folder, seed=seed), {"pooling_mode": "mean"})
+    return sentence_modules(tiny_bert(folder, seed=seed), {"pooling_mode": "mean"}, max_length=30)
 
 
 def passages(n: int = 60, *, seed: int = 0) -> list[dict[str, str]]:

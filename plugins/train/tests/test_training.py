@@ -51,7 +51,7 @@ def model_of(index: Path, recipe: str = "encoder") -> Path:
 
 
 def settings(**more: Any) -> Settings:
-    given: dict[str, Any] = {"steps": 8, "batch": 4, "ways": 4, "learning_rate": 5e-3, "tellings": 4, "max_tokens": 16}
+    given: dict[str, Any] = {"steps": 8, "batch": 4, "ways": 4, "learning_rate": 5e-3, "tellings": 4, "max_tokens": 24}
     return Settings(**{**given, **more})
 
 
@@ -94,7 +94,7 @@ def test_the_folder_is_an_encoder_with_a_card(whole: Result, encoder: Path) -> N
     left = {each.name for each in whole.folder.iterdir()}
     assert not {"checkpoints"} & left
     assert not [each for each in whole.folder.rglob("*") if each.suffix in (".bin", ".pt", ".pth")], "no pickle stays"
-    assert EncoderFolder.of(str(whole.folder)).how.max_length == EncoderFolder.of(str(encoder)).how.max_length == 24
+    assert EncoderFolder.of(str(whole.folder)).how.max_length == EncoderFolder.of(str(encoder)).how.max_length == 30
 
 
 def test_the_loss_falls_and_a_new_best_is_told_by_questions_that_choose_nothing(whole: Result) -> None:
