@@ -17,6 +17,7 @@ MODULES = (
     "rag.writing",
     "rag.graphs",
     "rag.indexes",
+    "rag.reading",
     "rag.evaluate",
     "rag.files",
     "rag.commands",

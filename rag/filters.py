@@ -18,6 +18,7 @@ from rag.core.filters import (
     matches,
     parse_where,
     parted,
+    readers_of,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "matches",
     "parse_where",
     "parted",
+    "readers_of",
 ]

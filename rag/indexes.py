@@ -2,18 +2,22 @@
 
 from generators.llm.server_keys import key_for
 from rag.core.vectors import unit
+from rag.models.packaged import PackagedModel
+from rag.models.store import resolve
+from rag.models.wheels import Wheel
 from retrievers.by_filter import by_filter
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.encoders.transformer import EncoderFolder
 from retrievers.index import SERVERS
 from retrievers.index.built import IndexServer, IndexWriter
+from retrievers.index.contents import contents_of
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import StoredDocuments, read_documents
 from retrievers.index.fields import Field, fields_of
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.opening import encoder_of, is_index, open_index
 from retrievers.index.settings import IndexSettings
-from retrievers.index_protocol import Index, is_labelled
+from retrievers.index_protocol import ContentStore, Index, KeepsContents, is_labelled, let_through
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import (
     AsVectors,
@@ -27,12 +31,15 @@ from retrievers.legs.protocol import (
     Sparse,
     VectorsElsewhere,
 )
+from retrievers.legs.rows_of_texts import RowsBefore, rows_of_texts
+from retrievers.stores.population import population_of
 
 __all__ = [
     "LEGS",
     "SERVERS",
     "AsVectors",
     "Built",
+    "ContentStore",
     "EncoderFolder",
     "Field",
     "Index",
@@ -40,24 +47,33 @@ __all__ = [
     "IndexSettings",
     "IndexWriter",
     "Job",
+    "KeepsContents",
     "LegKind",
     "LegMaker",
     "LegVectors",
     "LocalIndex",
     "OpenedIndex",
     "Opening",
+    "PackagedModel",
+    "RowsBefore",
     "Sections",
     "SentenceEncoder",
     "Sparse",
     "StoredDocuments",
     "VectorsElsewhere",
+    "Wheel",
     "by_filter",
+    "contents_of",
     "encoder_of",
     "fields_of",
     "is_index",
     "is_labelled",
     "key_for",
+    "let_through",
     "open_index",
+    "population_of",
     "read_documents",
+    "resolve",
+    "rows_of_texts",
     "unit",
 ]

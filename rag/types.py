@@ -1,6 +1,6 @@
 """The records, by their short name."""
 
-from rag.core.contents import Content
+from rag.core.contents import Content, TextWith, beside
 from rag.core.memory import Need
 from rag.core.types import (
     NO_USAGE,
@@ -51,7 +51,9 @@ __all__ = [
     "ScorePart",
     "ScoredDocument",
     "Settled",
+    "TextWith",
     "Usage",
     "Verdict",
     "Where",
+    "beside",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+from rag.core.contents import ANY
 from rag.core.filters import WhereData, both, parse_where
 from rag.core.ranking import require_k
 from rag.core.types import NO_USAGE, OK, Outcome, Ranking, ScoredDocument
@@ -26,6 +27,7 @@ class DistinctReranker:
     """
 
     leaves_out: ClassVar[tuple[str, ...]] = ("folded",)
+    reads: ClassVar[frozenset[str]] = ANY
 
     def __init__(self, *, index: Index, where: WhereData | None = None) -> None:
         self._index, self._where = index, parse_where(where)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from rag.core.arguments import require_share
+from rag.core.contents import ANY
 from rag.core.inputs import input_file
 from rag.core.ranking import require_k
 from rag.core.types import NO_USAGE, OK, Outcome, Ranking
@@ -27,6 +28,7 @@ class RelevanceReranker:
 
     of_answers: ClassVar[bool] = False
     leaves_out: ClassVar[tuple[str, ...]] = ("below_relevance",)
+    reads: ClassVar[frozenset[str]] = ANY
 
     def __init__(self, *, calibration: str, least: float = 0.0) -> None:
         require_share("rerank.relevance", least=least)

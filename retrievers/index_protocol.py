@@ -6,7 +6,7 @@ A row is the number that an index gives a document, good for as long as the inde
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, Self, overload, runtime_checkable
 
@@ -122,6 +122,32 @@ class HasParts(Protocol):
     def parts(self) -> Mapping[str, Index]:
         """The indexes in their order, by what they are called in ids."""
         ...
+
+
+class ContentStore(Protocol):
+    """Bytes of contents by their sha256 (hex), each with a small picture of it. Iterates over all of them."""
+
+    def __iter__(self) -> Iterator[str]: ...
+    def __contains__(self, sha256: object) -> bool: ...
+    def read(self, sha256: str) -> bytes:
+        """The bytes, checked. KeyError: none are kept under this."""
+        ...
+
+    def thumbnail(self, sha256: str) -> bytes:
+        """A small picture as WebP; empty where there is none. KeyError as `read`."""
+        ...
+
+    def rows(self, sha256: str) -> list[int]:
+        """Rows of the documents that hold it, whoever may read them."""
+        ...
+
+
+@runtime_checkable
+class KeepsContents(Protocol):
+    """An index that keeps bytes of what its documents hold beside text."""
+
+    @property
+    def contents(self) -> ContentStore: ...
 
 
 def kinds_held(index: object) -> frozenset[str]:

@@ -16,6 +16,9 @@ TEXT = "text"
 TEXT_ALONE = frozenset({TEXT})
 """What is read by parts that say nothing."""
 
+ANY = frozenset({"any"})
+"""What is read by parts that look at no content, and so leave none out."""
+
 _SHA256 = r"[0-9a-f]{64}"
 _KIND = r"[a-z][a-z0-9_]{0,39}"
 

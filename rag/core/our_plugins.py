@@ -5,6 +5,20 @@ from __future__ import annotations
 OURS = {
     "cluster": ("cluster.ray",),
     "lab": ("command.lab", "command.leaderboard", "generate.vote"),
+    "media": (
+        "content_reader.gif",
+        "content_reader.jpeg",
+        "content_reader.jpg",
+        "content_reader.png",
+        "content_reader.tif",
+        "content_reader.tiff",
+        "content_reader.webp",
+        "leg.pictures",
+        "models.media",
+        "page.media",
+        "retrieve.pictures",
+        "route.contents",
+    ),
     "recipes": (
         "asking.as_typed",
         "content.as_typed",

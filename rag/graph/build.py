@@ -100,6 +100,7 @@ def build(spec: Spec, *, index: Index | None = None, kept: Mapping[str, Made] = 
     checked = check(spec, index=index, kept=kept)
     if checked.problems:
         raise SpecError(*checked.problems)
+    spec = checked.spec
     unbound = [name for name in checked.order if name not in checked.made]
     if unbound:
         uses = ", ".join(f"'{name}' ({spec.graph.nodes[name].use})" for name in unbound)

@@ -34,6 +34,7 @@ from rag.graph.contents import check_kinds
 from rag.graph.inner import Inner, InnerReranker, InnerRetriever
 from rag.graph.kinds import MODELS, STAGES, TABLES
 from rag.graph.making import Complain, Supplied, as_part, fitting_model, make
+from rag.graph.own_lists import with_own_lists
 from rag.graph.signature import RECORDS, Param, core_of, needed_powers, signature
 from rag.graph.spec import QUERY, Budget, InnerGraph, Part, Spec
 from rag.graph.uses import graphs_used, is_known
@@ -60,8 +61,9 @@ def check(
     another index; its models, and its parts that search no index, are not made again. `unread`: places whose form is wrong, which
     was said elsewhere.
     """
+    spec, added = with_own_lists(spec, index)
     with nullcontext() if connect else without_connections():
-        return _checked(Checked(spec=spec, body=spec.graph, index=index, kept=kept, unread=unread))
+        return _checked(Checked(spec=spec, body=spec.graph, index=index, kept=kept, unread=unread, notes=added))
 
 
 def _checked(checked: Checked) -> Checked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rag.core.contents import TEXT_ALONE, kinds_of
+from rag.core.contents import ANY, TEXT_ALONE, kinds_of
 from rag.core.errors import SpecError
 from rag.core.powers import reads_of
 from rag.core.types import Query
@@ -15,9 +15,9 @@ from retrievers.legs.protocol import leg_reads
 
 
 def check_kinds(checked: Checked) -> None:
-    """Complain of an index that holds kinds which no leg of the whole graph reads, or which a reranker does not read.
+    """Complain of an index that holds kinds which no leg of it reads.
 
-    What else leaves a kind out is noted: a leg beside one that reads it, and a generator.
+    What else leaves a kind out is noted: a leg beside one that reads it, a reranker and a generator.
     """
     held = kinds_held(checked.index)
     if checked.index is None or not held:
@@ -25,13 +25,13 @@ def check_kinds(checked: Checked) -> None:
     _check_legs(checked, checked.index, held)
     for name, facts in {**checked.made, **checked.inner_made}.items():
         for each in _with_inline(facts):
-            left_out = held - reads_of(each.part)
+            reads = reads_of(each.part)
+            left_out = frozenset() if reads >= ANY else held - reads
             stage = each.use.partition(".")[0]
             if left_out and stage == "rerank":
-                checked.complain(
-                    ("nodes", name),
-                    f"{each.use} reads {_named(reads_of(each.part))}, but the index holds {_named(left_out)} too. "
-                    "Choose a reranker that reads it, or index text alone",
+                checked.notes.append(
+                    f"node '{name}': {each.use} reads {_named(reads)}, and of {_named(left_out)}, which the index holds, what "
+                    "stands for it in words: a caption or a name"
                 )
             elif left_out and stage == "generate":
                 checked.notes.append(f"node '{name}': {each.use} leaves out {_named(left_out)}, which the index holds")
@@ -40,6 +40,13 @@ def check_kinds(checked: Checked) -> None:
 def _check_legs(checked: Checked, index: Index, held: frozenset[str]) -> None:
     reads = {leg: leg_reads(index.facts(leg)) for leg in checked.legs if leg in index.legs}
     unread = held - frozenset().union(*reads.values())
+    others = {leg: leg_reads(index.facts(leg)) for leg in index.legs if leg not in reads}
+    for leg, kinds in others.items() if reads else ():
+        if read_there := unread & kinds:
+            unread -= read_there
+            checked.notes.append(
+                f"leg '{leg}' reads {_named(read_there)}, which the index holds, and this graph does not search it"
+            )
     if reads and unread:
         checked.complain(
             ("nodes",),

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from rag.core.errors import IndexProblem, RagError, SpecError
+from rag.core.plugins import shipped
 from rag.core.progress import Progress
 from rag.indexing.encoders import Encoders
 from rag.indexing.labels import Given, access_of, labelled
@@ -34,9 +35,11 @@ from rag.indexing.selection import Select, Selection
 from rag.indexing.told import MOST_TOLD, told
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem
+from rag.ingest.formats import CONTENT_READER, is_content, parser_of
 from retrievers.analysis.settings import AUTO, EACH
 from retrievers.index.access import AccessTable
 from retrievers.index.built import BuiltIndex, IndexWriter
+from retrievers.index.contents import contents_of
 from retrievers.index.documents import Documents
 from retrievers.index.generations import Building
 from retrievers.index.manifest import Manifest
@@ -44,7 +47,7 @@ from retrievers.index.own_statistics import require_apart
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Holding, SourceRecord, together, write_sources
 from retrievers.index.writer import DocumentsWriter, first_duplicate
-from retrievers.legs import USUAL
+from retrievers.legs import LEGS, USUAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +166,8 @@ class Build:
             settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
             settings = as_before(settings, before.settings, before.legs)
             legs = settings.ordered(self._legs if self._legs is not None else before.legs or USUAL)
+            legs = self._with_contents(settings, legs, before)
+            before = replace(before, contents=any(settings.kind(leg).comes_with for leg in legs))
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
                     f"index '{place.address}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
@@ -293,6 +298,24 @@ class Build:
         kept = reading.model_copy(update={"access": key, "own_statistics": own})
         return settings.model_copy(update={"reading": kept})
 
+    def _with_contents(self, settings: IndexSettings, legs: tuple[str, ...], before: Past) -> tuple[str, ...]:
+        """The legs, with those that are for what is no text: where one of them is asked for or was there, or in a new index
+        whose sources hold such files. An index of texts stays one."""
+        asked = (settings.kind(leg) for leg in {*legs, *before.legs})
+        if not any(kind.comes_with for kind in asked):
+            if before.settings is not None or not self._finds_contents(before):
+                return legs
+            LEGS.take_in()
+        return settings.ordered([*legs, *(leg for leg in LEGS.names() if settings.kind(leg).comes_with)])
+
+    def _finds_contents(self, before: Past) -> bool:
+        """Whether the sources have files that hold no text, which something here reads."""
+        if not shipped(CONTENT_READER):
+            return False
+        selection = self._select(replace(before, contents=True), lambda record, removed: False)
+        files = (file for chosen in selection.chosen for file in chosen.files)
+        return any(is_content(parser_of(file.path.name)) for file in files if file.layout == "file")
+
     def _expected(self, before: Past, settings: IndexSettings, legs: Sequence[str]) -> Mapping[str, int]:
         """The languages that texts are likely in, before they are read, where anything depends on it."""
         if settings.reading.own_statistics or by_languages(settings, legs, {}) == settings:
@@ -341,6 +364,7 @@ class Build:
                 maker,
                 writer,
                 previous=previous.documents if previous else None,
+                contents=contents_of(previous),
                 progress=self._progress,
             )
         holdings = []

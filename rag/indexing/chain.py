@@ -216,10 +216,10 @@ class ChainWriter:
         return Part.of(folder, self._copied(parts, folder, [record]).manifest, index=self._index.name)
 
     def _copied(self, parts: Parts, folder: Path, records: Sequence[SourceRecord]) -> Made:
-        documents = parts.documents
+        documents, contents = parts.documents, parts.contents
         with DocumentsWriter(folder) as writer:
             for row, document in enumerate(documents):
-                writer.copy(document.doc_id, documents.line(row))
+                writer.copy(document.doc_id, documents.line(row), contents)
 
         def before(leg: str, maker: LegMaker) -> Before | None:
             facts = parts.facts(leg)

@@ -16,6 +16,7 @@ from rag.core.progress import Progress
 from rag.indexing.encoders import Encoders
 from rag.ingest import word_spans
 from retrievers.index.built import BuiltIndex
+from retrievers.index.contents import Contents
 from retrievers.index.digests import describe_files
 from retrievers.index.documents import Documents, StoredDocuments
 from retrievers.index.manifest import FORMAT_VERSION, MANIFEST, CorpusFacts, Manifest, ragline_version, write_manifest
@@ -194,6 +195,7 @@ class Legs:
             before=before(leg, self.makers[leg]),
             progress=self._progress,
             apply=apply,
+            contents=Contents.of(home),
         )
 
     def _build(self, leg: str, jobs: dict[str, Job]) -> Built:

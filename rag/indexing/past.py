@@ -29,7 +29,8 @@ class Past:
     """`index`: None where there is none, or none whose files can be trusted. `holdings`: then without records.
 
     `access`: the key of the metadata that says who may read a document; also of a damaged index, which must not come back
-    open to all. `own_statistics`: whoever asks has statistics of their own.
+    open to all. `own_statistics`: whoever asks has statistics of their own. `contents`: a build for it also reads files that
+    hold no text.
     """
 
     index: BuiltIndex | None = None
@@ -38,6 +39,7 @@ class Past:
     legs: tuple[str, ...] = ()
     access: str | None = None
     own_statistics: bool = False
+    contents: bool = False
 
     @property
     def records(self) -> list[SourceRecord]:

@@ -86,7 +86,8 @@ class Update:
                 raise SpecError(f"a name is for one source, and {len(named)} are given. Index them one by one")
         self._named, self._name, self._prune = named, name, prune
         self._home = home.resolve() if home else None
-        self._discoveries: dict[Path, Discovery] = {}
+        self._discoveries: dict[tuple[Path, bool], Discovery] = {}
+        self._contents = False
         self._problems: list[Problem] = []
         self._ignored: list[str] = []
         self._staying: list[str] = []
@@ -97,6 +98,7 @@ class Update:
         Raises:
             SpecError: nothing that is named is there; or rows have to be made anew whose source is not there.
         """
+        self._contents = before.contents
         self._problems, self._ignored, self._staying = [], [], []  # a build may choose twice: once to hear the language
         entries = [_Entry(holding.source, holding.records) for holding in before.holdings]
         for path in self._named:
@@ -264,12 +266,13 @@ class Update:
 
     def _discovery(self, root: Path) -> Discovery:
         """What a source holds, without the index itself where it lies inside."""
-        if root not in self._discoveries:
-            whole = discover(root)
+        key = root, self._contents
+        if key not in self._discoveries:
+            whole = discover(root, contents=self._contents)
             files = tuple(file for file in whole.files if not self._is_own(file.path))
             ignored = tuple(name for name in whole.ignored if not self._is_own(root / name))
-            self._discoveries[root] = replace(whole, files=files, ignored=ignored)
-        return self._discoveries[root]
+            self._discoveries[key] = replace(whole, files=files, ignored=ignored)
+        return self._discoveries[key]
 
     def _is_own(self, path: Path) -> bool:
         return self._home is not None and path.is_relative_to(self._home)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rag.core.contents import kinds_of
-from rag.core.digests import file_sha256
+from rag.core.digests import file_sha256, text_sha256
 from rag.core.errors import ContractError, IngestError, RagError, SpecError
 from rag.core.progress import Progress
 from rag.core.protocols import CanDescribe, Transform
@@ -24,11 +24,13 @@ from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
 from rag.ingest.records import MANY_ROWS
 from rag.ingest.types import ParsedDocument
+from retrievers.index.contents import NONE
 from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import ragline_version
 from retrievers.index.settings import IndexSettings
 from retrievers.index.sources import Source, SourceRecord, digested
 from retrievers.index.writer import DocumentsWriter
+from retrievers.index_protocol import ContentStore
 from retrievers.legs.protocol import LegRuler
 
 log = logging.getLogger(__name__)
@@ -225,6 +227,8 @@ def plan(
                 # The digest is taken before the file is read: if it changes in between, the next build sees
                 # another digest and reads it again.
                 sha256 = file_sha256(file.path)
+                if file.caption is not None:
+                    sha256 = text_sha256(f"{sha256} {file_sha256(file.caption)}")
             except OSError as cause:
                 reason, kept = (
                     f"cannot be read: {cause.strerror}",
@@ -279,15 +283,20 @@ def write_units(
     writer: DocumentsWriter,
     *,
     previous: StoredDocuments | None,
+    contents: ContentStore = NONE,
     progress: Progress,
 ) -> tuple[list[SourceRecord | None], list[Problem]]:
-    """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None."""
+    """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None.
+
+    Args:
+        previous, contents: documents, and what they hold beside text, of which rows are copied.
+    """
     records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
-    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora, ocr=maker.ocr) as reader:
+    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora, ocr=maker.ocr, keep=writer.keep) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()
             if each.before is not None and previous is not None:
-                records.append(_copy(each, each.before, writer, previous))
+                records.append(_copy(each, each.before, writer, previous, contents))
                 problems += _problems_of(each.before)
             elif each.file is not None:
                 records.append(_read(each, each.file, maker, reader, writer, complaints))
@@ -297,7 +306,7 @@ def write_units(
 
 
 def _copy(
-    each: Planned, before: SourceRecord, writer: DocumentsWriter, previous: StoredDocuments
+    each: Planned, before: SourceRecord, writer: DocumentsWriter, previous: StoredDocuments, contents: ContentStore
 ) -> SourceRecord | None:
     """Rows as they are, but for documents that go; None where none is left."""
     first_row = len(writer)
@@ -306,7 +315,7 @@ def _copy(
     for row in range(before.first_row, before.first_row + before.n_units):
         document = previous[row]
         if document.parent not in goes:
-            writer.copy(document.doc_id, previous.line(row))
+            writer.copy(document.doc_id, previous.line(row), contents)
         else:
             gone[document.parent] = code_of(document.metadata)
     if len(writer) == first_row:

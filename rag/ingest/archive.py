@@ -16,7 +16,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from rag.ingest import slack
 from rag.ingest.discover import passed_over, printable
-from rag.ingest.formats import parser_of
+from rag.ingest.formats import is_content, parser_of
 from rag.ingest.parsers import STREAMS, parsed, streamed
 from rag.ingest.tally import Tally
 from rag.ingest.types import DistinctNames, Limits, Note, ParsedDocument, ReadError, SourceFile
@@ -74,7 +74,7 @@ def _why_left_out(member: ZipInfo, path: str, limits: Limits) -> str:
         "symbolic links": stat.S_ISLNK(member.external_attr >> 16),
         "encrypted files": bool(member.flag_bits & 1),
         "archives within the archive": path.lower().endswith((".zip", ".gz")),
-        "files without a reader": parser_of(path) is None,
+        "files without a reader": parser_of(path) is None or is_content(parser_of(path)),
         f"files of more than {limits.file_bytes:,} bytes": member.file_size > limits.file_bytes,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.corpora import is_corpus
-from rag.ingest.formats import parser_of, suffix
+from rag.ingest.formats import is_content, parser_of, suffix
 from rag.ingest.types import Discovery, Layout, Problem, SourceFile, distinct
 
 _JUNK = frozenset({"node_modules", "__pycache__", "__MACOSX"})
@@ -22,8 +22,12 @@ _LONGEST_NAME = 200
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
-def discover(source: Path) -> Discovery:
+def discover(source: Path, *, contents: bool = False) -> Discovery:
     """Files of a source, which is a file or a folder, by their path below it.
+
+    Args:
+        contents: also those that hold no text, such as pictures. `bus.jpg.txt` or `bus.txt` beside a `bus.jpg` is its
+            caption, and no file of its own.
 
     - Hidden files and folders, virtual environments and the like are passed over, unless given as a source
       themselves.
@@ -34,7 +38,7 @@ def discover(source: Path) -> Discovery:
     - A symbolic link inside a source is not followed: what it points to is read under its own name if it is
       inside, and is a problem if it is outside, missing or a loop.
     """
-    findings = _Findings()
+    findings = _Findings(contents=contents)
     try:
         root = source.resolve(strict=True)
         mode = root.stat().st_mode
@@ -48,7 +52,7 @@ def discover(source: Path) -> Discovery:
     else:
         return Discovery(missing="not a regular file")
     return Discovery(
-        files=tuple(findings.files),
+        files=tuple(_captioned(findings.files) if contents else findings.files),
         problems=tuple(sorted(findings.problems, key=lambda problem: problem.name)),
         ignored=tuple(findings.ignored),
         unread=tuple(findings.unread),
@@ -73,6 +77,7 @@ def is_file_name(name: str) -> bool:
 
 @dataclass(kw_only=True)
 class _Findings:
+    contents: bool = False
     files: list[SourceFile] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -87,6 +92,11 @@ class _Findings:
     def unreadable(self, name: str, reason: str) -> None:
         self.problem(name, reason)
         self.unread.append(printable(name))
+
+    def reads(self, name: str) -> bool:
+        """Whether something here reads files of this name."""
+        parser = parser_of(name)
+        return parser is not None and (self.contents or not is_content(parser))
 
     def add(self, path: Path, name: str) -> None:
         name = distinct(printable(name), self.names)
@@ -136,7 +146,7 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
                 _link(path, name, root, findings)
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
-            elif parser_of(entry.name) is None and folder not in findings.mail:
+            elif not findings.reads(entry.name) and folder not in findings.mail:
                 findings.ignored.append(printable(name))
             elif not entry.is_file(follow_symlinks=False):
                 findings.problem(name, "not a regular file")
@@ -144,6 +154,23 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
                 files.append(path)
     findings.ignored.sort()
     return sorted(files, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _captioned(files: list[SourceFile]) -> list[SourceFile]:
+    """Files that hold no text with their captions, which are no files of their own then."""
+    at = {file.path: file for file in files}
+    captions: dict[Path, Path] = {}
+    for path in (path for path in at if is_content(parser_of(path.name))):
+        beside = (path.with_name(f"{path.name}.txt"), path.with_suffix(".txt"))
+        taken = next((each for each in beside if each in at and each not in captions.values()), None)
+        if taken is not None:
+            captions[path] = taken
+    gone = frozenset(captions.values())
+    return [
+        replace(file, caption=captions[path]) if path in captions else file
+        for path, file in at.items()
+        if path not in gone
+    ]
 
 
 def passed_over(name: str) -> bool:

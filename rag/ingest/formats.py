@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from rag.core.plugins import shipped
+from rag.core.plugins import Shipped, shipped
 from rag.ingest.types import Layout
 
 READER = "reader"
 """Plug-ins name a suffix without its dot, and a module with `parse(data, name, note)`. Ours are asked first."""
+
+CONTENT_READER = "content_reader"
+"""The same of files that hold no text, such as pictures: `parse(data, name, note, caption=...)`, where `caption` is what a file
+beside it says of it in words. They are read where an index keeps contents."""
 
 PARSERS = {
     ".txt": "plain", ".text": "plain", ".log": "plain", ".adoc": "plain", ".org": "plain", ".debian": "plain",
@@ -82,11 +86,21 @@ def version_of(parser: str) -> int | str:
     An archive is read by any of them, so it goes with all.
     """
     if parser == "zip":
-        others = [version_of(name) for name in sorted(shipped(READER))]
+        others = [version_of(name) for name in sorted(of_plugins())]
         return " ".join(map(str, [sum(VERSIONS.values()), *others])) if others else sum(VERSIONS.values())
-    if parser in VERSIONS or parser not in shipped(READER):
+    if parser in VERSIONS or parser not in of_plugins():
         return VERSIONS.get(parser, 1)
-    return f"{shipped(READER)[parser].package} {shipped(READER)[parser].version}"
+    return f"{of_plugins()[parser].package} {of_plugins()[parser].version}"
+
+
+def of_plugins() -> dict[str, Shipped]:
+    """Parsers that installed packages bring, by suffix without its dot."""
+    return {**shipped(CONTENT_READER), **shipped(READER)}
+
+
+def is_content(parser: str | None) -> bool:
+    """Whether what a parser reads is no text."""
+    return parser in shipped(CONTENT_READER) and parser not in shipped(READER) and f".{parser}" not in PARSERS
 
 
 def unpacked_name(name: str) -> str:
@@ -102,4 +116,4 @@ def parser_of(name: str) -> str | None:
         return None
     if own := NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None):
         return own
-    return ending[1:] if ending[1:] in shipped(READER) else None
+    return ending[1:] if ending[1:] in of_plugins() else None

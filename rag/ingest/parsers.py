@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from rag.core.plugins import shipped
-from rag.ingest.formats import READER
+from rag.ingest.formats import of_plugins
 from rag.ingest.types import Limits, Note, ParsedDocument, ReadError, SourceFile
 
 MODULES = {
@@ -48,7 +47,7 @@ def parsed(parser: str, data: bytes, name: str, note: Note, **more: Any) -> Iter
     """
     if not data or data.isspace():
         raise ReadError("empty")
-    module = f"rag.ingest.{MODULES[parser]}" if parser in MODULES else shipped(READER)[parser].component
+    module = f"rag.ingest.{MODULES[parser]}" if parser in MODULES else of_plugins()[parser].component
     yield from import_module(module).parse(data, name, note, **more)
 
 

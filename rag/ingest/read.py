@@ -6,7 +6,7 @@ import logging
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from rag.ingest.formats import reader_of, suffix
 from rag.ingest.metadata import capped
 from rag.ingest.sandbox import Worker
 from rag.ingest.stretches import joined
-from rag.ingest.types import DEFAULT_LIMITS, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
+from rag.ingest.types import DEFAULT_LIMITS, Keep, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
 from rag.ingest.unpack import ZIP_BYTES
 from rag.ingest.worker import unpack
 
@@ -32,6 +32,10 @@ def warn(problem: Problem) -> None:
     log.warning("%s", problem)
 
 
+def _dropped(sha256: str, data: bytes, thumbnail: bytes) -> None:
+    """Where nobody keeps bytes."""
+
+
 class Reader:
     """Reads files one after another and keeps its parsing processes between them.
 
@@ -43,6 +47,7 @@ class Reader:
         report: told of what was mended or left out inside a file that is otherwise read.
         cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
         ocr: whether pages of PDF that have no text are read as pictures; see `rag.ingest.ocr.require_ocr`.
+        keep: takes bytes of contents, before the document that holds them is given; unset: they are dropped.
     """
 
     def __init__(
@@ -52,9 +57,10 @@ class Reader:
         report: Report = warn,
         cuts_corpora: bool = False,
         ocr: bool = False,
+        keep: Keep = _dropped,
     ) -> None:
         self._limits = limits
-        self._report = report
+        self._report, self._keep = report, keep
         self._cuts_corpora, self._ocr = cuts_corpora, ocr
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
@@ -100,7 +106,10 @@ class Reader:
                 return
             work = ZIP_BYTES if reader_of(file.path.name, file.layout) == "zip" else size
             for frame in self._ask(file, self._limits.seconds + work // _BYTES_A_SECOND):
-                yield from map(unpack, frame.get("documents", ()))
+                for document in map(unpack, frame.get("documents", ())):
+                    for each in document.kept:
+                        self._keep(each.sha256, each.data, each.thumbnail)
+                    yield replace(document, kept=()) if document.kept else document
                 for reason, lost in frame.get("notes", ()):
                     note(reason, lost=lost)
                 if "error" in frame:
@@ -117,6 +126,7 @@ class Reader:
             "name": file.name,
             "layout": file.layout,
             "ocr": self._ocr,
+            "caption": str(file.caption) if file.caption else "",
             "limits": asdict(self._limits),
         }
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,13 +51,15 @@ class SourceFile:
     """A file to read. `name` is unique within what it was found with: posix, relative to its source, or with its name.
 
     `layout`: `corpus` when its records are documents of a BEIR, FlashRAG or Pyserini corpus, each one unit; `mail` when
-    it is a mail of a Maildir folder, whose name says nothing.
+    it is a mail of a Maildir folder, whose name says nothing. `caption`: a file beside a picture or the like, that says in
+    words what it is.
     """
 
     path: Path
     name: str
     size: int
     layout: Layout = "file"
+    caption: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +119,32 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Bytes that an index is to keep, of a content whose uri is `sha256:` and their digest.
+
+    `thumbnail`: a small picture of it as WebP; empty for none.
+    """
+
+    data: bytes
+    thumbnail: bytes = b""
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+Keep = Callable[[str, bytes, bytes], None]
+"""Takes bytes that are to be kept: their sha256, the bytes, a thumbnail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedDocument:
     """A document before it is cut. `blocks` are in order, do not overlap and cover all of `text` that is not
     space.
 
-    `contents` are what stands beside the text, each with the place in `text` where it stands, in order of place.
+    `contents` are what stands beside the text, each with the place in `text` where it stands, in order of place; `kept`
+    their bytes, as far as the index is to keep them.
 
     `offset`: where `text` begins in a document that is so long that it comes in stretches (`rag.ingest.stretches`):
     above 0 it goes on with the document before. Blocks and contents count from the beginning of `text`.
@@ -137,6 +161,7 @@ class ParsedDocument:
     whole: bool = False
     contents: tuple[tuple[int, Content], ...] = ()
     offset: int = 0
+    kept: tuple[Kept, ...] = ()
 
 
 RESERVED = frozenset(

@@ -20,6 +20,7 @@ from rag.ingest.types import Limits, ReadError
 _ANY_RATIO_BYTES = 1 << 24
 ZIP_BYTES = 300_000_000
 """That a zip archive may unpack to."""
+CAPTION_BYTES = 65_536
 _ZIP_MEMBERS = 20_000
 _PIECE = 1 << 20
 _BUFFER = 1 << 13
@@ -48,6 +49,20 @@ def opened(path: Path) -> io.BufferedReader:
 def content_of(path: Path, limits: Limits) -> bytes:
     """All that a file holds, unpacked if it is packed."""
     return gunzipped(path, limits) if path.suffix.lower() == ".gz" else path.read_bytes()
+
+
+def caption_of(path: Path | None, limits: Limits) -> str:
+    """What a file beside another says of it, as one line; empty where there is none.
+
+    Raises:
+        ReadError: it is too large for a caption.
+    """
+    if path is None:
+        return ""
+    data = path.read_bytes()
+    if len(data) > CAPTION_BYTES:
+        raise ReadError(f"the caption '{path.name}' has {len(data):,} bytes, more than {CAPTION_BYTES:,}; shorten it")
+    return " ".join(data.decode("utf-8-sig", "replace").split())
 
 
 def gunzipped(path: Path, limits: Limits) -> bytes:

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,13 @@ from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
 from rag.ingest.bounds import bounded
+from rag.ingest.formats import is_content
 from rag.ingest.metadata import capped
 from rag.ingest.ocr import PageReader
 from rag.ingest.parsers import STREAMS, parsed, streamed
 from rag.ingest.stretches import stretched
-from rag.ingest.types import Block, Limits, Note, ParsedDocument, ReadError, SourceFile
-from rag.ingest.unpack import content_of
+from rag.ingest.types import Block, Kept, Limits, Note, ParsedDocument, ReadError, SourceFile
+from rag.ingest.unpack import caption_of, content_of
 
 _FRAME = 1 << 18
 """Characters after which a frame is sent."""
@@ -82,12 +84,14 @@ def parse(
         documents = streamed(parser, file, limits, note)
     else:
         data = content_of(file.path, limits)
-        more = {"ocr": PageReader(data, limits, page_begins)} if parser == "pdf" and page_begins else {}
+        more: dict[str, Any] = {"ocr": PageReader(data, limits, page_begins)} if parser == "pdf" and page_begins else {}
+        if is_content(parser):
+            more = {"caption": caption_of(file.caption, limits)}
         documents = parsed(parser, data, file.name, note, **more)
     any_text = False
     size = file.path.stat().st_size
     for document in bounded(stretched(capped(documents, note)), size_bytes=size, limits=limits, note=note):
-        any_text = any_text or bool(document.text.strip())
+        any_text = any_text or bool(document.text.strip() or document.contents)
         yield document
     if not any_text:
         raise ReadError("no text in it")
@@ -111,12 +115,15 @@ def _frames(request: Mapping[str, Any], page_begins: Callable[[], None]) -> Iter
 
     parser = request["parser"]
     try:
-        file = SourceFile(path=Path(request["path"]), name=request["name"], size=0, layout=request["layout"])
+        caption = Path(request["caption"]) if request.get("caption") else None
+        file = SourceFile(
+            path=Path(request["path"]), name=request["name"], size=0, layout=request["layout"], caption=caption
+        )
         packed, size = list[dict[str, Any]](), 0
         wanted = page_begins if request.get("ocr") else None
         for document in parse(parser, file, Limits(**request["limits"]), note, page_begins=wanted):
             packed.append(pack(document))
-            size += len(document.text)
+            size += len(document.text) + sum(len(each.data) for each in document.kept)
             if size >= _FRAME:
                 yield json.dumps({"documents": packed})
                 packed, size = [], 0
@@ -152,6 +159,11 @@ def pack(document: ParsedDocument) -> dict[str, Any]:
         "whole": document.whole,
         "contents": [[offset, content_json(content)] for offset, content in document.contents],
         "offset": document.offset,
+        **(
+            {"kept": [[_encoded(each.data), _encoded(each.thumbnail)] for each in document.kept]}
+            if document.kept
+            else {}
+        ),
     }
 
 
@@ -170,4 +182,9 @@ def unpack(packed: Mapping[str, Any]) -> ParsedDocument:
         whole=packed["whole"],
         offset=packed["offset"],
         contents=tuple((offset, read_content(content)) for offset, content in packed["contents"]),
+        kept=tuple(Kept(data=b64decode(data), thumbnail=b64decode(small)) for data, small in packed.get("kept", ())),
     )
+
+
+def _encoded(data: bytes) -> str:
+    return b64encode(data).decode("ascii")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rag.core.contents import TEXT
 from rag.core.digests import text_sha256
 from rag.core.errors import MissingModel
 from rag.models.hashes import read_json, remembered_sha256
@@ -62,7 +63,8 @@ def _missing(folder: Path) -> Iterable[str]:
             yield (Path(module) / "config.json").as_posix()
     places = [folder / path for path, _ in module_types(folder)] or [folder]
     first = places[0]
-    if not any((place / name).is_file() for place in (*places, folder) for name in TOKENIZERS):
+    with_tokenizer = any((place / name).is_file() for place in (*places, folder) for name in TOKENIZERS)
+    if not with_tokenizer and reads_text(folder):
         yield "tokenizer.json"
     listed = weight_files(folder)
     if not listed:
@@ -71,6 +73,13 @@ def _missing(folder: Path) -> Iterable[str]:
     for file in listed:
         if not file.is_file():
             yield file.relative_to(folder).as_posix()
+
+
+def reads_text(folder: Path) -> bool:
+    """Whether a model takes texts. One that does not says so in its config: `"reads": ["picture"]`."""
+    config = read_json(folder / "config.json")
+    reads = config.get("reads") if isinstance(config, dict) else None
+    return not isinstance(reads, list) or TEXT in reads
 
 
 def _modules(folder: Path) -> list[str]:

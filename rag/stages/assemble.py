@@ -95,6 +95,7 @@ class _Chosen:
             if len(chosen.hits) == most:
                 break
             words = " ".join(_WORD.findall(hit.document.text.casefold())) or hit.document.text
+            words = words or hit.document.digest.hex()  # a picture that nobody says a word of
             if words in shown or any(_mostly_in(hit.document, other.document) for other in chosen.hits):
                 chosen.duplicates += 1
                 continue

@@ -25,6 +25,7 @@ from retrievers.index.own_statistics import require_apart
 from retrievers.index.parts import Part, Parts
 from retrievers.index.sources import ROOTS, SOURCES
 from retrievers.index.versions import VersionTable
+from retrievers.index_protocol import ContentStore
 from retrievers.legs.protocol import Facts, Leg, ReadableRows
 from retrievers.stores.kept import Kept
 
@@ -123,6 +124,11 @@ class LocalIndex(OpenedIndex):
     def documents(self) -> StoredDocuments:
         """All units, by row."""
         return self._once("documents", lambda: self.stored.documents)
+
+    @property
+    def contents(self) -> ContentStore:
+        """Bytes of what its documents hold beside text."""
+        return self._once("contents", lambda: self.stored.contents)
 
     def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
         """Which units say nearly the same; where whoever asks has statistics of their own, of those that they may read.

@@ -21,8 +21,9 @@ from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Document, Population, Where
 from retrievers.analysis.multilingual import differ, together
+from retrievers.index.contents import JoinedContents, contents_of
 from retrievers.index.settings import leg_kind
-from retrievers.index_protocol import DocumentTable, Index, Sections, counting, is_labelled, kinds_held
+from retrievers.index_protocol import ContentStore, DocumentTable, Index, Sections, counting, is_labelled, kinds_held
 from retrievers.legs.protocol import MADE_BY
 from retrievers.stores.hits import Found, merged
 from retrievers.stores.population import merged_population
@@ -104,6 +105,11 @@ class JoinedIndex:
     def kinds(self) -> frozenset[str]:
         """Kinds of content that some part holds beside text."""
         return frozenset().union(*map(kinds_held, self._parts))
+
+    @property
+    def contents(self) -> ContentStore:
+        """What the parts keep of contents."""
+        return JoinedContents([contents_of(part) for part in self._parts], lambda part, row: self._starts[part] + row)
 
     @property
     def labelled(self) -> bool:

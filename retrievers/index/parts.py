@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from rag.core.errors import IndexProblem
 from rag.core.progress import Progress, silent
 from rag.core.types import Document
+from retrievers.index.contents import CONTENTS, NONE, Contents, JoinedContents
+from retrievers.index.contents import KEYS as KEPT
 from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, Documents, StoredDocuments, known_rows
 from retrievers.index.generations import PARTS
 from retrievers.index.manifest import Manifest, PartFacts, read_manifest
 from retrievers.index.near_duplicates import DUPLICATES, KEYS, Keys, NearDuplicates, near_duplicates, read_keys
 from retrievers.index.settings import leg_kind
+from retrievers.index_protocol import ContentStore
 from retrievers.legs.protocol import FIT, Facts, Leg, Mask, Opening, Readable
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.chain_rows import ChainRows, Rows
@@ -68,6 +71,11 @@ class Part:
             )
         return documents
 
+    @property
+    def contents(self) -> ContentStore:
+        """What it keeps of contents of its units."""
+        return Contents(self.checked(CONTENTS)) if KEPT in self.manifest.files else NONE
+
     def leg(self, name: str) -> tuple[Path, Facts]:
         """Folder and facts of a leg."""
         return self.checked(f"{name}/") / name, self.manifest.legs[name]
@@ -114,6 +122,16 @@ class Parts:
             return self.parts[0].documents
         return ChainedDocuments([part.documents for part in self.parts], self.rows)
 
+    @property
+    def contents(self) -> ContentStore:
+        """What the parts keep of contents, opened each time it is asked for."""
+        if self.whole:
+            return self.parts[0].contents
+        rows = self.rows
+        return JoinedContents(
+            [part.contents for part in self.parts], lambda part, own: int(rows.rows(part, np.array([own], np.int32))[0])
+        )
+
     def leg(self, name: str, facts: Facts, mask: Mask, readable: Readable | None = None) -> Leg:
         """A leg over all parts, opened. `facts`: of the whole. `readable`: see `Opening`."""
         kind, whole = leg_kind(name, facts), self.whole
@@ -129,12 +147,12 @@ class Parts:
     def facts(self, leg: str) -> dict[str, Any]:
         """Facts of a leg over all parts. Rows are those that are left; other counts are what the parts hold together."""
         own = [part.manifest.legs[leg] for part in self.parts]
-        facts: dict[str, Any] = dict(own[0])
+        facts: dict[str, Any] = {**{name: 0 for each in own for name in each if name.startswith("n_")}, **own[0]}
         for name in facts:
             if name in ("rows", "n_docs"):
                 facts[name] = len(self.rows)
             elif name.startswith("n_"):
-                facts[name] = sum(each[name] for each in own)
+                facts[name] = sum(each.get(name, 0) for each in own)
             elif name == FIT:
                 fits = [each.get(FIT, facts[FIT]) for each in own]
                 sizes = [part.manifest.corpus.n_units for part in self.parts]

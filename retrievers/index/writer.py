@@ -11,8 +11,10 @@ import numpy as np
 
 from rag.core.contents import content_json
 from rag.core.types import Document
+from retrievers.index.contents import NONE, ContentsWriter
 from retrievers.index.documents import KEYS, LINES, OFFSETS, ROWS, Documents, key_of
 from retrievers.index.shared import BEGIN, SHARED, Base
+from retrievers.index_protocol import ContentStore
 from retrievers.stores.arrays import load_array
 
 
@@ -26,6 +28,7 @@ class DocumentsWriter:
         self._keys = array("Q")
         self._base: Base | None = None
         self._first_shared: int | None = None
+        self._contents = ContentsWriter(folder)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -53,12 +56,22 @@ class DocumentsWriter:
             fields["metadata"] = metadata
         if document.contents:
             fields["contents"] = [content_json(content) for content in document.contents]
+            for content in document.contents:
+                self._contents.held_by(len(self), content.sha256)
         line = json.dumps(fields, ensure_ascii=False, default=str, separators=(",", ":")) + "\n"
         self._append(_whole(document.doc_id), _whole(line).encode())
 
-    def copy(self, doc_id: str, line: bytes) -> None:
-        """Append a document as another index stored it. Units of one document are copied together, in their order."""
+    def keep(self, sha256: str, data: bytes, thumbnail: bytes) -> None:
+        """Keep bytes of a content that one of the next documents holds."""
+        self._contents.keep(sha256, data, thumbnail, row=len(self))
+
+    def copy(self, doc_id: str, line: bytes, contents: ContentStore = NONE) -> None:
+        """Append a document as another index stored it, with what of its contents `contents` has.
+
+        Units of one document are copied together, in their order.
+        """
         self._base = None
+        self._contents.copied(len(self), line, contents)
         self._append(doc_id, line)
 
     def _append(self, doc_id: str, line: bytes) -> None:
@@ -71,6 +84,7 @@ class DocumentsWriter:
     def cut(self, n: int) -> None:
         """Take back all but the first `n` documents."""
         self._base = None
+        self._contents.cut(n)
         if self._first_shared is not None and self._first_shared >= n:
             self._first_shared = None
         del self._keys[n:], self._offsets[n + 1 :]
@@ -85,6 +99,7 @@ class DocumentsWriter:
     ) -> None:
         try:
             self._stream.close()
+            self._contents.close(whole=error is None)
         except OSError:
             if error is None:
                 raise

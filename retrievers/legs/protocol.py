@@ -16,6 +16,7 @@ from rag.core.contents import TEXT_ALONE
 from rag.core.memory import Need
 from rag.core.progress import Progress
 from rag.core.types import Where
+from retrievers.index_protocol import ContentStore
 from retrievers.index_protocol import Sections as Sections
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.computed import Apply, Compute, in_this_process
@@ -101,7 +102,7 @@ class Job:
     `languages`: of each row what its metadata says, an ISO 639 code; empty where it says none. Read when it is asked for.
     `folder`: the leg's own, empty. `work`: kept while the build is not complete, so that a killed one goes on where it
     stopped; other legs have theirs. `apply`: where a model reads blocks of texts, for kinds that are `Encodes`. `beside`: what
-    is shown the states of tokens, for makers that are `ReadsForOthers`.
+    is shown the states of tokens, for makers that are `ReadsForOthers`. `contents`: bytes of what stands beside the texts.
     """
 
     texts: Sequence[str]
@@ -112,6 +113,7 @@ class Job:
     progress: Progress
     apply: Apply = in_this_process
     beside: Sequence[Beside] = ()
+    contents: ContentStore | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +312,11 @@ class LegKind(Protocol):
     """Other parts of the `index:` section that the leg reads."""
     joins: ClassVar[bool] = False
     """Whether several indexes can be searched as one: its search gives rows and scores, best first."""
+    comes_with: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of content that it is for: an index that keeps such has it, whoever builds it."""
+    found_by: ClassVar[str] = ""
+    share: ClassVar[float] = 1.0
+    """The retriever whose list graphs that fuse get then, and its weight, where all others have 1 together."""
     graph: ClassVar[str] = "GRAPH"
     """A built-in graph that an index with this leg can be built for, if there is one."""
 
@@ -484,11 +491,10 @@ def explicit_differences(section: str, wanted: Sections, built: Sections) -> Ite
 
 
 def differences_of(path: str, wanted: Any, built: Any) -> Iterator[Difference]:
-    """The same for two values, whatever they hold."""
+    """The same for two values, whatever they hold: fields by name, as a value may be a record of settings again."""
     if not isinstance(wanted, BaseModel):
         if wanted != built:
             yield Difference(path, wanted, built)
         return
     for name in sorted(wanted.model_fields_set):
-        # fields by name: the value of a setting may be a record of settings again
         yield from differences_of(f"{path}.{name}", dict(wanted)[name], dict(built)[name])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from generators.llm.scripted import ScriptedLLM
 from rag.core.contents import (
     Content,
     TextWith,
@@ -41,6 +42,7 @@ from rag.pipeline.as_json import ranking_json
 from rag.pipeline.identity import question_key
 from rag.service.history import by_turns
 from rag.service.wire.messages import ChatMessage
+from rag.stages.assemble import TokenBudgetAssembler
 from rerankers import RERANKERS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents
@@ -424,17 +426,31 @@ def test_a_leg_that_reads_text_gets_texts_alone(toy: Pictures, tmp_path: Path) -
         assert "no leg that this graph searches reads it" in check(load_spec(graph()), index=index).problems[0]
 
 
-@pytest.mark.parametrize(("name", "refused"), [("texts", True), ("silent", True), ("pictures", False)])
-def test_a_reranker_that_reads_text_alone_is_refused_over_pictures(
-    toy: Pictures, tmp_path: Path, name: str, refused: bool
+@pytest.mark.parametrize(
+    ("name", "noted"),
+    [("texts", True), ("silent", True), ("pictures", False), ("identity", False), ("distinct", False)],
+)
+def test_a_reranker_of_text_reads_what_stands_for_pictures_and_that_is_noted(
+    toy: Pictures, tmp_path: Path, name: str, noted: bool
 ) -> None:
     build_index([corpus(tmp_path / "c", *same_text(picture(RED)))], tmp_path / "i", legs=("dense",))
     build_index([corpus(tmp_path / "t", record("a", "x"))], tmp_path / "text", legs=("dense",))
     with LocalIndex.open(tmp_path / "i") as mixed, LocalIndex.open(tmp_path / "text") as text:
-        problems = check(load_spec(graph(name)), index=mixed).problems
-        assert check(load_spec(graph(name)), index=text).problems == []
-    said = f"node 'ranked': rerank.{name} reads text alone, but the index holds picture too. Choose a reranker that reads it"
-    assert [said in problem for problem in problems] == ([True] if refused else [])
+        checked, plain = check(load_spec(graph(name)), index=mixed), check(load_spec(graph(name)), index=text)
+    assert (checked.problems, plain.problems, plain.notes) == ([], [], [])
+    said = f"node 'ranked': rerank.{name} reads text alone, and of picture, which the index holds, what stands for it in words"
+    assert [said in note for note in checked.notes] == ([True] if noted else [])
+
+
+def test_pictures_that_nobody_says_a_word_of_are_no_duplicates_of_each_other() -> None:
+    hits = tuple(
+        ScoredDocument(document=Document(doc_id=f"d{place}", text="", contents=(picture(data),)), score=3.0 - place)
+        for place, data in enumerate((RED, BLUE, RED))
+    )
+    assembler = TokenBudgetAssembler(llm=ScriptedLLM(), max_tokens=200)
+    [context] = assembler.assemble([Ranking(query=Query(qid="1", text="q"), hits=hits)])
+    assert [hit.doc_id for hit in context.passages] == ["d0", "d1"]
+    assert context.outcome.counts == {"duplicates": 1}, "the same picture twice is one"
 
 
 def test_a_leg_beside_one_that_reads_pictures_may_leave_them_out_and_that_is_noted(

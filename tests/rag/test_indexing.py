@@ -231,12 +231,12 @@ def test_a_transform_that_loses_a_document_breaks_its_contract(
 def test_an_unreadable_file_is_reported_and_the_rest_is_indexed(pages: Path, path: Path) -> None:
     (pages / "broken.pdf").write_bytes(b"%PDF-1.7 nothing more")
     (pages / "picture.txt").write_bytes(bytes(range(256)) * 40)
-    (pages / "photo.jpg").write_bytes(b"\xff\xd8")
+    (pages / "photo.psd").write_bytes(b"\xff\xd8")
     for _ in range(2):
         report = build(path, pages)
         assert {problem.name for problem in report.problems} == {"pages/broken.pdf", "pages/picture.txt"}
         assert report.n_files == 3
-        assert report.ignored == ("pages/photo.jpg",)
+        assert report.ignored == ("pages/photo.psd",)
         assert [problem.reason for problem in report.problems if "broken.pdf" in problem.reason] == []
 
 

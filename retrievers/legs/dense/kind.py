@@ -6,7 +6,7 @@ import errno
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.contents import beside
 from rag.core.filters import readers_of
 from rag.core.memory import Need
 from rag.core.types import Population, Where
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
         return leg
 
 
+N_BLANK = "n_blank"
+"""The fact that says how many rows have no word, where there are some: of pictures that nobody says a word of."""
+_BLOCK = 8192
 _ENCODED = "encoded.npy"
 """Vectors as the encoder gave them: beside a leg that does not keep them exactly, for the next build alone."""
 
@@ -254,6 +258,8 @@ class DenseMaker(LegMaker):
             progress=job.progress,
         )
         seconds = perf_counter() - start
+        blank = _blank(job)
+        encoded.vectors[blank] = 0  # of no words there is nothing to be near to
         rows, dim = encoded.vectors.shape
         choice = self.choice({"rows": rows, "dim": dim})
         settings = self.settings.model_copy(update=dict(choice.facts)) if choice else self.settings
@@ -262,6 +268,8 @@ class DenseMaker(LegMaker):
             np.save(job.folder.parent / _encoded(job.folder.name), encoded.vectors)
         if job.apply is in_this_process and (fit := self._fit(job.texts, encoded.vectors)) is not None:
             facts[FIT] = fit
+        if len(blank):
+            facts[N_BLANK] = len(blank)
         counts = {"n_encoded": encoded.n_encoded, "n_reused_vectors": encoded.n_reused}
         return Built(facts=facts, counts=counts, seconds={"encode": seconds})
 
@@ -295,6 +303,8 @@ class LocalDense(WithEncoder):
         super().__init__(facts, mask)
         self._leg = leg
 
+        self._has_blank = bool(facts.get(N_BLANK))
+
     def __len__(self) -> int:
         return len(self._leg)
 
@@ -304,8 +314,8 @@ class LocalDense(WithEncoder):
         return self._leg.dim
 
     def search(self, vectors: NDArray[np.float32], *, k: int, where: Where | None = None) -> Hits:
-        """See `DenseLeg.search`."""
-        return self._leg.search(vectors, k=k, mask=self._mask(where))
+        """See `DenseLeg.search`. A document without a word is no hit."""
+        return self._leg.search(vectors, k=k, mask=self._worded(self._mask(where)))
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
@@ -314,16 +324,38 @@ class LocalDense(WithEncoder):
     def scores(
         self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, where: Where | None = None
     ) -> NDArray[np.float32]:
-        """float32 [len(rows)]: inner products of these rows with a query vector."""
-        return self._leg.vectors(rows) @ query
+        """float32 [len(rows)]: inner products of these rows with a query vector; without a word, what all others come to."""
+        scores = self._leg.vectors(rows) @ query
+        if self._has_blank and not all(worded := self._words[np.asarray(rows)]):
+            scores[~worded] = self.population(query, where=where).mean
+        return scores
 
     def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population:
-        """What inner products with a query vector come to over all that whoever asks may read."""
-        return self._leg.population(query, among=self._mask(readers_of(where)))
+        """What inner products with a query vector come to over all that whoever asks may read, and that has words."""
+        return self._leg.population(query, among=self._worded(self._mask(readers_of(where))))
+
+    def _worded(self, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """Rows of a mask that have words."""
+        if not self._has_blank:
+            return mask
+        return self._words if mask is None else mask & self._words
+
+    @cached_property
+    def _words(self) -> NDArray[np.bool_]:
+        """bool [n]: rows whose vector is not all zeros."""
+        blocks = (np.arange(start, min(start + _BLOCK, len(self))) for start in range(0, len(self), _BLOCK))
+        return np.concatenate([self._leg.vectors(rows).any(axis=1) for rows in blocks])
 
     def moments(self) -> Moments:
         """The sums that populations are told by, for whoever keeps the vectors elsewhere."""
         return self._leg.moments()
+
+
+def _blank(job: Job) -> NDArray[np.int64]:
+    """Rows without a word, and without anything that the encoder reads: of documents that hold something else beside text."""
+    if job.contents is None or next(iter(job.contents), None) is None:
+        return np.zeros(0, np.int64)
+    return np.array([row for row, text in enumerate(job.texts) if not text.strip() and not beside(text)], np.int64)
 
 
 def _reuse(before: Before | None, leg: str) -> PreviousVectors | None:

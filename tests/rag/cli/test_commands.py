@@ -206,12 +206,12 @@ def test_a_first_build_that_reads_twice_tells_everything_once(
 ) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
-    for name, text in (("x.png", "x"), ("HOWTOPUBLISH", "x"), ("a.txt", "hi"), ("b.txt", "")):
+    for name, text in (("x.psd", "x"), ("HOWTOPUBLISH", "x"), ("a.txt", "hi"), ("b.txt", "")):
         (folder / name).write_text(text)
     told = run(capsys, "index", str(folder), "--index", str(tmp_path / "idx"), "--graph", "bm25")[2]
     assert told.splitlines() == [
         "not indexed: small/b.txt: empty",
-        "not indexed: 1 without a suffix, 1 .png: no reader for these (small/HOWTOPUBLISH, small/x.png)",
+        "not indexed: 1 without a suffix, 1 .psd: no reader for these (small/HOWTOPUBLISH, small/x.psd)",
     ]
 
 

@@ -44,8 +44,8 @@ def outline(document: ParsedDocument) -> list[tuple[Sequence[str], str]]:
         ("rows.jsonl.gz", "jsonl"), ("setup.py.gz", "code"), ("deck.pptx", "pptx"), ("a.json", "json"), ("my.cfg", "ini"),
         ("ld.so.8.gz", "man"), ("LD.SO.8.GZ", "man"), ("ld.so.conf.5", "man"), ("libfoo.so.6-gdb.py", "code"),
         ("libfoo.so", None), ("ld.so.8", None),
-        ("a.pdf.gz", "pdf"), ("a.DOCX.gz", "docx"), ("a.tar.gz", None), ("photo.jpg", None), ("binary", None),
-        ("libfoo.so.6", None), ("libfoo.so.6.1", None), (".gz", None), ("a.0", None), ("makefile.jpg", None), ("gz", None),
+        ("a.pdf.gz", "pdf"), ("a.DOCX.gz", "docx"), ("a.tar.gz", None), ("photo.psd", None), ("binary", None),
+        ("libfoo.so.6", None), ("libfoo.so.6.1", None), (".gz", None), ("a.0", None), ("makefile.psd", None), ("gz", None),
     ],
 )  # fmt: skip
 def test_the_name_decides_who_reads(name: str, parser: str | None) -> None:

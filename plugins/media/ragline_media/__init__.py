@@ -1,0 +1,1 @@
+"""Pictures in an index: read, kept, found by words, and shown."""

@@ -1,0 +1,1 @@
+"""Tables of others: names of classes that a network tells apart."""

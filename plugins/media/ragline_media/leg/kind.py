@@ -1,0 +1,163 @@
+"""What the leg `pictures` is to an index: settings, building, opening, matching."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.indexes import (
+    LEGS,
+    Built,
+    Job,
+    LegKind,
+    LegMaker,
+    Opening,
+    RowsBefore,
+    Sections,
+    SentenceEncoder,
+    rows_of_texts,
+)
+from rag.types import Content, Need, TextWith, beside
+from ragline_media.leg.leg import PicturesLeg, write_leg
+from ragline_media.leg.settings import AUTO, ENGLISH, PicturesSettings
+from ragline_media.tower.space import Projector, Space, concepts_of
+from ragline_media.tower.tower import Tower
+
+KIND = "picture"
+_BLOCK = 256
+
+
+class PicturesKind(LegKind):
+    """A vector of each picture of a document, where words of the same meaning have theirs."""
+
+    name = "pictures"
+    section = "pictures"
+    settings = PicturesSettings
+    also = ("dense",)
+    comes_with: ClassVar[frozenset[str]] = frozenset({KIND})
+    found_by = "retrieve.pictures"
+    share = 0.5
+
+    def maker(self, settings: Sections) -> LegMaker:
+        said = cast(PicturesSettings, settings.section(self.section))
+        return PicturesMaker(said.model_copy(update={"encoder": self._encoder(settings)}))
+
+    def open(self, opening: Opening) -> PicturesLeg:
+        return PicturesLeg(opening)
+
+    def why_whole(self, facts: Mapping[str, Any]) -> str:
+        return ""
+
+    def why_together(self, settings: Sections) -> str:
+        """Nothing of it depends on all documents: what scores come to is told of those that whoever asks may read."""
+        return ""
+
+    def left_open(self, settings: Sections) -> frozenset[str]:
+        said = settings.section(self.section).model_fields_set
+        return frozenset() if "encoder" in said else frozenset({"encoder"})
+
+    def by_languages(self, settings: Sections, seen: Mapping[str, int]) -> Mapping[str, Any]:
+        if dict(settings.section(self.section))["encoder"] != AUTO:
+            return {}
+        of_texts = LEGS.get("dense")().by_languages(settings, seen).get("encoder")
+        return {"encoder": of_texts or self._encoder(settings)}
+
+    def memory(self, facts: Mapping[str, Any], n_bytes: int) -> list[Need]:
+        described = facts["encoder"]["text"]
+        encoder = SentenceEncoder(model=described["name"], revision=described["revision"], compute=described["compute"])
+        return [Need(what="vectors of pictures", n_bytes=n_bytes, mapped=True), *encoder.memory()]
+
+    def model_names(self, facts: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+        text = facts["encoder"]["text"]
+        return [(str(text["name"]), text.get("revision"))]
+
+    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
+        said = cast(PicturesSettings, settings.section(self.section))
+        return [(said.tower, None), (self._encoder(settings), None)]
+
+    def health(self, leg: Any) -> list[str]:
+        return [f"its encoder {leg.encoder.describe()['name']} is here, with the same weights"]
+
+    def _encoder(self, settings: Sections) -> str:
+        """What reads questions: as settings say, or as those of the vectors of texts do where that is a model of this process."""
+        own = str(dict(settings.section(self.section))["encoder"])
+        of_texts = dict(settings.section("dense"))["encoder"]
+        found = of_texts if own == AUTO and isinstance(of_texts, str) else own
+        return ENGLISH if found == AUTO else found
+
+
+class PicturesMaker(LegMaker):
+    """A leg to be."""
+
+    def __init__(self, settings: PicturesSettings) -> None:
+        self.settings = settings
+        self.tower = Tower(settings.tower)
+        self.encoder = SentenceEncoder(model=settings.encoder)
+
+    def describe(self) -> dict[str, Any]:
+        projector = {"projector_sha256": self._projector.sha256} if self._projector is not None else {}
+        return {"reads": [KIND, "text"], **self.tower.describe(), **projector, "text": self.encoder.describe()}
+
+    def key(self) -> dict[str, Any]:
+        return self.describe()
+
+    def build(self, job: Job) -> Built:
+        held = [*_held(job)]
+        texts = [_alone(sha256) for _, sha256 in held]
+        concepts = concepts_of(self._encode) if texts else np.zeros((1000, self.encoder.dim), np.float32)
+        space = Space(concepts, self._projector)
+        before = job.before.leg() if job.before else None
+
+        def compute(some: list[str]) -> Mapping[str, NDArray[np.float32]]:
+            assert job.contents is not None
+            seen = self.tower.features([job.contents.read(beside(text)[0].sha256) for text in some])
+            return {"vector": space(seen)}
+
+        made, n_read = rows_of_texts(
+            texts,
+            compute,
+            made_by=self.describe(),
+            block=_BLOCK,
+            work=job.work,
+            before=None if before is None else RowsBefore(texts=[*map(_alone, before.keys)], row=before.row_of),
+            step="look at pictures",
+            progress=job.progress,
+        )
+        self.tower.release()
+        vectors = np.zeros((len(held), self.encoder.dim), np.float32)
+        for place, row in enumerate(made):
+            vectors[place] = row["vector"]
+        rows = np.array([row for row, _ in held], dtype=np.int32)
+        write_leg(job.folder, rows, vectors, [sha256 for _, sha256 in held], space)
+        facts = {
+            "rows": len(job.texts),
+            "n_pictures": len(held),
+            "dim": self.encoder.dim,
+            "fitted": space.projector is not None,
+        }
+        return Built(facts=facts, counts={"n_seen": n_read})
+
+    @cached_property
+    def _projector(self) -> Projector | None:
+        return None if self.settings.projector is None else Projector.load(Path(self.settings.projector).expanduser())
+
+    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.encoder.encode(texts, role="query")
+
+
+def _held(job: Job) -> Iterator[tuple[int, str]]:
+    """Row and sha256 of each picture whose bytes are kept."""
+    for row, text in enumerate(job.texts):
+        for content in beside(text):
+            if content.kind == KIND and job.contents is not None and content.sha256 in job.contents:
+                yield row, content.sha256
+
+
+def _alone(sha256: str) -> TextWith:
+    """A picture as what a maker computes of: whatever is said of it, it looks the same."""
+    return TextWith("", (Content(kind=KIND, uri=f"sha256:{sha256}", sha256=sha256),))

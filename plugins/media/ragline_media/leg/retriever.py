@@ -1,0 +1,125 @@
+"""Pictures of an index that show what a question says, or that look as its picture does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.filters import WhereData, both
+from rag.indexes import Index, SentenceEncoder, encoder_of
+from rag.ranking import ranked, require_k
+from rag.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage
+from ragline_media.leg.composed import weighted
+from ragline_media.leg.leg import PicturesLeg
+from ragline_media.questions import pictures_of
+from ragline_media.tower.fitting import spoken
+
+_EMPTY = Outcome(kind="empty", detail="the query has neither words nor a picture")
+
+
+class PicturesRetriever:
+    """Pictures by inner product, in the space of the index's text encoder.
+
+    A document is as near as the nearest of its pictures. A question with a picture and words is a mix of both
+    (WeiMoCIR; Wu et al., 2024, arXiv 2409.04918).
+
+    Args:
+        index: the index that the pipeline is bound to.
+        leg: name of the leg that is searched, where the index has several of this kind.
+        where: a filter that holds beside the query's own.
+        words: of a question with a picture, how much its words count: 0 is the picture alone, 1 the words alone.
+    """
+
+    leg: str = "pictures"
+    reads = frozenset({"picture", "text"})
+
+    def __init__(self, *, index: Index, leg: str = leg, where: WhereData | None = None, words: float = 0.35) -> None:
+        if not 0 <= words <= 1:
+            raise ValueError(f"retrieve.pictures: words must be from 0 to 1, got {words}")
+        self.leg, self.words = leg, words
+        self._index, self._where = index, where
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order, at most `k` hits; scores are cosines. Documents without a picture are no hits."""
+        require_k(k, by="retrieve.pictures")
+        return [self._ranking(query, vector, k) for query, vector in zip(queries, self._vectors(queries), strict=True)]
+
+    def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
+        """For each query the scores of its documents, in order. One without a picture scores the mean of those that have one.
+
+        Raises:
+            KeyError: a document is of another index.
+        """
+        found = list[list[float | None]]()
+        for query, vector, ids in zip(queries, self._vectors(queries), doc_ids, strict=True):
+            if vector is None or not ids:
+                found.append([None] * len(ids))
+                continue
+            where = both(self._where, query.where)
+            rows, scores = self._leg.scores(vector)
+            known = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+            mean = self._leg.population(vector, where=where).mean
+            found.append([known.get(self._index.documents.row(doc_id), mean) for doc_id in ids])
+        return found
+
+    def populations(self, queries: Sequence[Query]) -> list[Population | None]:
+        """For each query what scores come to over all pictures that whoever asks may read."""
+        return [
+            None if vector is None else self._leg.population(vector, where=both(self._where, query.where))
+            for query, vector in zip(queries, self._vectors(queries), strict=True)
+        ]
+
+    def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
+        """For each hit one part: the cosine of its nearest picture.
+
+        Raises:
+            KeyError: a hit is of another index.
+        """
+        for hit in hits:
+            self._index.documents.row(hit.doc_id)
+        asked = query.text or "the picture"
+        return [
+            [ScorePart(of_query=asked, of_document="picture", score=hit.score, how="inner product")] for hit in hits
+        ]
+
+    def _ranking(self, query: Query, vector: NDArray[np.float32] | None, k: int) -> Ranking:
+        if vector is None:
+            return Ranking(query=query, hits=(), source=self.leg, outcome=_EMPTY, usage=Usage())
+        rows, scores = self._leg.scores(vector, where=both(self._where, query.where))
+        best = np.argsort(-scores, kind="stable")[:k]
+        documents = self._index.documents.many(rows[best].tolist())
+        hits = ranked(
+            ScoredDocument(document=document, score=float(score))
+            for document, score in zip(documents, scores[best], strict=True)
+        )
+        return Ranking(query=query, hits=hits, source=self.leg, outcome=OK, usage=Usage(calls=1))
+
+    def _vectors(self, queries: Sequence[Query]) -> list[NDArray[np.float32] | None]:
+        """float32 [dim] of each; None of one that asks nothing."""
+        texts = [spoken(query.text) for query in queries]
+        asked = [place for place, text in enumerate(texts) if text]
+        of_words = dict[int, NDArray[np.float32]]()
+        if asked:
+            encoded = self._encoder.encode([texts[place] for place in asked], role="query")
+            of_words = dict(zip(asked, encoded, strict=True))
+        vectors = list[NDArray[np.float32] | None]()
+        for place, query in enumerate(queries):
+            pictures = pictures_of(query, self._index)
+            seen = self._leg.space(self._leg.tower.features(pictures)).mean(0) if pictures else None
+            vectors.append(weighted(seen, of_words.get(place), self.words))
+        return vectors
+
+    @property
+    def _leg(self) -> PicturesLeg:
+        leg: PicturesLeg = self._index.leg(self.leg)
+        return leg
+
+    @property
+    def _encoder(self) -> SentenceEncoder:
+        """That of the vectors of texts, where it is the same: its weights are here once then."""
+        shared = encoder_of(self._index)
+        if isinstance(shared, SentenceEncoder) and shared.describe() == dict(self._leg.text_model):
+            return shared
+        return self._leg.encoder

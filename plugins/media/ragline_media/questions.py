@@ -1,0 +1,53 @@
+"""The pictures of a question: bytes that came with it, or a picture of the index that whoever asks may read."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64decode
+
+from rag.errors import SpecError
+from rag.indexes import Index, contents_of, let_through
+from rag.types import Content, Query
+from ragline_media.reading.picture import FORMATS, MOST_PIXELS
+
+MOST_BYTES = 20_000_000
+"""Of a picture that somebody asks with."""
+
+_DATA = "data:"
+_KEPT = "sha256:"
+
+
+def pictures_of(query: Query, index: Index) -> list[bytes]:
+    """Bytes of each picture of a question. Nothing is opened: neither a file nor an address.
+
+    Raises:
+        SpecError: one is too large, no picture, or not there for whoever asks.
+    """
+    return [_bytes_of(content, query, index) for content in query.contents if content.kind == "picture"]
+
+
+def _bytes_of(content: Content, query: Query, index: Index) -> bytes:
+    if content.uri.startswith(_KEPT):
+        store = contents_of(index)
+        if content.sha256 not in store or not let_through(index, store.rows(content.sha256), query.where):
+            raise SpecError(f"there is no picture {content.sha256} in this index. Ask with one that a search has given")
+        return store.read(content.sha256)
+    if not content.uri.startswith(_DATA):
+        raise SpecError("a picture is asked with by its bytes: an address is opened by nobody here")
+    _, _, encoded = content.uri.partition(";base64,")
+    if len(encoded) > MOST_BYTES * 4 // 3 + 4:
+        raise SpecError(f"a picture that is asked with has at most {MOST_BYTES:,} bytes. Make it smaller")
+    return _checked(b64decode(encoded))
+
+
+def _checked(data: bytes) -> bytes:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            n = picture.size[0] * picture.size[1]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
+        raise SpecError(f"what is asked with is no picture ({', '.join(FORMATS)}): {type(cause).__name__}") from None
+    if n > MOST_PIXELS:
+        raise SpecError(f"a picture that is asked with has at most {MOST_PIXELS:,} pixels, got {n:,}. Make it smaller")
+    return data

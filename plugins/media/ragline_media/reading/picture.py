@@ -1,0 +1,210 @@
+"""Pictures: png, jpg, webp, gif and tiff -> bytes that a browser may be given, a thumbnail, and a caption. Runs in the process
+that parses, which is bounded in memory and in the processor's time.
+
+Bytes stay as they are where a browser shows them and they say nothing beside pixels; else the picture is written anew, turned
+as EXIF says and without EXIF: that may hold the place where it was taken, and who took it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from rag.reading import Block, Content, Kept, Note, ParsedDocument, ReadError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+KIND = "picture"
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF")
+MOST_PIXELS = 64_000_000
+"""Of one picture: a camera of the largest kind. Decoded they take 256 MB."""
+LONGEST_SIDE = 4096
+"""Pixels of a picture that is written anew."""
+THUMBNAIL = 320
+"""Pixels of its longest side."""
+
+_SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+"""Formats that browsers show -> their media type."""
+_OF_PIXELS = frozenset(
+    {
+        "aspect",
+        "background",
+        "chromaticity",
+        "dpi",
+        "duration",
+        "extension",
+        "gamma",
+        "icc_profile",
+        "interlace",
+        "jfif",
+    }
+    | {
+        "jfif_density",
+        "jfif_unit",
+        "jfif_version",
+        "loop",
+        "progression",
+        "progressive",
+        "srgb",
+        "timestamp",
+        "transparency",
+    }
+    | {"version"}
+)
+"""What formats say beside pixels that is about pixels alone. All else may say where, when and by whom."""
+_DRAWN_PIXELS = 2_000_000
+"""Up to so many, what came without loss is kept without loss."""
+_CAMERA = re.compile(r"(?:img|dsc|dscn|dscf|pxl|mvi|image|photo|picture|scan|screenshot|wa|p)?[\W_\d]*", re.IGNORECASE)
+_LONGEST_CAPTION = 2_000
+
+
+def parse(data: bytes, name: str, note: Note, *, caption: str = "") -> Iterator[ParsedDocument]:
+    """One document without pages: its text is the caption, its title the words of the file's name, if it has some.
+
+    Raises:
+        ReadError: it is no picture of these formats, damaged, or too large.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage that is told by an error, if it matters
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+                kept, media_type, size = _kept(picture, data, note)
+        except UnidentifiedImageError:
+            raise ReadError(f"no picture that is read here ({', '.join(FORMATS)}), whatever its name says") from None
+        except Image.DecompressionBombError:
+            raise ReadError(
+                f"more than {MOST_PIXELS:,} pixels; a bomb? Save it smaller, if it is what it should be"
+            ) from None
+        except (OSError, ValueError, SyntaxError, EOFError) as cause:
+            raise ReadError(f"damaged: {str(cause)[:200] or type(cause).__name__}") from None
+    said = caption[:_LONGEST_CAPTION]
+    content = Content(
+        kind=KIND,
+        uri=f"sha256:{kept.sha256}",
+        sha256=kept.sha256,
+        media_type=media_type,
+        text=said,
+        metadata={"width": size[0], "height": size[1]},
+    )
+    yield ParsedDocument(
+        doc_id=name,
+        title=words_of(name),
+        text=said,
+        blocks=(Block(start=0, end=len(said)),) if said else (),
+        metadata={"source": name, "media_type": media_type},
+        whole=True,
+        contents=((0, content),),
+        kept=(kept,),
+    )
+
+
+def words_of(name: str) -> str:
+    """What the name of a file says in words; empty where a camera or a program gave it.
+
+    >>> words_of("trip/red_bus-at night.jpg"), words_of("IMG_2034.JPG"), words_of("000000107438.png")
+    ('red bus at night', '', '')
+    """
+    stem = PurePosixPath(name).stem
+    words = " ".join(re.sub(r"[\W_]+", " ", stem).split())
+    letters = sum(each.isalpha() for each in words)
+    if _CAMERA.fullmatch(stem) or 2 * letters < len(words):
+        return ""
+    return words[:200]
+
+
+def _kept(picture: Image, data: bytes, note: Note) -> tuple[Kept, str, tuple[int, int]]:
+    """What is kept of an opened picture, its media type, and its width and height."""
+    across, down = picture.size
+    if across * down > MOST_PIXELS:
+        raise ReadError(
+            f"{across:,} x {down:,} pixels, more than {MOST_PIXELS:,}; a bomb? Save it smaller, if it is what it should be"
+        )
+    animated = _moves(picture)
+    if animated:
+        note("of several frames the first is kept")
+    plain = _shown_as_it_is(picture) and not animated
+    turned = _turned(picture)  # decodes all of it: what is cut off ends here
+    if not plain:
+        data, media_type = _written(turned, lossless=picture.format in ("PNG", "GIF"))
+    else:
+        media_type = _SHOWN[str(picture.format)]
+    size = turned.size if plain else _bounded(turned, LONGEST_SIDE).size
+    return Kept(data=data, thumbnail=_thumbnail(turned)), media_type, size
+
+
+def _moves(picture: Image) -> bool:
+    """Whether there is a second frame. No others are counted: there may be thousands."""
+    try:
+        picture.seek(1)
+    except (EOFError, OSError, ValueError):
+        moves = False
+    else:
+        moves = True
+    picture.seek(0)
+    return moves
+
+
+def _shown_as_it_is(picture: Image) -> bool:
+    """Whether a browser shows its bytes as the picture is, and they say nothing beside."""
+    told = {*picture.info} - _OF_PIXELS
+    return (
+        picture.format in _SHOWN
+        and picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA")
+        and not told
+        and max(picture.size) <= LONGEST_SIDE
+    )
+
+
+def _turned(picture: Image) -> Image:
+    """In RGB or RGBA, 8 bits a channel, turned as EXIF says."""
+    from PIL import ImageOps
+
+    turned = ImageOps.exif_transpose(picture)
+    if turned.mode.startswith(("I", "F")):  # grey of 16 or 32 bits a pixel
+        turned = _in_eight_bits(turned)
+    seen_through = turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info
+    return turned.convert("RGBA" if seen_through else "RGB")
+
+
+def _in_eight_bits(picture: Image) -> Image:
+    """Grey of 16 bits by its scale; of 32, which has none, from its darkest to its lightest pixel."""
+    import numpy as np
+    from PIL import Image
+
+    grey = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    darkest, lightest = (0.0, 65535.0) if picture.mode.startswith("I;16") else (float(grey.min()), float(grey.max()))
+    scaled = (grey - darkest) * (255.0 / max(lightest - darkest, 1e-12))
+    return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+
+
+def _bounded(picture: Image, longest: int) -> Image:
+    from PIL import Image
+
+    if max(picture.size) <= longest:
+        return picture
+    smaller = picture.copy()
+    smaller.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return smaller
+
+
+def _written(picture: Image, *, lossless: bool) -> tuple[bytes, str]:
+    picture = _bounded(picture, LONGEST_SIDE)
+    stream = io.BytesIO()
+    if picture.mode == "RGBA" or (lossless and picture.size[0] * picture.size[1] <= _DRAWN_PIXELS):
+        picture.save(stream, "PNG")
+        return stream.getvalue(), "image/png"
+    picture.save(stream, "JPEG", quality=92)
+    return stream.getvalue(), "image/jpeg"
+
+
+def _thumbnail(picture: Image) -> bytes:
+    stream = io.BytesIO()
+    _bounded(picture, THUMBNAIL).save(stream, "WEBP", quality=80, method=2)
+    return stream.getvalue()

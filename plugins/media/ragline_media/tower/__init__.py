@@ -1,0 +1,1 @@
+"""Networks that see, and the space in which words find what they see."""

@@ -1,0 +1,252 @@
+"""A folder of pictures becomes an index in which words find them, beside text, by the graphs that there are."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from plugins.media.tests.drawn import Drawing, drawings, encoded, random_encoder, random_tower
+from rag import build_index, load_pipeline, remove_from_index
+from rag.errors import SpecError
+from rag.graphs import load_spec
+from rag.indexes import LocalIndex, SentenceEncoder, contents_of
+from rag.types import Content, Query
+from ragline_media.tower.fitting import fit_pairs
+from ragline_media.tower.tower import Tower
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A tower and an encoder of random weights, and a projector that was fitted on drawings."""
+    home = tmp_path_factory.mktemp("models")
+    tower, encoder = random_tower(home / "tower"), random_encoder(home / "encoder")
+    some = drawings(4)
+    projector = fit_pairs(
+        [encoded(each.picture()) for each in some],
+        [[each.caption] for each in some],
+        tower=Tower(str(tower)),
+        encoder=SentenceEncoder(model=str(encoder), compute="float32"),
+        penalty=0.01,
+    )
+    (home / "projector").mkdir()
+    projector.save(home / "projector")
+    return {"tower": str(tower), "encoder": str(encoder), "projector": str(home / "projector")}
+
+
+def graph(models: dict[str, str], **nodes: Any) -> dict[str, Any]:
+    """Hybrid search, as it comes: it names no leg of pictures."""
+    hybrid = load_spec("hybrid").graph.model_dump(by_alias=True, exclude={"index"}, exclude_none=True)
+    return {
+        "version": 1,
+        "index": {"pictures": models, "dense": {"encoder": models["encoder"], "compute": "float32"}},
+        "nodes": hybrid["nodes"] | nodes,
+        "output": list(nodes)[-1] if nodes else "fused",
+    }
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Drawing]]:
+    """Twelve pictures that nothing was fitted on, without a word beside them, and a text."""
+    folder = tmp_path_factory.mktemp("bed") / "photos"
+    folder.mkdir()
+    shown = {}
+    for place, each in enumerate(drawings(1, first=100)):
+        (folder / f"IMG_{place:04}.png").write_bytes(encoded(each.picture()))
+        shown[f"photos/IMG_{place:04}.png"] = each
+    (folder / "leave.md").write_text("Paid leave is thirty days.\n")
+    return folder, shown
+
+
+def built(sources: Any, path: Path, models: dict[str, str]) -> Any:
+    spec = load_spec(graph(models))
+    return build_index(sources, path, settings=spec.graph.index, legs=("lexical", "dense"))
+
+
+@pytest.fixture(scope="module")
+def index(
+    bed: tuple[Path, dict[str, Drawing]], models: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("index") / "idx"
+    report = built(bed[0], path, models)
+    assert (report.legs, report.n_documents, report.counts["pictures"]) == (
+        ("lexical", "dense", "pictures"),
+        13,
+        {"n_seen": 12},
+    )
+    return path
+
+
+@pytest.fixture
+def asking(index: Path, models: dict[str, str]) -> Iterator[Any]:
+    with load_pipeline(graph(models), index=index) as pipeline:
+        yield pipeline
+
+
+def test_words_find_pictures_by_a_graph_that_names_none(asking: Any, bed: tuple[Path, dict[str, Drawing]]) -> None:
+    """Of twelve one is right: by chance one question in twelve is answered first. Dense and words say nothing of them."""
+    captions = sorted({each.caption for each in bed[1].values()})
+    first = [bed[1][asking.search(caption).doc_ids[0]].caption for caption in captions]
+    assert np.mean([found == asked for found, asked in zip(first, captions, strict=True)]) >= 0.6
+
+
+def test_text_is_found_as_before(asking: Any) -> None:
+    assert asking.search("paid leave").doc_ids[0] == "photos/leave.md#1"
+
+
+def test_the_graph_says_which_list_it_was_given(index: Path, models: dict[str, str]) -> None:
+    from rag.graphs import check
+
+    with LocalIndex.open(index) as opened:
+        checked = check(load_spec(graph(models)), index=opened)
+        assert not checked.problems
+        assert any("also fuses 'pictures' (retrieve.pictures)" in note for note in checked.notes)
+        assert {**checked.spec.graph.nodes["fused"].params["weights"]} == {"bm25": 0.3, "dense": 0.7, "pictures": 0.5}
+
+
+def test_bytes_are_kept_once_and_no_path_of_this_machine_is_told(
+    index: Path, bed: tuple[Path, dict[str, Drawing]]
+) -> None:
+    with LocalIndex.open(index) as opened:
+        store = contents_of(opened)
+        assert len([*store]) == 12
+        for row, document in enumerate(opened.documents):
+            for content in document.contents:
+                data = store.read(content.sha256)
+                assert sha256(data).hexdigest() == content.sha256
+                assert store.rows(content.sha256) == [row]
+                assert store.thumbnail(content.sha256)[8:12] == b"WEBP"
+                assert content.uri == f"sha256:{content.sha256}"
+        said = opened.file("documents.jsonl").read_text() if "documents.jsonl" in opened.manifest.files else ""
+    assert str(bed[0]) not in said
+
+
+def test_a_filter_and_a_missing_question(asking: Any) -> None:
+    only = asking.search(Query(qid="1", text="a red disc", where={"source": "photos/IMG_0003.png"}))
+    assert only.doc_ids == ("photos/IMG_0003.png",)
+
+
+def asked_with(data: bytes, text: str = "") -> Query:
+    uri = "data:image/png;base64," + base64.b64encode(data).decode()
+    content = Content(kind="picture", uri=uri, sha256=sha256(data).hexdigest(), media_type="image/png")
+    return Query(qid="1", text=text, contents=(content,))
+
+
+def by_pictures(words: float) -> dict[str, Any]:
+    return {"only": {"use": "retrieve.pictures", "in": "query", "k": 12, "with": {"words": words}}}
+
+
+def alone(models: dict[str, str], words: float = 0.35) -> dict[str, Any]:
+    made = graph(models)
+    return made | {"nodes": by_pictures(words), "output": "only"}
+
+
+def test_a_picture_finds_itself_and_its_ends_are_exact(
+    index: Path, models: dict[str, str], bed: tuple[Path, dict[str, Drawing]]
+) -> None:
+    data = (bed[0] / "IMG_0005.png").read_bytes()
+    with load_pipeline(alone(models, 0.0), index=index) as pipeline:
+        picture = pipeline.search(asked_with(data))
+        assert picture.doc_ids[0] == "photos/IMG_0005.png"
+        assert picture.hits[0].score == pytest.approx(1, abs=1e-5)
+        same = pipeline.search(asked_with(data, "a green frame"))
+        assert [hit.score for hit in same.hits] == [hit.score for hit in picture.hits]
+    with load_pipeline(alone(models, 1.0), index=index) as pipeline:
+        words, both = pipeline.search("a green frame"), pipeline.search(asked_with(data, "a green frame"))
+        assert [hit.score for hit in both.hits] == [hit.score for hit in words.hits]
+
+
+def test_nothing_is_opened_for_a_question(
+    index: Path, models: dict[str, str], bed: tuple[Path, dict[str, Drawing]]
+) -> None:
+    file = bed[0] / "IMG_0005.png"
+    with load_pipeline(alone(models), index=index) as pipeline:
+        for uri in (file.as_uri(), str(file), "http://127.0.0.1:9/x.png", "memory:x"):
+            content = Content(kind="picture", uri=uri, sha256="0" * 64)
+            with pytest.raises(Exception, match="opened by nobody here"):
+                pipeline.search(Query(qid="1", text="", contents=(content,)))
+        named = pipeline.search(str(file))
+        assert len(named) == 12, "a path is words"
+        with pytest.raises(Exception, match="is no picture"):
+            pipeline.search(asked_with(b"no picture"))
+
+
+def test_a_picture_that_goes_takes_its_bytes_and_its_vector(
+    bed: tuple[Path, dict[str, Drawing]], models: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "idx"
+    built(bed[0], path, models)
+    gone = sha256((bed[0] / "IMG_0002.png").read_bytes()).hexdigest()
+    remove_from_index(["photos/IMG_0002.png"], path, rewrite=True)
+    with LocalIndex.open(path) as opened:
+        assert gone not in contents_of(opened)
+        assert len(opened.leg("pictures").rows) == 11
+    kept = b"".join(file.read_bytes() for file in path.rglob("*") if file.is_file())
+    assert (bed[0] / "IMG_0002.png").read_bytes() not in kept
+    assert (bed[0] / "IMG_0003.png").read_bytes() in kept
+
+
+def test_an_update_looks_at_what_is_new_alone(
+    bed: tuple[Path, dict[str, Drawing]], models: dict[str, str], tmp_path: Path
+) -> None:
+    import shutil
+
+    folder, path = tmp_path / "photos", tmp_path / "idx"
+    shutil.copytree(bed[0], folder)
+    built(folder, path, models)
+    assert build_index(folder, path).unchanged
+    new = Drawing("yellow", "frame", 500)
+    (folder / "new.png").write_bytes(encoded(new.picture()))
+    report = build_index(folder, path)
+    assert report.counts["pictures"] == {"n_seen": 1}
+    (folder / "new.png.txt").write_text("A yellow frame, seen at noon.\n")
+    assert build_index(folder, path).counts["pictures"] == {"n_seen": 0}, "its caption came; it looks as before"
+    with load_pipeline(graph(models), index=path) as pipeline:
+        [hit] = [hit for hit in pipeline.search("noon").hits if hit.doc_id == "photos/new.png"]
+        assert hit.document.text == "A yellow frame, seen at noon."
+    with load_pipeline("bm25", index=path) as pipeline:
+        assert pipeline.search("noon").doc_ids == ("photos/new.png",), "found by a word of its caption"
+
+
+def test_an_index_of_texts_stays_as_it_is_where_a_picture_comes(tmp_path: Path) -> None:
+    folder, path = tmp_path / "docs", tmp_path / "idx"
+    folder.mkdir()
+    (folder / "a.md").write_text("Paid leave is thirty days.\n")
+    build_index(folder, path, legs=("lexical",))
+
+    def files() -> dict[str, bytes]:
+        return {each.relative_to(path).as_posix(): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+
+    before = files()
+    (folder / "logo.png").write_bytes(encoded(drawings(1)[0].picture()))
+    report = build_index(folder, path)
+    assert (report.unchanged, report.ignored, report.legs) == (True, ("docs/logo.png",), ("lexical",))
+    assert {name: data for name, data in files().items() if name != "ragline.lock"} == {
+        name: data for name, data in before.items() if name != "ragline.lock"
+    }
+    (folder / "logo.txt").write_text("Our logo.\n")
+    assert build_index(folder, path).n_documents == 2, "where pictures are not read, a text beside one is a text"
+
+
+def test_files_that_are_no_pictures_cost_no_other_file(models: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "good.png").write_bytes(encoded(drawings(1)[0].picture()))
+    (folder / "page.jpg").write_bytes(b"<html>hello</html>")
+    (folder / "empty.gif").write_bytes(b"")
+    report = built(folder, tmp_path / "idx", models)
+    assert report.n_documents == 1
+    assert {problem.name for problem in report.problems} == {"photos/page.jpg", "photos/empty.gif"}
+    assert "no picture that is read here" in str(report.problems)
+
+
+def test_a_folder_of_what_is_no_picture_is_no_index(models: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "page.jpg").write_bytes(b"<html>hello</html>")
+    with pytest.raises(SpecError, match="nothing to index"):
+        built(tmp_path / "photos", tmp_path / "idx", models)
