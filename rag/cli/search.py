@@ -76,7 +76,10 @@ def run(args: Namespace) -> int:
         say(f"{hit['rank']:>3}. {hit['score']:.4f}{worth}  {place(hit)}{others}")
         marks = tuple((mark["start"], mark["end"]) for mark in hit["snippet"]["marks"])
         shown = Snippet(text=hit["snippet"]["text"], marks=marks).marked("*", "*")
-        say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
+        if shown.strip() or not hit.get("contents"):
+            say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
+        for content in hit.get("contents", ()):
+            say(f"     [{content['kind']} {content.get('media_type', '')} {content.get('sha256', '')[:16]}]")
         if picked := ", ".join(dict.fromkeys(span["text"] for span in hit.get("spans", ()))):
             say(textwrap.fill(plain(f"picked out: {picked}"), 100, initial_indent="     ", subsequent_indent="     "))
         for line in _explanation(hit.get("explained", ())):

@@ -6,7 +6,7 @@ import logging
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -49,6 +49,8 @@ class _Inside:
         return inside(self.kind, str(media_type), encoded)
 
 
+_ON_THIS_MACHINE = ("file:", "/", "~", "\\")
+
 _OURS = {"picture": _Inside("picture", "image"), "sound": _Inside("sound", "audio")}
 
 
@@ -57,7 +59,12 @@ def _form(kind: str) -> ContentForm | None:
 
 
 def shown(content: Content) -> Mapping[str, Any]:
-    """What a reply says of a content, by the form of its kind; all that is known of it where there is no form, or it fails."""
+    """What a reply says of a content, by the form of its kind; all that is known of it where there is no form, or it fails.
+
+    Where it lies on this machine is told nobody.
+    """
+    if content.uri.startswith(_ON_THIS_MACHINE):
+        content = replace(content, uri=f"sha256:{content.sha256}")
     try:
         form = _form(content.kind)
         return content_json(content) if form is None else form.shown(content)

@@ -6,6 +6,7 @@ OURS = {
     "cluster": ("cluster.ray",),
     "lab": ("command.lab", "command.leaderboard", "generate.vote"),
     "media": (
+        "asking.image",
         "content_reader.gif",
         "content_reader.jpeg",
         "content_reader.jpg",

@@ -488,3 +488,11 @@ def test_a_text_with_contents_is_its_text_to_others() -> None:
     assert red != "x"
     assert with_contents("x", (picture(RED),), {"text"}) == "x"
     assert digest_of(red) == digest_of("x", [picture(RED)])
+
+
+@pytest.mark.parametrize("uri", ["file:///srv/private/red.png", "/srv/private/red.png", "~/red.png"])
+def test_where_a_content_lies_on_this_machine_is_told_nobody(uri: str) -> None:
+    hit = ScoredDocument(document=Document(doc_id="b", text="y", contents=(replace(picture(RED), uri=uri),)), score=1.0)
+    [told] = ranking_json(Ranking(query=Query(qid="1", text="q"), hits=(hit,)))["hits"]
+    assert told["contents"][0]["uri"] == f"sha256:{picture(RED).sha256}"
+    assert "private" not in json.dumps(told)

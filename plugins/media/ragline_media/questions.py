@@ -37,17 +37,24 @@ def _bytes_of(content: Content, query: Query, index: Index) -> bytes:
     _, _, encoded = content.uri.partition(";base64,")
     if len(encoded) > MOST_BYTES * 4 // 3 + 4:
         raise SpecError(f"a picture that is asked with has at most {MOST_BYTES:,} bytes. Make it smaller")
-    return _checked(b64decode(encoded))
+    data = b64decode(encoded)
+    media_type_of(data, what="what is asked with")
+    return data
 
 
-def _checked(data: bytes) -> bytes:
+def media_type_of(data: bytes, *, what: str) -> str:
+    """Of a picture, which is not decoded for it.
+
+    Raises:
+        SpecError: it is none, or has too many pixels.
+    """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            n = picture.size[0] * picture.size[1]
+            n, media_type = picture.size[0] * picture.size[1], f"image/{str(picture.format).lower()}"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
-        raise SpecError(f"what is asked with is no picture ({', '.join(FORMATS)}): {type(cause).__name__}") from None
+        raise SpecError(f"{what} is no picture ({', '.join(FORMATS)}): {type(cause).__name__}") from None
     if n > MOST_PIXELS:
-        raise SpecError(f"a picture that is asked with has at most {MOST_PIXELS:,} pixels, got {n:,}. Make it smaller")
-    return data
+        raise SpecError(f"{what} has {n:,} pixels; a picture that is asked with has at most {MOST_PIXELS:,}")
+    return media_type

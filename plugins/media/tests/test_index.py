@@ -250,3 +250,26 @@ def test_a_folder_of_what_is_no_picture_is_no_index(models: dict[str, str], tmp_
     (tmp_path / "photos" / "page.jpg").write_bytes(b"<html>hello</html>")
     with pytest.raises(SpecError, match="nothing to index"):
         built(tmp_path / "photos", tmp_path / "idx", models)
+
+
+def test_a_search_from_the_command_line_takes_a_picture(
+    index: Path, models: dict[str, str], bed: tuple[Path, dict[str, Drawing]], tmp_path: Path, capsys: Any
+) -> None:
+    import json
+
+    from rag.cli import main
+
+    spec = tmp_path / "pictures.yaml"
+    spec.write_text(json.dumps(alone(models, 0.0)))
+    common = ["--index", str(index), "--graph", str(spec), "--no-server"]
+    assert main(["search", "at night", "--image", str(bed[0] / "IMG_0007.png"), *common]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("  1. 1.0000  photos/IMG_0007.png")
+    assert said[1].startswith("     [picture image/png ")
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    for file, told in ((tmp_path / "none.png", "cannot be read"), (tmp_path / "page.jpg", "is no picture")):
+        assert main(["search", "at night", "--image", str(file), *common]) == 2
+        assert told in capsys.readouterr().err
+    assert main(["search", str(bed[0] / "IMG_0007.png"), "--json", *common]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert str(bed[0]) not in json.dumps(found["hits"]), "no path of this machine is told"
