@@ -153,6 +153,7 @@ class Build:
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
         self._encoders, self._timings = encoders or Encoders(), Timings()
+        self._keeps = False
 
     def run(self, new: Building) -> IndexReport:
         """Write everything into the folder of `new`.
@@ -167,7 +168,8 @@ class Build:
             settings = as_before(settings, before.settings, before.legs)
             legs = settings.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             legs = self._with_contents(settings, legs, before)
-            before = replace(before, contents=any(settings.kind(leg).comes_with for leg in legs))
+            self._keeps = any(settings.kind(leg).comes_with for leg in legs)
+            before = replace(before, contents=self._keeps)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
                     f"index '{place.address}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
@@ -365,6 +367,7 @@ class Build:
                 writer,
                 previous=previous.documents if previous else None,
                 contents=contents_of(previous),
+                keeps=self._keeps,
                 progress=self._progress,
             )
         holdings = []

@@ -284,15 +284,19 @@ def write_units(
     *,
     previous: StoredDocuments | None,
     contents: ContentStore = NONE,
+    keeps: bool = False,
     progress: Progress,
 ) -> tuple[list[SourceRecord | None], list[Problem]]:
     """Write the units of all files, in order. A file that cannot be read to its end is left out whole: None.
 
     Args:
         previous, contents: documents, and what they hold beside text, of which rows are copied.
+        keeps: whether bytes of contents are kept.
     """
     records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
-    with Reader(report=complaints.append, cuts_corpora=maker.cuts_corpora, ocr=maker.ocr, keep=writer.keep) as reader:
+    with Reader(
+        report=complaints.append, cuts_corpora=maker.cuts_corpora, ocr=maker.ocr, keep=writer.keep if keeps else None
+    ) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()
             if each.before is not None and previous is not None:

@@ -15,6 +15,7 @@ from rag.ingest import corpora
 from rag.ingest.bounds import bounded
 from rag.ingest.formats import reader_of, suffix
 from rag.ingest.metadata import capped
+from rag.ingest.references import referenced
 from rag.ingest.sandbox import Worker
 from rag.ingest.stretches import joined
 from rag.ingest.types import DEFAULT_LIMITS, Keep, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
@@ -32,10 +33,6 @@ def warn(problem: Problem) -> None:
     log.warning("%s", problem)
 
 
-def _dropped(sha256: str, data: bytes, thumbnail: bytes) -> None:
-    """Where nobody keeps bytes."""
-
-
 class Reader:
     """Reads files one after another and keeps its parsing processes between them.
 
@@ -47,7 +44,8 @@ class Reader:
         report: told of what was mended or left out inside a file that is otherwise read.
         cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
         ocr: whether pages of PDF that have no text are read as pictures; see `rag.ingest.ocr.require_ocr`.
-        keep: takes bytes of contents, before the document that holds them is given; unset: they are dropped.
+        keep: takes bytes of contents, before the document that holds them is given; unset: contents of corpora are held by
+            reference, and bytes are dropped.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class Reader:
         report: Report = warn,
         cuts_corpora: bool = False,
         ocr: bool = False,
-        keep: Keep = _dropped,
+        keep: Keep | None = None,
     ) -> None:
         self._limits = limits
         self._report, self._keep = report, keep
@@ -102,12 +100,15 @@ class Reader:
             if file.layout == "corpus" and suffix(file.path.name) != ".json":
                 documents = corpora.stream(file, limits=self._limits, note=note)
                 documents = capped(documents, note) if self._cuts_corpora else documents
+                if self._keep is not None:
+                    root, limits = file.path.parent, self._limits
+                    documents = referenced(documents, root=root, read=self.stream, limits=limits, note=note)
                 yield from bounded(documents, size_bytes=size, limits=self._limits, note=note)
                 return
             work = ZIP_BYTES if reader_of(file.path.name, file.layout) == "zip" else size
             for frame in self._ask(file, self._limits.seconds + work // _BYTES_A_SECOND):
                 for document in map(unpack, frame.get("documents", ())):
-                    for each in document.kept:
+                    for each in document.kept if self._keep is not None else ():
                         self._keep(each.sha256, each.data, each.thumbnail)
                     yield replace(document, kept=()) if document.kept else document
                 for reason, lost in frame.get("notes", ()):

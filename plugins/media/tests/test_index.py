@@ -273,3 +273,63 @@ def test_a_search_from_the_command_line_takes_a_picture(
     assert main(["search", str(bed[0] / "IMG_0007.png"), "--json", *common]) == 0
     found = json.loads(capsys.readouterr().out)
     assert str(bed[0]) not in json.dumps(found["hits"]), "no path of this machine is told"
+
+
+def corpus_of(folder: Path, *records: dict[str, Any]) -> Path:
+    import json
+
+    folder.mkdir(exist_ok=True)
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    return folder
+
+
+def test_a_corpus_names_its_pictures_by_files_below_it_and_nothing_else(models: dict[str, str], tmp_path: Path) -> None:
+    data, secret = encoded(drawings(1)[0].picture()), encoded(drawings(1)[1].picture())
+    folder = tmp_path / "corpus"
+    (folder / "media").mkdir(parents=True)
+    (folder / "media" / "good one.png").write_bytes(data)
+    (folder / "media" / "page.png").write_bytes(b"<html>")
+    (tmp_path / "secret.png").write_bytes(secret)
+    (folder / "media" / "link.png").symlink_to(tmp_path / "secret.png")
+    own, other, page = (sha256(each).hexdigest() for each in (data, secret, b"<html>"))
+    named = {
+        "relative": ("media/good one.png", own),
+        "absolute": ((folder / "media" / "good one.png").as_uri(), own),
+        "outside": ("../secret.png", other),
+        "far": (str(tmp_path / "secret.png"), other),
+        "passwords": ("file:///etc/passwd", "0" * 64),
+        "linked": ("media/link.png", other),
+        "fetched": ("http://127.0.0.1:9/x.png", own),
+        "elsewhere": ("file://host/x.png", own),
+        "invented": (f"sha256:{other}", other),
+        "another": ("media/good one.png", other),
+        "missing": ("media/none.png", own),
+        "no picture": ("media/page.png", page),
+    }
+    records = [
+        {
+            "_id": name,
+            "text": f"about {name}",
+            "contents": [{"kind": "picture", "uri": uri, "sha256": told, "text": "said"}],
+        }
+        for name, (uri, told) in named.items()
+    ]
+    spec = load_spec(graph(models))
+    path = tmp_path / "idx"
+    report = build_index(
+        corpus_of(folder, *records), path, settings=spec.graph.index, legs=("lexical", "dense", "pictures")
+    )
+    assert report.n_documents == len(named), "a document whose picture is refused is there without it"
+    with LocalIndex.open(path) as opened:
+        held = {document.doc_id: document.contents for document in opened.documents if document.contents}
+        assert {name: [each.sha256 for each in own_] for name, own_ in held.items()} == {
+            "relative": [own],
+            "absolute": [own],
+        }
+        assert held["relative"][0].text == "said"
+        assert [*contents_of(opened)] == [own]
+        assert len(opened.leg("pictures").rows) == 2
+    told = " ".join(problem.reason for problem in report.problems)
+    for reason in ("outside the folder", "nothing is fetched", "another sha256", "not there", "bytes that nobody gave"):
+        assert reason in told
+    assert "no picture that is read here" in told
