@@ -76,6 +76,8 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--models", "smollm2-135m-instruct", "--sets", "cranfield", "codebase-chunks"],
         *["--limit", "2", "--depth", "4", "--report", "3", "--work", "runs/sizes_smoke"],
     ],
+    "plugins.media.benchmarks.beside_text": ["adi", "--limit", "4"],
+    "plugins.media.benchmarks.composed": ["--limit", "6"],
     "plugins.media.benchmarks.found_by_words": ["--limit", "8"],
     "plugins.train.benchmarks.leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
     "token_bits": ["codebase-chunks", "--limit", "5", "--work", "runs/token_bits_smoke"],

@@ -108,8 +108,9 @@ class Reader:
             work = ZIP_BYTES if reader_of(file.path.name, file.layout) == "zip" else size
             for frame in self._ask(file, self._limits.seconds + work // _BYTES_A_SECOND):
                 for document in map(unpack, frame.get("documents", ())):
-                    for each in document.kept if self._keep is not None else ():
-                        self._keep(each.sha256, each.data, each.thumbnail)
+                    if keep := self._keep:
+                        for each in document.kept:
+                            keep(each.sha256, each.data, each.thumbnail)
                     yield replace(document, kept=()) if document.kept else document
                 for reason, lost in frame.get("notes", ()):
                     note(reason, lost=lost)

@@ -106,7 +106,7 @@ def test_the_graph_says_which_list_it_was_given(index: Path, models: dict[str, s
         checked = check(load_spec(graph(models)), index=opened)
         assert not checked.problems
         assert any("also fuses 'pictures' (retrieve.pictures)" in note for note in checked.notes)
-        assert {**checked.spec.graph.nodes["fused"].params["weights"]} == {"bm25": 0.3, "dense": 0.7, "pictures": 0.5}
+        assert {**checked.spec.graph.nodes["fused"].params["weights"]} == {"bm25": 0.3, "dense": 0.7, "pictures": 1.5}
 
 
 def test_bytes_are_kept_once_and_no_path_of_this_machine_is_told(
@@ -333,3 +333,34 @@ def test_a_corpus_names_its_pictures_by_files_below_it_and_nothing_else(models: 
     for reason in ("outside the folder", "nothing is fetched", "another sha256", "not there", "bytes that nobody gave"):
         assert reason in told
     assert "no picture that is read here" in told
+
+
+def test_pictures_are_told_by_the_scale_of_texts_where_there_are_enough(
+    index: Path, bed: tuple[Path, dict[str, Drawing]], models: dict[str, str], tmp_path: Path
+) -> None:
+    import shutil
+
+    from ragline_media.leg.retriever import PicturesRetriever
+    from retrievers.legs.dense.retriever import DenseRetriever
+
+    folder = tmp_path / "photos"
+    shutil.copytree(bed[0], folder)
+    for number in range(30):
+        (folder / f"note{number}.md").write_text(f"Note {number} of the day is about a wheel and {number} days.\n")
+    built(folder, tmp_path / "idx", models)
+    asked = [Query(qid="1", text="a red disc")]
+    with LocalIndex.open(tmp_path / "idx") as opened:
+        [pictures], [texts] = (each(index=opened).populations(asked) for each in (PicturesRetriever, DenseRetriever))
+        assert pictures is not None
+        assert texts is not None
+        assert (pictures.mean, pictures.deviation, pictures.n) == (texts.mean, texts.deviation, 31)
+        [[photo, note]] = PicturesRetriever(index=opened).scores(asked, [["photos/IMG_0000.png", "photos/note3.md#1"]])
+        assert note == texts.mean != photo
+    with LocalIndex.open(index) as few:
+        retriever = PicturesRetriever(index=few)
+        [own] = retriever.populations(asked)
+        [ranking] = retriever.retrieve(asked, k=12)
+        scores = np.array([hit.score for hit in ranking.hits])
+        assert own is not None
+        assert (own.n, own.mean) == (12, pytest.approx(scores.mean(), abs=1e-6))
+        assert own.deviation == pytest.approx(3 * scores.std(), rel=1e-4)

@@ -41,11 +41,14 @@ class PicturesKind(LegKind):
     also = ("dense",)
     comes_with: ClassVar[frozenset[str]] = frozenset({KIND})
     found_by = "retrieve.pictures"
-    share = 0.5
+    share = 1.5
 
     def maker(self, settings: Sections) -> LegMaker:
         said = cast(PicturesSettings, settings.section(self.section))
-        return PicturesMaker(said.model_copy(update={"encoder": self._encoder(settings)}))
+        name, texts = self._encoder(settings), dict(settings.section("dense"))
+        same = texts["encoder"] == name  # one encoder then, asked in one way
+        how = {each: texts[each] for each in ("revision", "compute", "encoding")} if same else {}
+        return PicturesMaker(said, SentenceEncoder(model=name, **how))
 
     def open(self, opening: Opening) -> PicturesLeg:
         return PicturesLeg(opening)
@@ -94,10 +97,9 @@ class PicturesKind(LegKind):
 class PicturesMaker(LegMaker):
     """A leg to be."""
 
-    def __init__(self, settings: PicturesSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: PicturesSettings, encoder: SentenceEncoder) -> None:
+        self.settings, self.encoder = settings, encoder
         self.tower = Tower(settings.tower)
-        self.encoder = SentenceEncoder(model=settings.encoder)
 
     def describe(self) -> dict[str, Any]:
         projector = {"projector_sha256": self._projector.sha256} if self._projector is not None else {}

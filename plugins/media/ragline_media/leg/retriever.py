@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,15 @@ from numpy.typing import NDArray
 from rag.filters import WhereData, both
 from rag.indexes import Index, SentenceEncoder, encoder_of
 from rag.ranking import ranked, require_k
-from rag.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage
+from rag.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage, Where
 from ragline_media.leg.composed import weighted
 from ragline_media.leg.leg import PicturesLeg
 from ragline_media.questions import pictures_of
 from ragline_media.tower.fitting import spoken
+
+_LEAST_TEXTS = 30
+"""Texts from which on their mean and deviation are told."""
+_WIDER = 3.0
 
 _EMPTY = Outcome(kind="empty", detail="the query has neither words nor a picture")
 
@@ -47,7 +52,7 @@ class PicturesRetriever:
         return [self._ranking(query, vector, k) for query, vector in zip(queries, self._vectors(queries), strict=True)]
 
     def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
-        """For each query the scores of its documents, in order. One without a picture scores the mean of those that have one.
+        """For each query the scores of its documents, in order. One without a picture scores the mean of the population.
 
         Raises:
             KeyError: a document is of another index.
@@ -60,16 +65,29 @@ class PicturesRetriever:
             where = both(self._where, query.where)
             rows, scores = self._leg.scores(vector)
             known = dict(zip(rows.tolist(), scores.tolist(), strict=True))
-            mean = self._leg.population(vector, where=where).mean
+            mean = self._population(vector, where).mean
             found.append([known.get(self._index.documents.row(doc_id), mean) for doc_id in ids])
         return found
 
     def populations(self, queries: Sequence[Query]) -> list[Population | None]:
-        """For each query what scores come to over all pictures that whoever asks may read."""
+        """For each query what its scores are held against: what the texts of the index score, in whose space pictures are.
+
+        A picture is as near to a question as a passage of the same cosine, so both are told by one scale. Where there are too
+        few texts for that, or their vectors are another encoder's, it is the pictures', three times as wide: the best of some
+        pictures lies far from their mean whatever is asked.
+        """
         return [
-            None if vector is None else self._leg.population(vector, where=both(self._where, query.where))
+            None if vector is None else self._population(vector, both(self._where, query.where))
             for query, vector in zip(queries, self._vectors(queries), strict=True)
         ]
+
+    def _population(self, vector: NDArray[np.float32], where: Where | None) -> Population:
+        if self._shared is not None:
+            of_texts: Population | None = self._index.leg("dense").population(vector, where=where)
+            if of_texts is not None and of_texts.n >= _LEAST_TEXTS:
+                return of_texts
+        own = self._leg.population(vector, where=where)
+        return replace(own, deviation=_WIDER * own.deviation)
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit one part: the cosine of its nearest picture.
@@ -117,9 +135,13 @@ class PicturesRetriever:
         return leg
 
     @property
+    def _shared(self) -> SentenceEncoder | None:
+        """The encoder of the vectors of texts, where pictures lie in its space."""
+        shared = encoder_of(self._index)
+        same = isinstance(shared, SentenceEncoder) and shared.describe() == dict(self._leg.text_model)
+        return shared if same and isinstance(shared, SentenceEncoder) else None
+
+    @property
     def _encoder(self) -> SentenceEncoder:
         """That of the vectors of texts, where it is the same: its weights are here once then."""
-        shared = encoder_of(self._index)
-        if isinstance(shared, SentenceEncoder) and shared.describe() == dict(self._leg.text_model):
-            return shared
-        return self._leg.encoder
+        return self._shared or self._leg.encoder
