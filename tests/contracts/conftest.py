@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from generators.llm.transformers import TransformersLLM
+from plugins.media.tests.drawn import random_tower
 from rag.core.types import Answer, Context, Document, Query, Ranking
 from rag.graph.kinds import TABLES
 from rag.graph.signature import REQUIRED, needed_powers, signature
@@ -17,6 +18,7 @@ from rag.indexing import build_index
 from retrievers import RETRIEVERS
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index.directory import LocalIndex
+from retrievers.index.settings import IndexSettings
 from retrievers.legs import LEGS
 from tests.calibrations import GATE, saved
 from tests.generators.llm.conftest import save_random_model
@@ -79,13 +81,15 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> TransformersLLM:
 def index(
     tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...], small_models: SmallModels
 ) -> LocalIndex:
-    """The twelve documents with all legs."""
+    """The twelve documents with all legs, and that of a plug-in."""
     folder = tmp_path_factory.mktemp("contracts")
     texts = folder / "texts"
     texts.mkdir()
     for document in documents:
         (texts / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
-    build_index([texts], folder / "idx", settings=usual_settings(small_models), legs=LEGS.names())
+    pictures = {"tower": str(random_tower(folder / "tower")), "encoder": str(small_models.sentences)}
+    settings = IndexSettings.model_validate({**usual_settings(small_models).model_dump(), "pictures": pictures})
+    build_index([texts], folder / "idx", settings=settings, legs=(*LEGS.shipped, "pictures"))
     return LocalIndex.open(folder / "idx")
 
 

@@ -264,7 +264,7 @@ def test_a_killed_process_loses_a_block_at_most_of_one_leg(
     small_models: SmallModels, corpus: Path, tmp_path: Path, computed: list[tuple[str, int]]
 ) -> None:
     """Killed once the last leg that asks a model has its first block: what the legs before it computed is not computed again."""
-    made_of, legs = usual_settings(small_models), LEGS.names()
+    made_of, legs = usual_settings(small_models), LEGS.shipped
     build_index([corpus], tmp_path / "whole", settings=made_of, legs=legs)
     at_once, last = list(computed), computed[-1][0]
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(corpus), str(tmp_path / "killed")]
