@@ -79,6 +79,8 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "plugins.media.benchmarks.beside_text": ["adi", "--limit", "4"],
     "plugins.media.benchmarks.composed": ["--limit", "6"],
     "plugins.media.benchmarks.found_by_words": ["--limit", "8"],
+    "plugins.media.benchmarks.methods": ["policy", "parts", "geometry", "memory", "--limit", "12"],
+    "plugins.train.benchmarks.tower_losses": ["--steps", "2", "--seeds", "1", "--limit", "12"],
     "plugins.train.benchmarks.leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
     "token_bits": ["codebase-chunks", "--limit", "5", "--work", "runs/token_bits_smoke"],
     "legs_build": ["--documents", "8", "--rounds", "1"],

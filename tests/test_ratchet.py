@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 79_818,
-    "lines of centre and plug-ins": 101_261,
-    "lines of centre and plug-ins that hold code": 67_160,
+    "lines of the centre": 80_697,
+    "lines of centre and plug-ins": 107_512,
+    "lines of centre and plug-ins that hold code": 71_312,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 18,

@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plugins.train.benchmarks.tower_features import Picture, Read, lines, read, texts, words
+from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
 from ragline_train.losses import Other
 from ragline_train.losses.towers import Pairs, Towers
 
-TONE = re.compile("1F3F[B-F]")
-"""A skin tone, in the key of an emoji."""
 _ATTRIBUTES = 20
 _CELLS = 4
 
@@ -54,9 +52,9 @@ class Bed:
     """Places of the pairs that are photos with boxes."""
 
 
-def usual(data: Path, *, side: int | None = None) -> Bed:
+def usual(data: Path, *, side: int | None = None, limit: int | None = None) -> Bed:
     """Pairs of all sets, as the recipe of the data has them: no skin tones, each caption once."""
-    known = read(data, side=side)
+    known = read(data, side=side, limit=limit)
     train = [place for place, each in enumerate(known.pictures) if each.split == "train" and not TONE.search(each.key)]
     rows = [(place, caption) for place in train for caption in known.pictures[place].captions]
     said = [caption for _, caption in rows]
@@ -129,9 +127,9 @@ def _attributes(said: Sequence[str]) -> tuple[Tensor, Tensor]:
     return has, torch.from_numpy(texts(names))
 
 
-def boxed(data: Path) -> tuple[Pairs, list[Found]]:
+def boxed(data: Path, *, limit: int | None = None) -> tuple[Pairs, list[Found]]:
     """Photos, each with the thing of its largest box as a text, and the cell of the grid where its middle is."""
-    known = read(data)
+    known = read(data, limit=limit)
     rows = [
         (place, max(each.boxes, key=lambda box: box["xywh"][2] * box["xywh"][3]))
         for place, each in enumerate(known.pictures)
@@ -170,9 +168,9 @@ class Swaps:
         return nearer.double().numpy()
 
 
-def swaps(data: Path, split: str) -> Swaps:
+def swaps(data: Path, split: str, *, limit: int | None = None) -> Swaps:
     """Those of one split."""
-    known = read(data)
+    known = read(data, limit=limit)
     places = {each.key: place for place, each in enumerate(known.pictures)}
     there = [line for line in lines(data / "coco", "swaps") if line["split"] == split and line["image"] in places]
     return Swaps(
@@ -197,9 +195,9 @@ class Composed:
     reference_caption: Tensor
 
 
-def composed(data: Path, split: str, *, style: str = "om") -> Composed:
+def composed(data: Path, split: str, *, style: str = "om", limit: int | None = None) -> Composed:
     """Those of one split, in one drawing; the gallery is all of that drawing in the split, tones among them."""
-    known = read(data)
+    known = read(data, limit=limit)
     mine = [
         place
         for place, each in enumerate(known.pictures)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from ragline_train.losses.contrast import unit
 SETS = ("emoji", "tux", "clipart", "coco")
 MOST_WORDS = 16
 _CELLS = 4
+TONE = re.compile("1F3F[B-F]")
+"""A skin tone, in the key of an emoji."""
 _KEPT = Path("build/tower_features")
 
 
@@ -58,13 +62,19 @@ def lines(folder: Path, name: str) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file)
 
 
-def pictures(data: Path, *, splits: Sequence[str] = ("train", "dev")) -> list[tuple[Picture, bytes]]:
-    """All with an English caption, skin tones but for triplets among them, and their bytes."""
-    found = []
+def pictures(
+    data: Path, *, splits: Sequence[str] = ("train", "dev"), limit: int | None = None
+) -> list[tuple[Picture, bytes]]:
+    """All with an English caption, skin tones among them, and their bytes; of each kind at most `limit`."""
+    found, seen = [], Counter[tuple[str, ...]]()
     for name in SETS:
         opened = dict[str, zipfile.ZipFile]()
         for line in lines(data / name, "pairs"):
             if line["kind"] != "image" or line["split"] not in splits or not line["captions"].get("en"):
+                continue
+            kind = (name, line["split"], line.get("style") or "", str(bool(TONE.search(line["id"]))))
+            seen[kind] += 1
+            if limit is not None and seen[kind] > limit:
                 continue
             archive = opened.setdefault(line["archive"], zipfile.ZipFile(data / name / line["archive"]))
             picture = Picture(
@@ -91,10 +101,10 @@ def as_read(caption: str) -> str:
     return caption.lower().rstrip(".!")
 
 
-def read(data: Path, *, side: int | None = None) -> Read:
+def read(data: Path, *, side: int | None = None, limit: int | None = None) -> Read:
     """Features of all pictures; `side`: pixels of a side at which all are seen, in place of the usual ones."""
-    found = pictures(data)
-    kept = _KEPT / f"pictures-{side or 'usual'}.npz"
+    found = pictures(data, limit=limit)
+    kept = _KEPT / f"pictures-{side or 'usual'}{f'-{limit}' if limit else ''}.npz"
     if not kept.is_file():
         whole, cells, loud = _seen([image for _, image in found], side)
         _KEPT.mkdir(parents=True, exist_ok=True)
@@ -106,16 +116,16 @@ def read(data: Path, *, side: int | None = None) -> Read:
 
 
 def _seen(images: Sequence[bytes], side: int | None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    from ragline_media.tower.lite0 import Lite0
-    from ragline_media.tower.space import concepts_of, inputs
-    from ragline_media.tower.tower import Features, decoded, pixels, side_of
     from safetensors.torch import load_file
 
     from rag.indexes import resolve
+    from ragline_media.tower.lite0 import Lite0
+    from ragline_media.tower.space import concepts_of, inputs
+    from ragline_media.tower.tower import Features, opened_picture, pixels_of, side_of
 
     network = Lite0.of(load_file(resolve("efficientnet-lite0").path / "model.safetensors"))
     concepts = concepts_of(texts)
-    opened = [decoded(image) for image in images]
+    opened = [opened_picture(image) for image in images]
     sides = [side or side_of(each.size) for each in opened]
     width = 2280 + concepts.shape[1]
     whole = np.zeros((len(opened), width), np.float32)
@@ -125,7 +135,7 @@ def _seen(images: Sequence[bytes], side: int | None) -> tuple[NDArray[Any], NDAr
         for start in range(0, len(places), 16):
             some = places[start : start + 16]
             with torch.inference_mode():
-                grid = network.grid(torch.from_numpy(np.stack([pixels(opened[place], each) for place in some])))
+                grid = network.grid(torch.from_numpy(np.stack([pixels_of(opened[place], each) for place in some])))
                 parts = torch.nn.functional.adaptive_avg_pool2d(grid, _CELLS).flatten(2).transpose(1, 2)
                 pooled = grid.mean(dim=(2, 3))
                 of_whole = Features(pooled.numpy(), network._fc(pooled).numpy())

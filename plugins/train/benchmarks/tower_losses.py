@@ -7,7 +7,7 @@ step, in the mean over seeds, with 95% intervals by drawing captions again. `com
 edit, `swaps` whether the right one of two texts is nearer.
 
     RAGLINE_EVAL_DATA=... python -m plugins.train.benchmarks.tower_losses [words | composed | swaps | blocks | small]
-        [--steps 200] [--seeds 3] [--only LOSS] [--record]
+        [--steps 200] [--seeds 3] [--only LOSS] [--limit N] [--record]
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def judged(towers: Towers, asked: Sequence[Found]) -> Scores:
 
 def by_words(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A line for the ridge regression, for InfoNCE and for every other loss."""
-    bed = usual(data)
+    bed = usual(data, limit=options.limit)
     start = judged(Towers.ridge(bed.pairs), bed.asked)
     yield line("ridge", {}, start, None)
     base: dict[int, Scores] = {}
@@ -126,8 +126,8 @@ def _only(pairs: Pairs, loss: Loss) -> Pairs:
 
 def by_composed(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Heads that are taught questions of a picture and an edit, from the ridge regression that words were found by."""
-    bed = usual(data)
-    teaching, told = composed(data, "train"), composed(data, "dev")
+    bed = usual(data, limit=options.limit)
+    teaching, told = composed(data, "train", limit=options.limit), composed(data, "dev", limit=options.limit)
     start = Towers.ridge(bed.pairs)
     yield line("picture alone", {}, {"composed": _first_composed(start, told, share=0.0)}, None)
     base = {"composed": _first_composed(start, told)}
@@ -195,7 +195,11 @@ def _first_composed(towers: Towers, told: Composed, *, share: float = 0.5) -> ND
 
 def by_swaps(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Texts that are wrong by a word, as negatives of their own photo."""
-    bed, teaching, told = usual(data), swaps(data, "train"), swaps(data, "dev")
+    bed, teaching, told = (
+        usual(data, limit=options.limit),
+        swaps(data, "train", limit=options.limit),
+        swaps(data, "dev", limit=options.limit),
+    )
     pairs = Pairs(media=teaching.media, texts=teaching.right, said={"text_negatives": teaching.wrong[:, None]})
     asked = [each for each in bed.asked if each.name == "coco"]
 
@@ -218,8 +222,8 @@ def by_swaps(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]
 
 def by_blocks(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The cell of a photo where its largest thing is."""
-    bed = usual(data)
-    pairs, asked = boxed(data)
+    bed = usual(data, limit=options.limit)
+    pairs, asked = boxed(data, limit=options.limit)
     base: Scores | None = None
     for name in ("infonce", "blocks"):
         scores = []
@@ -234,7 +238,7 @@ def by_blocks(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any
 
 def by_small(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A tower that sees 64 pixels a side, and grows from what it was (`inherited`) or learns from the usual one (`queue`)."""
-    bed, small = usual(data), usual(data, side=64)
+    bed, small = usual(data, limit=options.limit), usual(data, side=64, limit=options.limit)
     large = Towers.ridge(bed.pairs)
     with torch.no_grad():
         of_large = large.media(bed.pairs.media)
@@ -291,6 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=200, help="of teaching")
     parser.add_argument("--seeds", type=int, default=3, help="how often each is taught")
     parser.add_argument("--only", nargs="*", help="losses of `words`, InfoNCE beside them")
+    parser.add_argument("--limit", type=int, help="pictures of each set and split, at most")
     parser.add_argument("--record", action=Record, help="append to results/tower_losses.jsonl")
     options = parser.parse_args(arguments)
     settings = {"table": options.table, "steps": options.steps, "seeds": options.seeds}

@@ -178,7 +178,9 @@ class SparseEncoder:
         def weigh(batch: Sequence[int]) -> list[dict[int, float]]:
             found = self._pass([read[at][1] for at in batch], side)
             found[:, sorted(special)] = 0.0
-            return [_kept(row, self.keep, said=read[at][1] if vdr else ()) for at, row in zip(batch, found, strict=True)]
+            return [
+                _kept(row, self.keep, said=read[at][1] if vdr else ()) for at, row in zip(batch, found, strict=True)
+            ]
 
         weighed: dict[int, dict[int, float]] = {}
         for batch, kept in run_batches(weigh, list(of_like_length([len(ids) for _, ids in read], _PASS_TOKENS))):

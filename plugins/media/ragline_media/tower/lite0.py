@@ -96,11 +96,14 @@ class Lite0(nn.Module):
         network.load_state_dict(dict(weights))
         return network.eval()
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """float32 [n, 3, height, width], (value - 127) / 128 of 0 to 255 -> pooled [n, 1280] and logits [n, 1000]."""
+    def grid(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 3, height, width], (value - 127) / 128 of 0 to 255 -> [n, 1280, height / 32, width / 32]."""
         seen = functional.relu6(self._bn0(self._conv_stem(pixels)))
         for block in self._blocks:
             seen = block(seen)
-        seen = functional.relu6(self._bn1(self._conv_head(seen)))
-        pooled = torch.flatten(functional.adaptive_avg_pool2d(seen, 1), 1)
+        return functional.relu6(self._bn1(self._conv_head(seen)))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The same pixels -> pooled [n, 1280] and logits [n, 1000]."""
+        pooled = torch.flatten(functional.adaptive_avg_pool2d(self.grid(pixels), 1), 1)
         return pooled, self._fc(pooled)

@@ -59,13 +59,13 @@ class Tower:
         Raises:
             SpecError: one cannot be read as a picture.
         """
-        decoded = [_decoded(picture) for picture in pictures]
+        decoded = [opened_picture(picture) for picture in pictures]
         pooled, logits = np.zeros((len(decoded), 1280), np.float32), np.zeros((len(decoded), 1000), np.float32)
         for side in {side_of(each.size) for each in decoded}:
             places = [place for place, each in enumerate(decoded) if side_of(each.size) == side]
             for start in range(0, len(places), _BATCH):
                 some = places[start : start + _BATCH]
-                pooled[some], logits[some] = self._seen(np.stack([_pixels(decoded[place], side) for place in some]))
+                pooled[some], logits[some] = self._seen(np.stack([pixels_of(decoded[place], side) for place in some]))
         return Features(pooled, logits)
 
     def memory(self) -> list[Need]:
@@ -119,7 +119,12 @@ def side_of(size: tuple[int, int]) -> int:
     return next(side for least, side in _SIDES if max(size) >= least)
 
 
-def _decoded(picture: bytes) -> Image:
+def opened_picture(picture: bytes) -> Image:
+    """In RGB, upon white where it is seen through.
+
+    Raises:
+        SpecError: it cannot be read as a picture.
+    """
     from PIL import Image
 
     try:
@@ -140,7 +145,7 @@ def _opaque(picture: Image) -> Image:
     return picture.convert("RGB")
 
 
-def _pixels(picture: Image, side: int) -> NDArray[np.float32]:
+def pixels_of(picture: Image, side: int) -> NDArray[np.float32]:
     """float32 [3, side, side], as the network wants them."""
     from PIL import Image
 

@@ -1,0 +1,306 @@
+"""Methods that need no training, on pictures and captions of `multimodal/`: what each changes, and on how many questions.
+
+The tower is EfficientNet-Lite0, its space that of all-MiniLM by a ridge regression on `train`; all is told on `dev`.
+
+    policy     a weak tower (a fit on few pairs) moved by what the whole fit thinks
+    parts      which of two texts that differ in a word is right, by the cells of the photo
+    names      emoji asked for by a rare name, and by its most frequent synonym
+    frequency  what is found against how often its words were seen
+    pairs      two emoji and their names crosswise, as a woman and a man at the same work
+    geometry   how both sides of the space lie
+    memory     pictures brought to where texts are
+
+    RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.methods [NAME ...] [--limit N] [--record]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.make_samples import data_folder
+from benchmarks.record import Record, record
+from plugins.train.benchmarks.tower_beds import Bed, usual
+from plugins.train.benchmarks.tower_features import TONE, Picture, Read, as_read, lines, read, texts
+from ragline_media.evaluation.frequency import concept_counts, trend
+from ragline_media.evaluation.geometry import geometry
+from ragline_media.evaluation.pairs import pair_scores
+from ragline_media.methods.memory import among_texts
+from ragline_media.methods.parts import matched_parts, score_by_parts
+from ragline_media.methods.policy import moved
+from ragline_media.methods.synonyms import frequent_name
+from ragline_train.losses.towers import Pairs, Towers
+
+Vectors = NDArray[np.float32]
+_WEAK = 200
+_PEOPLE = frozenset({"man", "woman", "boy", "girl", "child", "people", "lady", "kid", "skier", "player"})
+_WORD = re.compile(r"[a-z]{3,}")
+_PLAIN = frozenset({"the", "and", "with", "for", "its", "from", "that", "are"})
+
+
+class Space:
+    """The fit on all pairs, one on few, and what is seen by them."""
+
+    def __init__(self, data: Path, *, limit: int | None = None) -> None:
+        self.data = data
+        self.known: Read = read(data, limit=limit)
+        self.bed: Bed = usual(data, limit=limit)
+        self.whole = Towers.ridge(self.bed.pairs)
+        drawn = torch.randperm(len(self.bed.pairs), generator=torch.Generator().manual_seed(0))[:_WEAK]
+        self.weak = Towers.ridge(Pairs(media=self.bed.pairs.media[drawn], texts=self.bed.pairs.texts[drawn]))
+        self.captions = [caption for _, caption in self.bed.rows]
+
+    def dev(self, name: str, *, style: str = "", tones: bool = False) -> list[int]:
+        """Places of a set's pictures in dev."""
+        return [
+            place
+            for place, each in enumerate(self.known.pictures)
+            if (each.set, each.style, each.split) == (name, style, "dev") and (tones or not TONE.search(each.key))
+        ]
+
+    def seen(self, places: Sequence[int], towers: Towers | None = None) -> Vectors:
+        """float32 [n, 384]."""
+        with torch.no_grad():
+            return (towers or self.whole).media(torch.from_numpy(self.known.whole[list(places)])).numpy()
+
+    def cells(self, place: int) -> Vectors:
+        """float32 [16, 384]."""
+        with torch.no_grad():
+            return self.whole.media(torch.from_numpy(self.known.cells[place].astype(np.float32))).numpy()
+
+    def pictures(self, places: Sequence[int]) -> list[Picture]:
+        """What is known of them."""
+        return [self.known.pictures[place] for place in places]
+
+
+def gain(found: NDArray[np.floating], base: NDArray[np.floating]) -> list[float]:
+    """The mean of what is gained on each question, and its 95% interval by drawing questions again."""
+    drawing, apart = np.random.default_rng(0), found - base
+    means = [apart[drawing.integers(0, len(apart), len(apart))].mean() for _ in range(2_000)]
+    return [round(float(each), 4) for each in (apart.mean(), *np.quantile(means, [0.025, 0.975]))]
+
+
+def by_policy(space: Space) -> Iterator[dict[str, Any]]:
+    """RLCF."""
+    for name, style in (("emoji", "om"), ("tux", ""), ("coco", "")):
+        places = space.dev(name, style=style)
+        said = list(dict.fromkeys(caption for each in space.pictures(places) for caption in each.captions))
+        right = np.array([[caption in each.captions for each in space.pictures(places)] for caption in said])
+        asked, weak, whole = texts(said), space.seen(places, space.weak), space.seen(places)
+
+        def first(
+            step: float, asked: Vectors = asked, weak: Vectors = weak, whole: Vectors = whole, right: Any = right
+        ) -> NDArray[np.float64]:
+            questions = [moved(one, weak, whole @ one, step=step) for one in asked]
+            return np.array([right[n, (weak @ one).argmax()] for n, one in enumerate(questions)], dtype=np.float64)
+
+        base = first(0.0)
+        direct = np.array([right[n, (whole @ one).argmax()] for n, one in enumerate(asked)], dtype=np.float64)
+        for step in (0.01, 0.05, 0.2, 1.0):
+            found = first(step)
+            yield {
+                "set": name,
+                "n": len(said),
+                "step": step,
+                "weak": round(base.mean(), 4),
+                "R@1": round(found.mean(), 4),
+                "gain": gain(found, base),
+                "whole tower": round(direct.mean(), 4),
+            }
+
+
+def by_parts(space: Space) -> Iterator[dict[str, Any]]:
+    """ComCLIP: things are words of a caption that boxes of photos have as labels, and words for people, with two words before."""
+    by_key = {each.key: place for place, each in enumerate(space.known.pictures)}
+    swaps = [line for line in lines(space.data / "coco", "swaps") if line["split"] == "dev" and line["image"] in by_key]
+    labels = _PEOPLE | {box["label"] for each in space.known.pictures for box in each.boxes}
+    told: dict[str, list[bool]] = {}
+    n_things = []
+    for line in swaps:
+        place = by_key[line["image"]]
+        picture, cells = space.seen([place])[0], space.cells(place)
+        scores: dict[str, list[float]] = {}
+        for side in ("positive", "negative"):
+            caption = as_read(line[side])
+            things = _things(caption, labels)
+            n_things.append(len(things))
+            text = texts([caption])[0]
+            nouns = texts([noun for noun, _ in things]) if things else np.zeros((0, len(text)), np.float32)
+            phrases = texts([phrase for _, phrase in things]) if things else nouns
+            own = cells[matched_parts(nouns, cells)] if things else nouns
+            scores.setdefault("whole", []).append(float(text @ picture))
+            for form in ("published", "softmax", "entities"):
+                scores.setdefault(form, []).append(score_by_parts(text, picture, phrases, own, form=form))  # type: ignore[arg-type]
+        for form, (right, wrong) in scores.items():
+            told.setdefault(form, []).append(right > wrong)
+    base = np.array(told["whole"], dtype=np.float64)
+    for form, values in told.items():
+        found = np.array(values, dtype=np.float64)
+        yield {
+            "form": form,
+            "n": len(swaps),
+            "things a text": round(float(np.mean(n_things)), 2),
+            "accuracy": round(found.mean(), 4),
+            "gain": gain(found, base),
+        }
+
+
+def _things(caption: str, labels: set[str]) -> list[tuple[str, str]]:
+    """Nouns that a box has as its label, each with the two words before it."""
+    words = re.findall(r"\w+", caption)
+    found = [n for n, word in enumerate(words) if word in labels or word.removesuffix("s") in labels]
+    return [(words[n], " ".join(words[max(0, n - 2) : n + 1])) for n in found]
+
+
+def by_names(space: Space) -> Iterator[dict[str, Any]]:
+    """REAL: a name that fewer than five captions of train have, and the keyword that most have."""
+    places = space.dev("emoji", style="om")
+    pictures = space.pictures(places)
+    words = sorted({word for each in pictures for word in (each.captions[0], *map(str.lower, each.keywords))})
+    counts = concept_counts(space.captions, words)
+    swapped = [
+        (n, each.captions[0], frequent_name(each.captions[0], [word.lower() for word in each.keywords], counts))
+        for n, each in enumerate(pictures)
+    ]
+    rare = [(n, name, other) for n, name, other in swapped if other != name]
+    seen = space.seen(places)
+    ranks = {}
+    for which, place in (("as asked", 1), ("most frequent", 2)):
+        asked = texts([each[place] for each in rare])
+        order = np.argsort(-(asked @ seen.T), axis=1, kind="stable")
+        ranks[which] = np.array([int(np.flatnonzero(row == each[0])[0]) for row, each in zip(order, rare, strict=True)])
+    both = texts([each[1] for each in rare]) + texts([each[2] for each in rare])
+    order = np.argsort(-(both @ seen.T), axis=1, kind="stable")
+    ranks["both"] = np.array([int(np.flatnonzero(row == each[0])[0]) for row, each in zip(order, rare, strict=True)])
+    base = (ranks["as asked"] < 5).astype(np.float64)
+    for which, found in ranks.items():
+        top = (found < 5).astype(np.float64)
+        yield {"names": which, "n": len(rare), "R@5": round(top.mean(), 4), "gain": gain(top, base)}
+
+
+def by_frequency(space: Space) -> Iterator[dict[str, Any]]:
+    """Let It Wag!: a caption's rarest word, and whether its picture is among the first five."""
+    for name, style in (("emoji", "om"), ("tux", ""), ("clipart", "")):
+        places = space.dev(name, style=style)
+        pictures, seen = space.pictures(places), space.seen(places)
+        said = [each.captions[0] for each in pictures]
+        first = np.argsort(-(texts(said) @ seen.T), axis=1)[:, :5]
+        found = {caption: float(n in row) for n, (caption, row) in enumerate(zip(said, first, strict=True))}
+        held = {caption: [word for word in _WORD.findall(caption) if word not in _PLAIN] for caption in found}
+        counts = concept_counts(space.captions, sorted({word for words in held.values() for word in words}))
+        rarest = {caption: min((counts[word] for word in words), default=0) for caption, words in held.items()}
+        fit = trend(found, rarest)
+        never = [found[caption] for caption, count in rarest.items() if not count]
+        yield {
+            "set": name,
+            "n": fit.n,
+            "slope for ten times as often": round(fit.slope, 4),
+            "r2": round(fit.r2, 4),
+            "R@5 of words never seen": round(float(np.mean(never)), 4) if never else None,
+            "never seen": len(never),
+        }
+
+
+def by_pairs(space: Space) -> Iterator[dict[str, Any]]:
+    """CompA's scores: a man and a woman, or a light and a dark skin, with all else alike."""
+    places = space.dev("emoji", style="om", tones=True)
+    by_caption = {each.captions[0]: place for place, each in zip(places, space.pictures(places), strict=True)}
+    for name, one, other in (("gender", r"\bman\b", "woman"), ("tone", "light skin tone", "dark skin tone")):
+        pairs = [
+            (caption, re.sub(one, other, caption))
+            for caption in by_caption
+            if re.search(one, caption) and "medium" not in caption and re.sub(one, other, caption) in by_caption
+        ]
+        if not pairs:
+            yield {"pairs": name, "n": 0}
+            continue
+        items = np.stack(
+            [space.seen([by_caption[caption] for caption in pair]) @ texts(list(pair)).T for pair in pairs]
+        )
+        found = pair_scores(items)
+        yield {
+            "pairs": name,
+            "n": found.n,
+            "text": round(found.text, 4),
+            "media": round(found.media, 4),
+            "group": round(found.group, 4),
+        }
+
+
+def by_geometry(space: Space) -> Iterator[dict[str, Any]]:
+    """Of pairs of dev, by the fit on few pairs and by that on all."""
+    for name, style in (("emoji", "om"), ("tux", ""), ("coco", "")):
+        places = space.dev(name, style=style)
+        said = texts([each.captions[0] for each in space.pictures(places)])
+        for which, towers in (("weak", space.weak), ("whole", space.whole)):
+            found = geometry(space.seen(places, towers), said)
+            yield {
+                "set": name,
+                "tower": which,
+                "n": len(places),
+                "gap": round(found.gap, 4),
+                "alignment": round(found.alignment, 4),
+                "relative alignment": round(found.relative_alignment, 4),
+                "uniformity": round(found.uniformity, 4),
+            }
+
+
+def by_memory(space: Space) -> Iterator[dict[str, Any]]:
+    """Pictures of dev brought among the captions of train: how near they come to their own caption, which is none of these."""
+    memory = texts(sorted(set(space.captions)))
+    for name, style in (("emoji", "om"), ("tux", ""), ("coco", "")):
+        places = space.dev(name, style=style)
+        said, seen = texts([each.captions[0] for each in space.pictures(places)]), space.seen(places)
+        own = [((each * said).sum(axis=1)) for each in (seen, among_texts(seen, memory, temperature=0.03))]
+        first = [
+            ((each @ said.T).argmax(axis=1) == np.arange(len(said))).astype(np.float64)
+            for each in (seen, among_texts(seen, memory, temperature=0.03))
+        ]
+        yield {
+            "set": name,
+            "n": len(places),
+            "cosine to its caption": [round(float(each.mean()), 4) for each in own],
+            "R@1 of captions": [round(float(each.mean()), 4) for each in first],
+            "gain": gain(first[1], first[0]),
+        }
+
+
+TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
+    "policy": by_policy,
+    "parts": by_parts,
+    "names": by_names,
+    "frequency": by_frequency,
+    "pairs": by_pairs,
+    "geometry": by_geometry,
+    "memory": by_memory,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a line for each row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TABLES)}; all unless named")
+    parser.add_argument("--limit", type=int, help="pictures of each set and split, at most")
+    parser.add_argument("--record", action=Record, help="append to results/media_methods.jsonl")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - TABLES.keys():
+        parser.error(f"there is no {', '.join(sorted(unknown))}; known: {', '.join(TABLES)}")
+    space = Space(data_folder() / "multimodal", limit=options.limit)
+    for name in options.names or TABLES:
+        for row in TABLES[name](space):
+            print(name, *(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
+            if options.record:
+                record("media_methods", {"method": name, **row})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Ways to find media that need no training: what is asked, and what is found, is looked at once more."""
