@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rag.core.plugins import shipped
 from rag.core.powers import POWERS
 from rag.core.types import Query, Ranking
 from retrievers import RETRIEVERS
@@ -133,8 +134,13 @@ class Way:
 
 
 def ways() -> list[Way]:
-    """Each leg of the table, each way. Those of plug-ins are tested beside them."""
-    return [Way(leg=leg, name=name) for leg in LEGS.shipped for name in SECTIONS.get(leg, ("by default",))]
+    """Each leg of the table, each way. Those of installed packages are tested beside these."""
+    return [
+        Way(leg=leg, name=name)
+        for leg in LEGS.names()
+        if leg not in shipped(LEGS.stage)
+        for name in SECTIONS.get(leg, ("by default",))
+    ]
 
 
 def named_ways() -> list[Way]:
