@@ -16,12 +16,14 @@ from rag.graph.draw import svg
 from rag.graph.kinds import TABLES
 from rag.graph.load import builtin_names, load_spec
 from rag.graph.schema import graph_schema
+from retrievers.legs import LEGS
 
 HERE = Path(__file__).parent
 
 
 def pages() -> dict[str, str]:
-    """File name -> content of every generated page."""
+    """File name -> content of every generated page, of what the plug-ins of this project add too."""
+    LEGS.take_in()  # else it would depend on what was asked for before
     return {
         "reference/components.md": _components(),
         "reference/names.md": names_page(),

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from os.path import relpath
 from pathlib import Path
 from textwrap import fill
@@ -40,7 +41,7 @@ WORDS: Mapping[Word, str] = {
 GROUPS: Mapping[str, tuple[str, int]] = {"text": ("Text and code", 28), "media": ("Pictures, sound and pages", 64)}
 NO_MODEL = "no model"
 _HELD = ("loader", "reader")
-_MEASURED = ("reproduced", "mechanism", "reader")
+_MEASURED = ("reproduced", "mechanism")
 _INTRODUCTION = """
 The ninety-two systems behind this library, and companions of no list: how far each is here, what came out, what stands
 beside it on the same questions, and what differs from the paper. A dagger (†) marks a figure from lines without a commit
@@ -139,7 +140,8 @@ def _groups(systems: Sequence[System], found: Mapping[str, _Found]) -> Iterator[
 
 
 def _row(one: System, found: _Found) -> str:
-    parts = ", ".join(f"`{part}`" if "." in part or part.startswith("rag ") else _graph(part) for part in one.parts)
+    names = [part.removeprefix("python ") for part in one.parts]
+    parts = ", ".join(f"`{part}`" if "." in part or part.startswith("rag ") else _graph(part) for part in names)
     n = ", ".join(dict.fromkeys(f"{each.n:,}" for each in found.figure))
     figures = "<br>".join(shown(figure, each) for figure, each in zip(one.figure, found.figure, strict=True))
     came = f"{figures}<br>n {n}; {one.model}" if one.figure else "no figure of its own"
@@ -227,7 +229,7 @@ def _wrong(one: System) -> Iterator[str]:
     there = {"graph": builtin_names(), "rag": _commands(), **{stage: [*table] for stage, (table, _) in TABLES.items()}}
     for part in one.parts:
         kind, _, name = part.partition(" ") if " " in part else part.partition(".")
-        if name not in there.get(kind, ()):
+        if not (_is_name(name) if kind == "python" else name in there.get(kind, ())):
             yield f"there is no '{part}'"
     page = one.section is not None and one.section.endswith(".md")
     if page and not (HERE / str(one.section)).is_file():
@@ -275,7 +277,7 @@ def _unlisted(systems: Sequence[System]) -> Iterator[str]:
             yield f"systems.yaml: no entry '{recipe.system}' has the part '{part}', which says that it is one"
     listed = {recipe.system for recipe in said.values() if recipe is not None}
     for one in systems:
-        whole = [part for part in one.parts if not part.startswith("rag ")]
+        whole = [part for part in one.parts if not part.startswith(("rag ", "python "))]
         name = one.under or one.system
         if one.word in ("reproduced", "mechanism", "form", "loader") and whole and name not in listed:
             yield f"systems.yaml: {one.system}: no graph or component says that it is one, so `rag list recipes` does not tell it"
@@ -292,6 +294,15 @@ def _runs(command: str) -> bool:
             re.search(rf"^{re.escape(words[1])}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
         )
     return words[0] == "rag" and len(words) > 1 and words[1] in _commands()
+
+
+def _is_name(path: str) -> bool:
+    """Whether a module has it: what is used in Python alone."""
+    module, _, name = path.rpartition(".")
+    try:
+        return name in vars(import_module(module))
+    except ImportError:
+        return False
 
 
 def _is_test(test: str) -> bool:

@@ -16,7 +16,7 @@ AT_MOST = {
     "modules with one importer, under 60 lines": 18,
     "pages of docs beside the reference": 25,
 }
-FILES_AT_MOST = {"rag index --graph bm25": 100, "rag search --graph bm25, cold": 97, "the same, warm": 29}
+FILES_AT_MOST = {"rag index --graph bm25": 102, "rag search --graph bm25, cold": 99, "the same, warm": 29}
 SLACK = 0.005
 """Share by which a number may stay below what is written here, before that is to be lowered."""
 

@@ -82,7 +82,7 @@ def require_read(queries: Iterable[Query], parts: Iterable[Any], index: Index | 
                 kinds |= kinds_of(turn.contents)
     if not kinds:
         return
-    read = TEXT_ALONE.union(*map(reads_of, parts))
+    read = TEXT_ALONE.union(*map(reads_of, parts)) - ANY  # what looks at none reads no question's either
     if index is not None:
         read = read.union(*(leg_reads(index.facts(leg)) for leg in legs if leg in index.legs))
     if unread := kinds - read:

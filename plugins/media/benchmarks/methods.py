@@ -41,6 +41,7 @@ from ragline_train.losses.towers import Pairs, Towers
 
 Vectors = NDArray[np.float32]
 _WEAK = 200
+MODEL = "efficientnet-lite0, fitted to all-minilm-l6-v2"
 _PEOPLE = frozenset({"man", "woman", "boy", "girl", "child", "people", "lady", "kid", "skier", "player"})
 _WORD = re.compile(r"[a-z]{3,}")
 _PLAIN = frozenset({"the", "and", "with", "for", "its", "from", "that", "are"})
@@ -298,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in TABLES[name](space):
             print(name, *(f"{key} {value}" for key, value in row.items()), sep="  ", flush=True)
             if options.record:
-                record("media_methods", {"method": name, **row})
+                record("media_methods", {"method": name, "model": MODEL, **row})
     return 0
 
 

@@ -38,6 +38,7 @@ Scores = dict[str, NDArray[np.float64]]
 WIDE, NARROW = 256, 64
 """Pairs a step; fewer where a loss looks at every word and every patch of all of them."""
 _FIRST = {"coco": 5}
+MODEL = "heads over efficientnet-lite0 and all-minilm-l6-v2"
 
 
 def makes(bed: Bed) -> Mapping[str, tuple[Callable[[], Loss], int]]:
@@ -298,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="pictures of each set and split, at most")
     parser.add_argument("--record", action=Record, help="append to results/tower_losses.jsonl")
     options = parser.parse_args(arguments)
-    settings = {"table": options.table, "steps": options.steps, "seeds": options.seeds}
+    settings = {"table": options.table, "steps": options.steps, "seeds": options.seeds, "model": MODEL}
     for each in TABLES[options.table](data_folder() / "multimodal", options):
         gains = ", ".join(
             f"{name} {one:+.3f} [{low:+.3f}, {high:+.3f}]" for name, (one, low, high) in each["gain"].items()

@@ -233,6 +233,6 @@ def test_every_name_that_an_index_has_for_another_thing_is_taken(home: Path) -> 
 
 def test_a_manifest_with_a_kind_that_nobody_knows_is_told(home: Path) -> None:
     [manifest] = home.glob("generation-*/manifest.json")
-    manifest.write_text(manifest.read_text().replace('"kind": "dense"', '"kind": "pictures"'))
-    with pytest.raises(IndexProblem, match="a leg 'pictures', which is not known here"):
+    manifest.write_text(manifest.read_text().replace('"kind": "dense"', '"kind": "smells"'))
+    with pytest.raises(IndexProblem, match="a leg 'smells', which is not known here"):
         read_manifest(manifest.parent, name="index")
