@@ -5,5 +5,6 @@ from rag.mcp.tools import TOOLS
 from rag.serve.host import ROUTES, Host
 from rag.serve.page import PAGES
 from rag.service.errors import ApiError
+from rag.service.wire.errors import refusals
 
-__all__ = ["CONTENTS", "PAGES", "ROUTES", "TOOLS", "ApiError", "Host"]
+__all__ = ["CONTENTS", "PAGES", "ROUTES", "TOOLS", "ApiError", "Host", "refusals"]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from rag.indexes import Index, contents_of, let_through
-from rag.serving import ApiError, Host
+from rag.serving import ApiError, Host, refusals
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
@@ -16,6 +16,7 @@ _KNOWN = frozenset(
     {"image/png", "image/jpeg", "image/webp", "image/gif", "audio/mpeg", "audio/wav", "audio/ogg", "audio/flac"}
 )
 """Media types that are said. Of what says another one a browser is told bytes, which it shows nowhere."""
+_BYTES = refusals(400, 404, 429, 500, 503) | {200: {"description": "Bytes", "content": {"*/*": {}}}}
 _HEADERS = {"Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
 """A browser asks again each time: what somebody may read can change. That they are not sniffed is said with every reply."""
 
@@ -24,12 +25,20 @@ def routes(host: Host) -> APIRouter:
     """The two addresses of a content."""
     router = APIRouter(tags=["contents"])
 
-    @router.get("/v1/contents/{sha256}", summary="The bytes of a picture or a sound", response_class=Response)
+    @router.get(
+        "/v1/contents/{sha256}",
+        summary="The bytes of a picture or a sound",
+        response_class=Response,
+        responses=_BYTES
+        | {206: {"description": "The stretch that was asked for"}, 416: {"description": "No such stretch"}},
+    )
     def content(sha256: str, request: Request, model: str | None = None) -> Response:
         index, media_type = _found(host, request, sha256, model)
         return _ranged(contents_of(index).read(sha256), media_type, request.headers.get("range"))
 
-    @router.get("/v1/contents/{sha256}/thumbnail", summary="A small picture of it", response_class=Response)
+    @router.get(
+        "/v1/contents/{sha256}/thumbnail", summary="A small picture of it", response_class=Response, responses=_BYTES
+    )
     def thumbnail(sha256: str, request: Request, model: str | None = None) -> Response:
         index, _ = _found(host, request, sha256, model)
         small = contents_of(index).thumbnail(sha256)
