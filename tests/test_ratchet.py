@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 80_698,
-    "lines of centre and plug-ins": 107_522,
-    "lines of centre and plug-ins that hold code": 71_322,
+    "lines of the centre": 80_702,
+    "lines of centre and plug-ins": 107_502,
+    "lines of centre and plug-ins that hold code": 71_302,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 18,

@@ -153,7 +153,6 @@ class Build:
         self._settings, self._legs = settings, legs
         self._prune, self._most_lost, self._progress = prune, most_lost, progress
         self._encoders, self._timings = encoders or Encoders(), Timings()
-        self._keeps = False
 
     def run(self, new: Building) -> IndexReport:
         """Write everything into the folder of `new`.
@@ -168,8 +167,7 @@ class Build:
             settings = as_before(settings, before.settings, before.legs)
             legs = settings.ordered(self._legs if self._legs is not None else before.legs or USUAL)
             legs = self._with_contents(settings, legs, before)
-            self._keeps = any(settings.kind(leg).comes_with for leg in legs)
-            before = replace(before, contents=self._keeps)
+            before = replace(before, contents=any(settings.kind(leg).comes_with for leg in legs))
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
                     f"index '{place.address}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
@@ -224,7 +222,9 @@ class Build:
             selection = self._select(before, maker.may_copy)
             planned, problems = plan(selection, maker, before=before.records, progress=self._progress)
             taken_from = selection.index or before.index
-            holdings, more_problems = self._write_documents(new, selection, planned, maker, taken_from)
+            holdings, more_problems = self._write_documents(
+                new, selection, planned, maker, taken_from, keeps=before.contents
+            )
         reading = _Reading(
             selection=selection,
             planned=planned,
@@ -358,6 +358,8 @@ class Build:
         planned: Sequence[Planned],
         maker: UnitMaker,
         previous: BuiltIndex | None,
+        *,
+        keeps: bool,
     ) -> tuple[list[Holding], list[Problem]]:
         """What the sources gave, and what could not be read."""
         with DocumentsWriter(new.folder) as writer:
@@ -367,7 +369,7 @@ class Build:
                 writer,
                 previous=previous.documents if previous else None,
                 contents=contents_of(previous),
-                keeps=self._keeps,
+                keeps=keeps,
                 progress=self._progress,
             )
         holdings = []

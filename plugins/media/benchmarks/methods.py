@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, usual
-from plugins.train.benchmarks.tower_features import TONE, Picture, Read, as_read, lines, read, texts
+from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts
+from plugins.train.benchmarks.tower_losses import gain
 from ragline_media.evaluation.frequency import concept_counts, trend
 from ragline_media.evaluation.geometry import geometry
 from ragline_media.evaluation.pairs import pair_scores
@@ -37,6 +38,7 @@ from ragline_media.methods.memory import among_texts
 from ragline_media.methods.parts import matched_parts, score_by_parts
 from ragline_media.methods.policy import moved
 from ragline_media.methods.synonyms import frequent_name
+from ragline_media.tower.fitting import spoken
 from ragline_train.losses.towers import Pairs, Towers
 
 Vectors = NDArray[np.float32]
@@ -82,13 +84,6 @@ class Space:
         return [self.known.pictures[place] for place in places]
 
 
-def gain(found: NDArray[np.floating], base: NDArray[np.floating]) -> list[float]:
-    """The mean of what is gained on each question, and its 95% interval by drawing questions again."""
-    drawing, apart = np.random.default_rng(0), found - base
-    means = [apart[drawing.integers(0, len(apart), len(apart))].mean() for _ in range(2_000)]
-    return [round(float(each), 4) for each in (apart.mean(), *np.quantile(means, [0.025, 0.975]))]
-
-
 def by_policy(space: Space) -> Iterator[dict[str, Any]]:
     """RLCF."""
     for name, style in (("emoji", "om"), ("tux", ""), ("coco", "")):
@@ -130,7 +125,7 @@ def by_parts(space: Space) -> Iterator[dict[str, Any]]:
         picture, cells = space.seen([place])[0], space.cells(place)
         scores: dict[str, list[float]] = {}
         for side in ("positive", "negative"):
-            caption = as_read(line[side])
+            caption = spoken(line[side])
             things = _things(caption, labels)
             n_things.append(len(things))
             text = texts([caption])[0]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
+from ragline_media.tower.fitting import spoken
 from ragline_train.losses import Other
 from ragline_train.losses.towers import Pairs, Towers
 
@@ -175,10 +176,7 @@ def swaps(data: Path, split: str, *, limit: int | None = None) -> Swaps:
     there = [line for line in lines(data / "coco", "swaps") if line["split"] == split and line["image"] in places]
     return Swaps(
         torch.from_numpy(known.whole[[places[line["image"]] for line in there]]),
-        *(
-            torch.from_numpy(texts([line[side].lower().rstrip(".!") for line in there]))
-            for side in ("positive", "negative")
-        ),
+        *(torch.from_numpy(texts([spoken(line[side]) for line in there])) for side in ("positive", "negative")),
     )
 
 

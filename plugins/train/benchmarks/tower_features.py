@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ragline_media.tower.fitting import spoken
 from ragline_train.losses.contrast import unit
 
 SETS = ("emoji", "tux", "clipart", "coco")
@@ -83,22 +84,13 @@ def pictures(
                 split=line["split"],
                 group=line["group"],
                 style=line.get("style") or "",
-                captions=tuple(map(as_read, line["captions"]["en"])),
+                captions=tuple(map(spoken, line["captions"]["en"])),
                 keywords=tuple((line.get("keywords") or {}).get("en", ())),
                 boxes=tuple(line.get("boxes") or ()),
                 size=(line["size"][0], line["size"][1]),
             )
             found.append((picture, archive.read(line["media"])))
     return found
-
-
-def as_read(caption: str) -> str:
-    """A caption as the recipe of the data has it.
-
-    >>> as_read("A crowned crane.")
-    'a crowned crane'
-    """
-    return caption.lower().rstrip(".!")
 
 
 def read(data: Path, *, side: int | None = None, limit: int | None = None) -> Read:

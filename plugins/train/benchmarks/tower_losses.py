@@ -29,6 +29,7 @@ from torch import Tensor
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, Composed, Found, boxed, composed, swaps, usual
+from rag.evaluate import mean_interval
 from ragline_train.losses import LOSSES, Batch, Loss
 from ragline_train.losses.contrast import unit
 from ragline_train.losses.towers import Pairs, Towers, teach
@@ -272,17 +273,20 @@ def mean_of(scores: Sequence[Scores]) -> Scores:
     return {name: np.mean([each[name] for each in scores], axis=0) for name in scores[0]}
 
 
+def gain(found: NDArray[np.floating[Any]], base: NDArray[np.floating[Any]]) -> list[float]:
+    """The mean of what is gained on each question, and its 95% interval by drawing questions again."""
+    apart = found - base
+    ends = mean_interval(apart.tolist())
+    return [round(each, 4) for each in (float(apart.mean()), ends.low, ends.high)]
+
+
 def line(name: str, facts: Mapping[str, Any], found: Scores, base: Scores | None) -> dict[str, Any]:
     """What came out, and how far it is from what it is held against, with intervals by drawing questions again."""
-    drawing = np.random.default_rng(0)
     made: dict[str, Any] = {"loss": name, **facts, "found": {}, "n": {}, "gain": {}}
     for each, scores in found.items():
         made["found"][each], made["n"][each] = round(float(scores.mean()), 4), len(scores)
         if base is not None:
-            apart = scores - base[each]
-            means = [apart[drawing.integers(0, len(apart), len(apart))].mean() for _ in range(2_000)]
-            low, high = np.quantile(means, [0.025, 0.975])
-            made["gain"][each] = [round(float(one), 4) for one in (apart.mean(), low, high)]
+            made["gain"][each] = gain(scores, base[each])
     return made
 
 

@@ -26,16 +26,16 @@ def trend(accuracy: Mapping[str, float], counts: Mapping[str, int]) -> Trend:
     Raises:
         ValueError: fewer than three concepts occur, or all as often, so that there is no line.
     """
+    from scipy.stats import linregress
+
     names = [name for name in accuracy if counts.get(name, 0) > 0]
     x, y = np.log10([counts[name] for name in names]), np.array([accuracy[name] for name in names])
     if len(names) < 3 or np.ptp(x) == 0:
         raise ValueError(
             f"trend needs three concepts that occur, not all as often; {len(names)} of {len(accuracy)} occur"
         )
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
-    offset = float(y.mean() - slope * x.mean())
-    left, spread = float(((y - offset - slope * x) ** 2).sum()), float(((y - y.mean()) ** 2).sum())
-    return Trend(slope, offset, 1 - left / spread if spread else 1.0, len(names))
+    line = linregress(x, y)
+    return Trend(float(line.slope), float(line.intercept), float(line.rvalue**2) if np.ptp(y) else 1.0, len(names))
 
 
 def concept_counts(captions: Iterable[str], concepts: Sequence[str]) -> dict[str, int]:

@@ -9,11 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rag.commands import GRAPH_HELP, indexed, positive, progress_bar, say, say_json, warn
-from rag.evaluate import read_questions
-from ragline_train.commands.train import asker_filter, judged_questions, say_ahead, say_told
+from ragline_train.commands.train import say_ahead, say_told, shared_data, taught_and_judged
 from ragline_train.teaching.adapting import GRAPH, Adapted, adapt
 from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.training import Data
 
 
 def options(parser: ArgumentParser) -> None:
@@ -21,36 +19,19 @@ def options(parser: ArgumentParser) -> None:
     indexed(parser, needed=True)
     parser.add_argument("--graph", default=GRAPH, metavar="G", help=GRAPH_HELP)
     parser.add_argument("--out", default="taught-encoder", metavar="DIR", help="folder of the model (taught-encoder)")
-    parser.add_argument("--questions", metavar="FILE", help="what people asked, beside what the corpus asks of itself")
-    parser.add_argument("--judged", metavar="FILE", help="questions that will judge: none of them teaches")
-    parser.add_argument("--second", metavar="NAME", help="another encoder, which has half a say in what is taught")
     parser.add_argument("--own", type=positive, default=1200, metavar="N", help="questions of the corpus itself (1200)")
     parser.add_argument("--minutes", type=float, default=60.0, metavar="M", help="two thirds of them teach (60)")
-    parser.add_argument("--steps", type=positive, metavar="N", help="in place of minutes")
-    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="one gives equal weights (1)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--as", dest="asker", metavar="JSON", help="whose texts may teach, where the index has labels")
     parser.add_argument("--keep", action="store_true", help="say what would be gained, and leave the index as it is")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, where it was stopped")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    taught_and_judged(parser)
 
 
 def run(given: Namespace) -> int:
     """Teach, ask both, and switch or not; both are good ends."""
-    data = Data(
-        log=list(read_questions(Path(given.questions))) if given.questions else (),
-        own=given.own,
-        judged=judged_questions(given.judged),
-        where=asker_filter(given.asker),
-        second=given.second,
-        seed=given.seed,
-        place=str(given.questions or "the log of questions"),
-    )
     with progress_bar() as progress:
         adapted = adapt(
             given.index,
             out=Path(given.out),
-            data=data,
+            data=shared_data(given),
             settings=Settings(minutes=given.minutes, steps=given.steps, threads=given.threads, seed=given.seed),
             graph=given.graph,
             switch=not given.keep,

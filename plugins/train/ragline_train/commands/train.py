@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from rag import Asker
-from rag.commands import indexed, positive, progress_bar, say, say_json, warn
+from rag.commands import asker_of, indexed, permitted, positive, progress_bar, say, say_json, warn
 from rag.errors import SpecError
 from rag.evaluate import load_beir, read_questions
-from rag.filters import Filter, asked_by
+from rag.filters import asked_by
 from rag.indexes import open_index
 from ragline_train.teaching.recipes import RECIPES
 from ragline_train.teaching.run_folder import Told
@@ -28,12 +26,6 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", choices=list(RECIPES), metavar="RECIPE", help=what)
     indexed(parser, needed=True)
     parser.add_argument("--out", metavar="DIR", help="folder to write, new or empty (default: taught-RECIPE)")
-    log_help = (
-        "what people asked, in the forms of `rag batch`, without judgements; beside what the corpus asks of itself"
-    )
-    parser.add_argument("--questions", metavar="FILE", help=log_help)
-    judged_help = "questions that the model will be judged by, a file or a folder in BEIR layout: none of them teaches"
-    parser.add_argument("--judged", metavar="FILE", help=judged_help)
     parser.add_argument(
         "--teach", metavar="DATASET", help="judged questions that may teach, in BEIR layout; see --split"
     )
@@ -45,22 +37,32 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--own", type=int, default=1200, metavar="N", help="questions of the corpus itself (1200)")
     parser.add_argument("--model", metavar="NAME", help="what is taught (default: as the recipe and the index say)")
     parser.add_argument("--teacher-model", metavar="NAME", help="of align: the encoder that is fitted to")
-    parser.add_argument("--second", metavar="NAME", help="another encoder, which has half a say in what is taught")
     by_help = "the legs' shares of all candidates, or the source of a question against hard negatives (shares)"
     parser.add_argument("--by", choices=("shares", "source"), default="shares", help=by_help)
     parser.add_argument("--minutes", type=float, default=40.0, metavar="M", help="of teaching (40)")
-    parser.add_argument(
-        "--steps", type=positive, metavar="N", help="in place of minutes; equal steps give equal weights"
-    )
     parser.add_argument("--batch", type=int, default=8, metavar="N", help="questions of a step (8)")
     parser.add_argument("--ways", type=int, default=5, metavar="N", help="candidates of a question (5)")
     parser.add_argument("--learning-rate", type=float, metavar="X", help="at its highest (default: as the recipe says)")
     parser.add_argument(
         "--max-tokens", type=positive, default=128, metavar="N", help="of a text while it is taught (128)"
     )
+    taught_and_judged(parser)
+
+
+def taught_and_judged(parser: ArgumentParser) -> None:
+    """What commands that teach share: whose questions and texts, for how long, and what judges."""
+    log_help = (
+        "what people asked, in the forms of `rag batch`, without judgements; beside what the corpus asks of itself"
+    )
+    parser.add_argument("--questions", metavar="FILE", help=log_help)
+    judged_help = "questions that the model will be judged by, a file or a folder in BEIR layout: none of them teaches"
+    parser.add_argument("--judged", metavar="FILE", help=judged_help)
+    parser.add_argument("--second", metavar="NAME", help="another encoder, which has half a say in what is taught")
+    steps_help = "in place of minutes; equal steps give equal weights"
+    parser.add_argument("--steps", type=positive, metavar="N", help=steps_help)
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="one gives equal weights (1)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--as", dest="asker", metavar="JSON", help="whose texts may teach, where the index has labels")
+    permitted(parser, "whose texts may teach, where the index has labels")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, where it was stopped")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -117,15 +119,23 @@ def data_of(given: Namespace) -> Data:
     from rag.writing import LLMS
 
     teaching = None if given.teach is None else load_beir(Path(given.teach))
-    return Data(
-        log=list(read_questions(Path(given.questions))) if given.questions else (),
-        own=given.own,
+    return replace(
+        shared_data(given),
         queries=() if teaching is None else teaching.queries,
         qrels=None if teaching is None else teaching.qrels(given.split),
         writer=None if given.writer is None else LLMS.get("transformers")(model=given.writer),
         written=given.written,
+    )
+
+
+def shared_data(given: Namespace) -> Data:
+    """What the options of `taught_and_judged`, and `--own`, say of it."""
+    asker = asker_of(given.asker)
+    return Data(
+        log=list(read_questions(Path(given.questions))) if given.questions else (),
+        own=given.own,
         judged=judged_questions(given.judged),
-        where=asker_filter(given.asker),
+        where=None if asker is None else asked_by(asker),
         second=given.second,
         seed=given.seed,
         place=str(given.questions or "the log of questions"),
@@ -179,18 +189,3 @@ def say_ahead(ahead: Ahead) -> None:
         f"{ahead.questions} questions teach, {ahead.apart} are kept apart; {ahead.steps} steps, about {minutes:.0f} minutes;"
         f" at most {ahead.trial.n_bytes / 1e6:,.0f} MB"
     )
-
-
-def asker_filter(given: str | None) -> Filter | None:
-    """What somebody may read.
-
-    Raises:
-        SpecError: it does not say who asks.
-    """
-    if given is None:
-        return None
-    try:
-        said: Any = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8"))
-        return asked_by(Asker(**{**said, "groups": tuple(said.get("groups", ()))}))
-    except (OSError, ValueError, TypeError, AttributeError) as cause:
-        raise SpecError(f"--as is JSON, or a file of it, with user, tenant and groups: {cause}") from None

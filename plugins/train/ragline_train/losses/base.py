@@ -49,7 +49,7 @@ class Loss(nn.Module):
             raise ValueError(f"{name}: vectors must be [n, d] on both sides, got {[*v.shape]} and {[*t.shape]}")
         if len(v) < 2:
             raise ValueError(f"{name}: {len(v)} pair has no negatives; a batch needs two")
-        given = {each: getattr(batch, each) for each in self.needs}
+        given = {each: vars(batch)[each] for each in self.needs}
         if lacking := [
             each for each, there in given.items() if there is None or (isinstance(there, dict) and not there)
         ]:

@@ -17,7 +17,7 @@ class Other:
     there: Tensor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Of n pairs in a space of d numbers. A loss says which of these it needs, and refuses a batch without them.
 

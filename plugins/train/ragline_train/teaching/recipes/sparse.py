@@ -30,13 +30,13 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     folder = EncoderFolder.of(settings.model or "splade-tiny")
     model: Any = SparseEncoder(str(folder.path), **KEPT)
     own = model.max_seq_length
-    model.max_seq_length = min(settings.max_tokens, own or settings.max_tokens)
+    model.max_seq_length = taught = min(settings.max_tokens, own or settings.max_tokens)
     shares = losses.SparseDistillKLDivLoss(model, student_temperature=_TEMPERATURE, teacher_temperature=1.0)
 
     def save(place: Path) -> None:
         model.max_seq_length = own
         model.save_pretrained(str(place), create_model_card=False)
-        model.max_seq_length = min(settings.max_tokens, own or settings.max_tokens)
+        model.max_seq_length = taught
 
     return Task(
         model=model,
