@@ -27,7 +27,8 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 PLUGINS := $(patsubst %/pyproject.toml,-e './%[test]',$(wildcard plugins/*/pyproject.toml))
 $(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(BIN)/python
 	@echo "installing ragline with the test extra (the first time takes minutes)" >&2
-	@$(PIP) install $(INDEX_FLAGS) -e '.[test]' $(PLUGINS)
+	@$(PIP) install --no-compile $(INDEX_FLAGS) -e '.[test]' $(PLUGINS)
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # pip would do it on one core
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.serving: pyproject.toml | $(VENV)/.installed
@@ -72,7 +73,7 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 # Four processes, each file in one of them, with a thread of numbers each: many tests wait for processes that they start, and
 # two cores are busy all the time.
 test: lint ## everything from nothing: install, lint, types, tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile -m "not data and not models and not slow and not vllm and not browser"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --durations=40 -m "not data and not models and not slow and not vllm and not browser"
 
 # The files with a test that has one of these marks: to read all four hundred takes every process half a minute.
 marked = $(shell grep -rlE 'mark\.($(1))\b' --include='test_*.py' tests plugins)
@@ -188,6 +189,9 @@ bench-graph: $(VENV)/.tested ## overhead of a graph of six stages against other 
 bench-serve: $(VENV)/.tested ## the server under load: first token, answers a second, what it adds to the engine
 	@$(BENCH).serve_load --record
 
+bench-recipes: $(VENV)/.tested ## every recipe's benchmark: MODEL=NAME, URL=http://host:8000/v1 of its server (resumes; OPTIONS="--plan" says what)
+	@$(BENCH).recipes --model "$(MODEL)" $(if $(URL),--url "$(URL)") $(OPTIONS)
+
 bench-smoke: $(VENV)/.tested ## a small size of every benchmark
 	@$(BIN)/python -m benchmarks.smoke
 
@@ -199,4 +203,4 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff check --fix --quiet .
 
 .PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion bench-legs bench-leaderboard \
-  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-verdicts bench-risk bench-indexing bench-scale bench-chunking bench-graph bench-serve bench-smoke docs fix
+  bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-verdicts bench-risk bench-indexing bench-scale bench-chunking bench-graph bench-serve bench-recipes bench-smoke docs fix

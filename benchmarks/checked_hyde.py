@@ -28,6 +28,7 @@ from typing import get_args
 
 from benchmarks.graphs import ENGINES, llm, llm_part
 from benchmarks.make_samples import SEED, data_folder, draw, read_sample
+from benchmarks.model_server import add_model
 from benchmarks.record import RESULTS
 from benchmarks.ways import difference_cell, mean_cell, require_ways
 from benchmarks.work_lines import Component, Setup, Work
@@ -230,7 +231,7 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="the tuning queries, and what thresholds gain on them")
     parser.add_argument("--table", action="store_true", help="write nothing: only print the table")
     parser.add_argument("--n", type=int, default=40, help="queries of each set, at most")
-    parser.add_argument("--model", default=MODEL)
+    add_model(parser, default=MODEL)
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--work", type=Path, default=WORK)
     options = parser.parse_args()

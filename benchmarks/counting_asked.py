@@ -3,9 +3,10 @@
 The questions of `benchmarks.counting` are to be told from 200 others, drawn with a seed from sets whose questions ask for what
 passages say: 100 as they come, and 100 that have the form of counting ("how many", "the first"). Each of the others is asked of
 every collection. No model tells them. With one, `assemble.counts` then answers the questions of counting; `settled` are those
-that it answers, and right is what `benchmarks.counting` counts as right.
+that it answers, and right is what `benchmarks.counting` counts as right. Every answer is a line in a work file, so a run that
+was stopped goes on where it was.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.counting_asked [--model NAME] [--limit N] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.counting_asked [--model NAME] [--url URL] [--limit N] [--work FILE] [--record]
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.counting import right
 from benchmarks.counting_questions import CORPORA, Corpus, Question, questions
 from benchmarks.graphs import llm_part
 from benchmarks.make_samples import data_folder, records
-from benchmarks.record import Record, record
+from benchmarks.model_server import add_model
+from benchmarks.record import RESULTS, Record, record
+from benchmarks.work_lines import Setup, Work
 from generators.tally_question import Known, has_form, read_question
 from rag.core.types import Context, Document, Query
 from rag.evaluate.beir import load_beir
@@ -31,6 +35,7 @@ from rag.pipeline import load_pipeline
 from retrievers.index.fields import fields_of
 
 SEED = 31
+WORK = RESULTS / "counting_answered.jsonl"
 OTHERS = (
     *("scifact/queries", "cosqa/queries", "medquad/queries", "docs-manpages/queries", "clapnq/queries"),
     *("bioasq-snippets/queries", "hotpotqa-100/queries", "toollens/queries", "cranfield/queries"),
@@ -70,8 +75,8 @@ def told(asked: Sequence[Question], none: Sequence[str], known: dict[str, Known]
     }
 
 
-def answered(asked: Iterable[Question], model: str) -> dict[str, dict[str, int]]:
-    """Of each form: how many were asked, settled and right."""
+def answered(asked: Iterable[Question], model: str, work: Work) -> dict[str, dict[str, int]]:
+    """Answer what has no line yet. Of each form: how many were asked, settled and right."""
     by_form: dict[str, Counter[str]] = {}
     for corpus in CORPORA.values():
         own = [one for one in asked if one.corpus == corpus.name]
@@ -92,11 +97,16 @@ def answered(asked: Iterable[Question], model: str) -> dict[str, dict[str, int]]
         spec = load_spec(graph).graph
         index = cached_index(load_beir(data_folder() / corpus.folder), spec, spec.index)
         with load_pipeline(spec, index=index) as pipeline:
+            setup = Setup.of(pipeline.graph, data=[data_folder() / corpus.folder])
             for one in own:
-                [context] = pipeline.run([Query(qid=one.qid, text=one.text)]).outputs
-                counts = by_form.setdefault(one.form, Counter())
-                counts.update(n=1, settled=context.settled is not None, right=_is_right(one, context))
-                print(f"{one.qid}: {context.outcome.detail[:100]}", flush=True)
+                line = work.get("counts", corpus.name, one.qid, setup)
+                if line is None:
+                    [context] = pipeline.run([Query(qid=one.qid, text=one.text)]).outputs
+                    told = {"settled": context.settled is not None, "right": _is_right(one, context)}
+                    line = {"method": "counts", "set": corpus.name, "qid": one.qid, "form": one.form, **told}
+                    work.add({**line, "detail": context.outcome.detail[:500]}, setup)
+                    print(f"{one.qid}: {context.outcome.detail[:100]}", flush=True)
+                by_form.setdefault(one.form, Counter()).update(n=1, settled=line["settled"], right=line["right"])
             pipeline.release()
     return {form: dict(counts) for form, counts in by_form.items()}
 
@@ -111,7 +121,8 @@ def _is_right(one: Question, context: Context) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what was told, and what was answered."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="also answer, by this model; unset tells questions alone")
+    add_model(parser, default=None, help="also answer, by this model; unset tells questions alone")
+    parser.add_argument("--work", type=Path, default=WORK, help="where answers are kept")
     parser.add_argument("--limit", type=int, help="questions of counting, at most")
     parser.add_argument("--record", action=Record, help="append to results/counting_asked.jsonl")
     options = parser.parse_args(arguments)
@@ -122,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for text in (*line["missed"], *line["wrong"]):
         print(f"  {text}")
     if options.model:
-        line["forms"] = answered(asked, options.model)
+        line["forms"] = answered(asked, options.model, Work(options.work))
         for form, counts in line["forms"].items():
             print(f"{form}: {counts}")
         line["model"] = options.model

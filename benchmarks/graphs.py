@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.model_server import served_at, served_part
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
-from generators.llm.vllm_offline import VLLMOfflineLLM
-from rag.core.protocols import LLM
+from rag.models import GGUF
 
 ENGINES = ("vllm_offline", "transformers", "llama_cpp")
 VLLM: dict[str, Any] = {"max_model_len": 4096, "kv_cache_gib": 2}
+LLAMA_CPP: dict[str, Any] = {"context_window": 4096}
 SCRIPTED = "scripted"
 """`--model scripted`: none. The figures mean nothing."""
 SCRIPT: dict[str, Any] = {"replies": ("It is as passage [1] says.",), "context_window": 8192}
@@ -19,13 +20,13 @@ SCRIPT: dict[str, Any] = {"replies": ("It is as passage [1] says.",), "context_w
 class Scripted(ScriptedLLM):
     """No model, to see whether a benchmark runs: it says the same to all, and what it finds likely is chance."""
 
-    def close(self) -> None:
-        """As an engine in vLLM, which holds memory."""
+    def release(self) -> None:
+        """As an engine, which holds memory."""
 
 
-def writer(model: str) -> VLLMOfflineLLM | Scripted:
+def writer(model: str) -> Any:
     """A model in vLLM; the engine starts at the first request. `scripted` is none."""
-    return Scripted(**SCRIPT) if model == SCRIPTED else VLLMOfflineLLM(model=model, **VLLM)
+    return llm(model, "vllm_offline")
 
 
 def writer_part(model: str) -> dict[str, Any]:
@@ -33,23 +34,23 @@ def writer_part(model: str) -> dict[str, Any]:
     return llm_part(model, "vllm_offline")
 
 
-def llm(model: str, engine: str) -> LLM:
-    """A model in one of `llm`'s engines."""
+def llm(model: str, engine: str) -> Any:
+    """The model of `llm_part`. What it can do beside `complete` depends on the engine."""
     if model == SCRIPTED:
         return Scripted(**SCRIPT)
-    made: LLM = LLMS.get(engine)(model=model, **_settings(engine))
-    return made
+    part = llm_part(model, engine)
+    return LLMS.get(part["use"].removeprefix("llm."))(**part["with"])
 
 
 def llm_part(model: str, engine: str) -> dict[str, Any]:
-    """A model in an engine, as a part of a graph."""
+    """A model in an engine, as a part of a graph: where `--url` says that it is, a .gguf file in llama.cpp, others in `engine`."""
     if model == SCRIPTED:
         return {"use": f"llm.{SCRIPTED}", "with": SCRIPT}
-    return {"use": f"llm.{engine}", "with": {"model": model, **_settings(engine)}}
-
-
-def _settings(engine: str) -> dict[str, Any]:
-    return VLLM if engine == "vllm_offline" else {}
+    if served_at():
+        return served_part(model)
+    if model.endswith(GGUF):
+        return {"use": "llm.llama_cpp", "with": {"model": model, **LLAMA_CPP}}
+    return {"use": f"llm.{engine}", "with": {"model": model, **(VLLM if engine == "vllm_offline" else {})}}
 
 
 def hybrid_nodes(k: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The table and its plot are written from the lines alone, with what is missing sa
 share the work, on different sets.
 
     RAGLINE_EVAL_DATA=... python -m benchmarks.methods [--minutes N] [--sets SET ...] [--methods WORD ...] [--limit 20]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.methods --study large --model NAME [--url URL]
     python -m benchmarks.methods --table
 """
 
@@ -21,12 +22,16 @@ from pathlib import Path
 from benchmarks.methods_list import Cell, cells
 from benchmarks.methods_run import Runner
 from benchmarks.methods_sets import SETS
-from benchmarks.methods_study import SMOKE, STUDIES
+from benchmarks.methods_study import ALONE, STUDIES
 from benchmarks.methods_table import write_pages
+from benchmarks.model_server import add_model
 from benchmarks.ways import add_busy
 from benchmarks.work_lines import Work
+from rag.core.types import Query
 
 FOLDER = Path("build/methods")
+FEW = 4
+"""Queries at a time of a model that is slow."""
 
 
 def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> list[Cell]:
@@ -40,7 +45,10 @@ def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> 
             print("time is up", flush=True)
             return failed
         try:
-            runner.run(cell, missing)  # all at once: what is read together is read faster, and a kill loses one batch
+            for some in _batches(missing, FEW if runner.slow else len(missing)):  # a kill loses one batch
+                if time.monotonic() > until:
+                    break
+                runner.run(cell, some)  # what is read together is read faster
         except Exception:  # hours of other cells must not be lost to one
             traceback.print_exc()
             failed.append(cell)
@@ -49,9 +57,13 @@ def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> 
     return failed
 
 
+def _batches(queries: Sequence[Query], n: int) -> list[Sequence[Query]]:
+    return [queries[at : at + n] for at in range(0, len(queries), n)]
+
+
 def main() -> int:
     """Run what is missing, or write the table; 1 if a cell failed."""
-    studies = {**STUDIES, SMOKE.name: SMOKE}
+    studies = {**STUDIES, **ALONE}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", choices=list(studies), default="small", help="a model, and what is run with it")
     parser.add_argument("--table", action="store_true", help="only write its page in docs/reference and its plot")
@@ -59,11 +71,15 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", metavar="WORD", help="only methods whose name has one of these in it")
     parser.add_argument("--limit", type=int, help="queries per set; all of the study otherwise")
+    add_model(
+        parser, default=None, help="in place of the study's: its lines go to a file of their own, and it has no page"
+    )
     add_busy(parser)
     parser.add_argument("--lines", type=Path, help="the work file, if not the study's")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where indexes are kept")
     options = parser.parse_args()
     study = studies[options.study]
+    study = study.of_model(options.model) if options.model else study
     lines = Work(options.lines or study.lines, busy=options.busy)
     failed = list[Cell]()
     if not options.table:

@@ -19,6 +19,7 @@ from benchmarks.methods_study import SMALL, Study
 from benchmarks.work_lines import Component, Setup, kind_of
 from rag.graph.signature import signature
 from rag.stages import FUSERS
+from ragline_recipes.mean_of_parts import MeanOfPartsEncoder
 from ragline_recipes.rewrite_code import RewriteCodeTransform
 
 Kind = Literal["rerank", "reformulate", "retrieve", "rewrite", "backtrace"]
@@ -57,10 +58,16 @@ class Method:
     def firsts_on(self, declared: Declared, study: Study = SMALL) -> tuple[str, ...]:
         """The first stages of the set that it is run with."""
         wanted = study.reranked if self.stage == "rerank" and study.reranked else self.firsts
-        return tuple(first for first in declared.firsts if not wanted or first in wanted)
+        return tuple(
+            first
+            for first in declared.firsts
+            if (not wanted or first in wanted) and (self.stage == "rerank" or not study.firsts or first in study.firsts)
+        )
 
     def params_on(self, name: str, study: Study = SMALL) -> dict[str, Any]:
         params = {**self.params, **self.differs.get(name, {})}
+        if self.use.startswith("reformulate.genqr"):
+            params["n"] = study.instructions
         return params | {"max_words": study.words} if "max_words" in params else params
 
     @property
@@ -72,6 +79,8 @@ class Method:
         """Its settings in words, and how the corpus was rewritten where that is searched."""
         params = self.params_on(name, study)
         told = [json.dumps(params, sort_keys=True), f"depth {study.depth}" if self.stage == "rerank" else self.join]
+        if study.hits != SMALL.hits:
+            told.append(f"lists of {study.hits}")
         if first.endswith("-rewritten"):
             told += ["rewritten", json.dumps(REWRITING, sort_keys=True)]
         return f"{self.use} {' '.join(told)} over {first} by {study.model}"
@@ -98,6 +107,8 @@ class Method:
         parts += [*map(kind_of, FIRSTS[first]), Bench.first, FUSERS.get(self.join)]
         if first.endswith("-rewritten"):
             parts.append(Component(RewriteCodeTransform, llm=study.llm, **REWRITING))
+        if first == "dense-rewritten":
+            parts.append(MeanOfPartsEncoder)
         return Setup.of(*parts, data=data, settings=self.settings(name, first, study))
 
 
@@ -181,7 +192,7 @@ def _reformulate(
 
 _HYDE = {"scifact": {"prompt": "hyde_claim"}}
 _DENSE = ("hybrid",)  # what has no lexical form would be the plain query for bm25
-_GENQR: dict[str, Any] = {"n": 4, "max_tokens": 32}
+_GENQR: dict[str, Any] = {"max_tokens": 32}
 _FED: dict[str, Any] = {**_GENQR, "m": 3, "max_words": SMALL.words}
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.methods_list import REWRITING, Cell, Method, heads_without
-from benchmarks.methods_sets import HITS, Bench, Declared
+from benchmarks.methods_sets import Bench, Declared
 from benchmarks.methods_study import SMALL, Study
 from benchmarks.methods_style import style
+from benchmarks.remembering import Remembering
 from benchmarks.work_lines import Component, Setup, Work, kind_of
 from rag.core.types import NO_USAGE, OK, Outcome, Query, Ranking, Usage
 from rag.models import resolve
@@ -48,12 +49,26 @@ class Runner:
 
     @cached_property
     def llm(self) -> Any:
-        return kind_of(self._study.llm["use"])(**self._study.llm["with"])
+        made = kind_of(self._study.llm["use"])(**self._study.llm["with"])
+        if not self.slow:
+            return made
+        return Remembering(made, kept=self._folder / f"{self._study.name}-replies.jsonl")
+
+    @property
+    def slow(self) -> bool:
+        """Whether a study's seconds are no figure, so that what two methods ask may be asked once, a few queries at a time."""
+        return self._study.engine == "llama_cpp"
 
     def bench(self, declared: Declared) -> Bench:
         if declared.name not in self._benches:
             self._benches[declared.name] = Bench(
-                declared, self._folder, rewriting=self._rewriting, queries=self._study.queries
+                declared,
+                self._folder,
+                rewriting=self._rewriting,
+                rewritten_by={"use": "rewrite_code", "with": {"llm": self._study.llm, **REWRITING}},
+                queries=self._study.queries,
+                hits=self._study.hits,
+                vectors=any(first != "bm25" for first in self._study.firsts or ("",)),
             )
         return self._benches[declared.name]
 
@@ -97,7 +112,7 @@ class Runner:
         (first,) = cell.firsts
         retriever = self._component(cell.method, bench)
         started = time.perf_counter()
-        made = retriever.retrieve(queries, k=HITS)
+        made = retriever.retrieve(queries, k=self._study.hits)
         seconds = time.perf_counter() - started
         return seconds, {first: [Found(ranking=r, outcome=r.outcome, usage=r.usage) for r in made]}
 
@@ -112,7 +127,7 @@ class Runner:
         return seconds, {
             first: [
                 self._judged(cell, bench, first, [query for query in made if query.qid == ranking.qid], ranking)
-                for ranking in fuser.fuse(bench.first(first)(made), k=HITS)
+                for ranking in fuser.fuse(bench.first(first)(made), k=self._study.hits)
             ]
             for first in cell.firsts
         }

@@ -3,7 +3,7 @@
 scifact, cranfield, cosqa, toollens   bm25 and the built-in hybrid over the whole corpus
 trec-dl19-run                         the run that came with the set, judged with all judgements: for rerankers
 trec-dl19-pool                        the pool, judged with the pool's judgements: for what searches itself
-cosqa-300                             300 functions, as they are and rewritten
+cosqa-300                             300 functions, as they are and rewritten, by words and by vectors
 backtracing-lecture-300               300 sentences of one lecture
 backtracing-news                      all articles, each question over the sentences of its own
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from benchmarks.code_style import name_idf
 from benchmarks.make_samples import SAMPLES, data_folder
@@ -26,14 +27,13 @@ from rag.evaluate.beir import Dataset, load_beir
 from rag.evaluate.measures import evaluate
 from rag.indexing import build_index
 from rag.stages.fuse import WeightedFuser
+from ragline_recipes.mean_of_parts import write_folder
 from ragline_recipes.rewrite_code import RewriteCodeTransform
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.lexical.retriever import BM25Retriever
 from retrievers.run import RunRetriever
-
-HITS = 100  # of every list that is fused or measured
 
 First = Callable[[Sequence[Query]], list[Ranking]]
 
@@ -42,6 +42,8 @@ FIRSTS = {
     "hybrid": ("retrieve.bm25", "retrieve.dense", "fuse.weighted"),
     "shipped": ("retrieve.run",),
     "bm25-rewritten": ("retrieve.bm25",),
+    "dense": ("retrieve.dense",),
+    "dense-rewritten": ("retrieve.dense",),
 }
 """First stage -> what it is made of."""
 
@@ -84,8 +86,8 @@ SETS = {
         Declared(
             name="cosqa-300",
             kinds=("rewrite",),
-            firsts=("bm25", "bm25-rewritten"),
-            baselines={"bm25-rewritten": "bm25"},
+            firsts=("bm25", "bm25-rewritten", "dense", "dense-rewritten"),
+            baselines={"bm25-rewritten": "bm25", "dense-rewritten": "dense"},
             folder="cosqa",
             late=True,
         ),
@@ -112,9 +114,19 @@ class Bench:
     """An opened set: what is asked, in drawn order, and how it is searched and judged."""
 
     def __init__(
-        self, declared: Declared, work: Path, *, rewriting: Callable[[], RewriteCodeTransform], queries: int
+        self,
+        declared: Declared,
+        work: Path,
+        *,
+        rewriting: Callable[[], RewriteCodeTransform],
+        rewritten_by: Mapping[str, Any],
+        queries: int,
+        hits: int,
+        vectors: bool = True,
     ) -> None:
-        self.declared, self._rewriting = declared, rewriting
+        self.declared, self._hits = declared, hits
+        self._rewriting, self._rewritten_by = rewriting, rewritten_by
+        self._legs = ("lexical", "dense") if vectors else ("lexical",)
         self._original = load_beir(
             data_folder() / (declared.folder or declared.name),
             within="group" if "backtrace" in declared.kinds else None,
@@ -151,9 +163,10 @@ class Bench:
 
     @cached_property
     def index(self) -> LocalIndex:
-        """Both legs of the corpus, built once in the work folder."""
-        build_index(self.dataset.corpus, self._work / "index", settings=IndexSettings().judging_documents())
-        return LocalIndex.open(self._work / "index")
+        """Both legs of the corpus, or that of words where no other is asked, built once in the work folder."""
+        place = self._work / ("index" if len(self._legs) > 1 else "words")
+        build_index(self.dataset.corpus, place, settings=IndexSettings().judging_documents(), legs=self._legs)
+        return LocalIndex.open(place)
 
     @cached_property
     def rewrites(self) -> Mapping[str, str]:
@@ -163,14 +176,15 @@ class Bench:
 
     @cached_property
     def rewritten(self) -> LocalIndex:
-        """The lexical leg of the rewritten corpus."""
-        corpus = self._kept(self._work / "rewritten-corpus", self.rewrites)
-        build_index(
-            corpus.corpus,
-            self._work / "rewritten-index",
-            settings=IndexSettings().judging_documents(),
-            legs=("lexical",),
-        )
+        """Legs over the rewritten corpus; a vector is half of the function as it is, and half of what was written."""
+        assert self.rewrites, "so that a build finds all of them written"
+        encoder = self._work / "mean-of-parts"
+        if not encoder.exists():
+            [(name, _)] = self.index.model_names(("dense",))
+            write_folder(name, encoder)
+        said = {"dense": {"encoder": str(encoder)}, "transforms": [dict(self._rewritten_by)]}
+        settings = IndexSettings.model_validate(said).judging_documents()
+        build_index(self.dataset.corpus, self._work / "rewritten-index", settings=settings, legs=self._legs)
         return LocalIndex.open(self._work / "rewritten-index")
 
     @cached_property
@@ -189,17 +203,19 @@ class Bench:
         made: dict[str, Callable[[], Retriever]] = {
             "bm25": lambda: BM25Retriever(index=self.index),
             "bm25-rewritten": lambda: BM25Retriever(index=self.rewritten),
+            "dense": lambda: DenseRetriever(index=self.index),
+            "dense-rewritten": lambda: DenseRetriever(index=self.rewritten),
             "shipped": lambda: RunRetriever(run=str(self._original.folder / "bm25_top100.trec"), index=self.index),
         }
         retriever = made[name]()
-        return lambda queries: [replace(r, source=name) for r in retriever.retrieve(queries, k=HITS)]
+        return lambda queries: [replace(r, source=name) for r in retriever.retrieve(queries, k=self._hits)]
 
     def wanted(self, qid: str, first: str) -> list[str]:
         """The texts that a query asks for: of the rewritten corpus, what was written for each."""
         judged = {doc_id for doc_id, grade in self.qrels[qid].items() if grade > 0}
         texts = {d.doc_id: d.index_text for d in self.dataset.documents() if d.doc_id in judged}
-        if first == "bm25-rewritten":  # one rewrite behind the function itself
-            written = (self.rewrites[doc_id].removeprefix(text).lstrip("\n") for doc_id, text in texts.items())
+        if first.endswith("-rewritten"):  # one rewrite behind the function itself
+            written = (self.rewrites[doc_id].removeprefix(text).strip() for doc_id, text in texts.items())
             return [program for program in written if program]
         return list(texts.values())
 
@@ -211,11 +227,12 @@ class Bench:
     def _hybrid(self, queries: Sequence[Query]) -> list[Ranking]:
         """The built-in graph `hybrid`, each query by itself."""
         fuser = WeightedFuser(norm="z_score", weights={"bm25": 0.3, "dense": 0.7})
-        lexical = BM25Retriever(index=self.index).retrieve(queries, k=HITS)
-        dense = DenseRetriever(index=self.index).retrieve(queries, k=HITS)
+        lexical = BM25Retriever(index=self.index).retrieve(queries, k=self._hits)
+        dense = DenseRetriever(index=self.index).retrieve(queries, k=self._hits)
         pairs = zip(lexical, dense, strict=True)
         return [
-            fuser.fuse([replace(one, source="bm25"), replace(other, source="dense")], k=HITS)[0] for one, other in pairs
+            fuser.fuse([replace(one, source="bm25"), replace(other, source="dense")], k=self._hits)[0]
+            for one, other in pairs
         ]
 
     def measured(self, ranking: Ranking) -> dict[str, float]:

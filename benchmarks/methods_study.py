@@ -6,11 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.model_server import served_at, served_part
 from benchmarks.record import RESULTS
+
+OTHERS = RESULTS / "methods_queries_other.jsonl"
+"""Lines of models that have no page."""
 
 ENGINES: dict[str, dict[str, Any]] = {
     "transformers": {"use": "llm.transformers", "with": {"max_batch_tokens": 16384}},
     "vllm": {"use": "llm.vllm_offline", "with": {"kv_cache_gib": 4, "max_model_len": 4096}},
+    "llama_cpp": {"use": "llm.llama_cpp", "with": {"context_window": 2048, "threads": 1}},
 }
 """Tokens that the model reads at a time are the bound on memory, however many queries a batch has."""
 
@@ -21,14 +26,16 @@ class Study:
 
     `engine`: what reads and writes. `methods` and `sets`: names of those that are run; none named means all. `queries`: of
     each set, where its list has so many. `depth`: hits that rerankers read, and `words` of each. `reranked`: the first
-    stages that they read; none named means all. `says`: what the page says of the model. `page`: its name without suffix.
+    stages that they read, and `firsts` those of all else; none named means all. `instructions`: those of the ten that GenQR
+    asks. `hits`: of every list that is fused or measured. `says`: what the page says of the model. `page`: its name without
+    suffix.
     """
 
     name: str
     model: str
     size: str
     says: str
-    engine: Literal["transformers", "vllm"] = "transformers"
+    engine: Literal["transformers", "vllm", "llama_cpp"] = "transformers"
     depth: int
     words: int
     queries: int
@@ -37,10 +44,19 @@ class Study:
     methods: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     reranked: tuple[str, ...] = ()
+    firsts: tuple[str, ...] = ()
+    instructions: int = 4
+    hits: int = 100
+
+    def of_model(self, model: str) -> Study:
+        """The same with another model: lines of their own, and no page."""
+        return replace(self, name=f"{self.name}, {model}", model=model, size=model, lines=OTHERS, page="")
 
     @property
     def llm(self) -> dict[str, Any]:
         """The model, as a part of a graph."""
+        if served_at():
+            return served_part(self.model)
         part = ENGINES[self.engine]
         return {**part, "with": {"model": self.model, **part["with"]}}
 
@@ -64,6 +80,7 @@ SMALL = Study(
     queries=20,
     lines=RESULTS / "methods_queries.jsonl",
     page="methods",
+    firsts=("bm25", "hybrid", "shipped", "bm25-rewritten"),
 )
 LARGE = Study(
     name="large",
@@ -107,3 +124,35 @@ SMOKE = replace(
     page="",
 )
 """Whether all of it still runs: its figures mean nothing, and it has no page."""
+
+GENQR = Study(
+    name="genqr",
+    model="qwen2.5-coder-1.5b-instruct",
+    size="1.5B",
+    engine="llama_cpp",
+    says="in llama.cpp, on one thread",
+    depth=10,
+    words=64,
+    queries=40,
+    firsts=("bm25",),
+    instructions=10,
+    hits=1000,
+    lines=RESULTS / "methods_genqr.jsonl",
+    page="",
+    methods=("GenQRFusion", "GenQREnsemble"),
+    sets=("trec-dl19-pool", "scifact", "cranfield", "cosqa"),
+)
+"""GenQR as its paper has it: all ten instructions, over BM25, lists of a thousand. A set takes 400 calls, for what both ask is
+asked once."""
+RECO = replace(
+    SMALL,
+    name="reco",
+    lines=RESULTS / "methods_reco.jsonl",
+    page="",
+    methods=("example code",),
+    sets=("cosqa-300",),
+    firsts=("bm25", "bm25-rewritten", "dense", "dense-rewritten"),
+)
+"""ReCo over words and over vectors: the functions as they are, and rewritten."""
+ALONE = {study.name: study for study in (SMOKE, GENQR, RECO)}
+"""Studies without a page of their own."""

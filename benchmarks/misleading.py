@@ -1,14 +1,17 @@
 """Misleading evidence: what defences gain and cost on ramdocs, whose questions come with right, wrong and empty documents.
 
-Each question has its documents as context, ordered by the default encoder's cosine. Ways to answer, with the names that
-RAGuard (arXiv 2502.16101) has for its settings:
+Each question has its documents as context, ordered by the default encoder's cosine. The settings of RAGuard (arXiv
+2502.16101), by name, in answers of `SHORT` tokens at most:
 
-    closed-book     without documents (closed)
-    right-alone     `generate.cited`, from the right documents alone: what the others cost (oracle)
-    wrong-alone     `generate.cited`, from the misleading documents alone (misleading)
-    cited           `generate.cited`, from all documents (mixed)
-    rag-1, rag-5    `generate.cited`, from the first and the first five documents that a hybrid search over those of all questions
-                    finds (RAG-1, RAG-5)
+    closed          without documents
+    oracle          `generate.cited`, from the right documents alone: what the others cost
+    misleading      the same, from the misleading documents alone
+    mixed           from all documents
+    RAG-1, RAG-5    from the first and the first five documents that a hybrid search over those of all questions finds
+
+Ways to defend it, in answers as long as the components have them, and what a search alone brings:
+
+    closed-book, right-alone, cited  as closed, oracle and mixed
     found-1, found-5  no answer and no model: whether these are a misleading document of the question, or have one among them
     vote            `generate.vote`: each document alone, one vote each
     vote-relevance  the same, weighed by the cosine
@@ -17,9 +20,9 @@ RAGuard (arXiv 2502.16101) has for its settings:
 An answer is right where it holds one of the set's answers and none of its wrong ones, and misled where it holds a wrong
 one; the rest is refused, or says neither. Questions are drawn once, two of three with a misleading document. Every result
 is one line in a work file, so a run that was stopped goes on where it was. A .gguf file answers in llama.cpp, any other
-model in vLLM.
+model in vLLM. Questions are asked one after the other in every way, so a run that is stopped has as many of each.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.misleading [WAY ...] [--limit 60] [--model NAME]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.misleading [WAY ...] [--limit 60] [--misled] [--minutes N] [--model NAME] [--url URL]
 """
 
 from __future__ import annotations
@@ -31,17 +34,19 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from time import perf_counter
+from time import monotonic
 from typing import Any
 
 from benchmarks.graphs import hybrid_nodes, writer_part
 from benchmarks.make_samples import SEED, data_folder, records
+from benchmarks.model_server import add_model
 from benchmarks.record import RESULTS
-from benchmarks.ways import cost_cells, mean_cell, require_ways
+from benchmarks.remembering import Remembering
+from benchmarks.ways import add_busy, cost_cells, mean_cell, require_ways
 from benchmarks.work_lines import Component, Setup, Work, kind_of
 from generators import GENERATORS
 from rag.core.ranking import ranked
-from rag.core.types import Answer, Completion, Context, Document, Prompt, Query, SamplingParams, ScoredDocument
+from rag.core.types import Answer, Context, Document, Query, ScoredDocument
 from rag.evaluate import Dataset, cached_index
 from rag.evaluate.text_overlap import holds
 from rag.graph.load import load_spec
@@ -49,65 +54,34 @@ from rag.models import GGUF
 from rag.pipeline import load_pipeline
 
 WORK = RESULTS / "misleading.jsonl"
+SHORT: dict[str, Any] = {"max_tokens": 48}
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "closed": ("closed_book", SHORT),
+    "oracle": ("cited", SHORT),
+    "misleading": ("cited", SHORT),
+    "mixed": ("cited", SHORT),
+    "RAG-1": ("cited", SHORT),
+    "RAG-5": ("cited", SHORT),
     "closed-book": ("closed_book", {}),
     "right-alone": ("cited", {}),
-    "wrong-alone": ("cited", {}),
     "cited": ("cited", {}),
-    "rag-1": ("cited", {}),
-    "rag-5": ("cited", {}),
     "vote": ("vote", {}),
     "vote-relevance": ("vote", {"weigh": "relevance"}),
     "vote-agreement": ("vote", {"agreement": 0.5}),
 }
 FOUND = ("found-1", "found-5")
-KINDS = {"right-alone": ("correct",), "wrong-alone": ("misinfo",)}
+CLOSED, MISLEADING = ("closed", "closed-book"), "misleading"
+KINDS = {"oracle": ("correct",), MISLEADING: ("misinfo",), "right-alone": ("correct",)}
 TOGETHER = 10
 """Questions that vLLM is asked at a time; llama.cpp one."""
 Item = dict[str, Any]
-
-
-class Remembering:
-    """A model that answers a prompt once: ways that ask the same have the same replies, and the first one's seconds."""
-
-    def __init__(self, llm: Any) -> None:
-        self._llm = llm
-        self._said: dict[tuple[Any, ...], tuple[Completion, float]] = {}
-        self.context_window: int = llm.context_window
-        self.seconds = 0.0
-
-    @property
-    def keeps_forms(self) -> frozenset[str]:
-        forms: frozenset[str] = self._llm.keeps_forms
-        return forms
-
-    def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
-        counts: list[int] = self._llm.count_tokens(prompts)
-        return counts
-
-    def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
-        keys = [(tuple((turn.role, turn.content) for turn in prompt), params) for prompt in prompts]
-        new = [place for place, key in enumerate(keys) if key not in self._said]
-        begun = perf_counter()
-        completions = self._llm.complete([prompts[place] for place in new], params) if new else []
-        each = (perf_counter() - begun) / max(1, len(new))
-        self._said |= {keys[place]: (done, each) for place, done in zip(new, completions, strict=True)}
-        self.seconds += sum(self._said[key][1] for key in keys)
-        return [self._said[key][0] for key in keys]
-
-
-def writer_of(model: str) -> dict[str, Any]:
-    """What runs the model, as a part of a graph."""
-    if model.endswith(GGUF):
-        return {"use": "llm.llama_cpp", "with": {"model": model, "context_window": 4096}}
-    return writer_part(model)
 
 
 @cache
 def component(way: str, model: str) -> Component:
     """What answers."""
     use, params = WAYS[way]
-    return Component(GENERATORS.get(use), llm=writer_of(model), **params)
+    return Component(GENERATORS.get(use), llm=writer_part(model), **params)
 
 
 @cache
@@ -194,10 +168,8 @@ def verdict(answer: Answer, item: Item) -> str:
 def answered(way: str, some: Sequence[Item], model: str, llm: Any) -> list[Answer]:
     generator = component(way, model).make(llm=llm)
     kinds = {"kinds": KINDS[way]} if way in KINDS else {}
-    contexts = [found(item, int(way[-1])) if way.startswith("rag-") else context_of(item, **kinds) for item in some]
-    answers: list[Answer] = generator.generate(
-        [context.query if way == "closed-book" else context for context in contexts]
-    )
+    contexts = [found(item, int(way[-1])) if way.startswith("RAG-") else context_of(item, **kinds) for item in some]
+    answers: list[Answer] = generator.generate([context.query if way in CLOSED else context for context in contexts])
     return answers
 
 
@@ -222,42 +194,48 @@ def share(lines: Sequence[dict[str, Any]], kind: str, *, bare: bool = False) -> 
     return f"{fmean(values):.2f}" if bare else f"{mean_cell(values)} of {len(values)}"
 
 
+def ask(work: Work, way: str, some: Sequence[Item], model: str, llm: Remembering) -> None:
+    """Answers and their lines, where there are none yet. Only who has misleading documents is asked from these alone."""
+    setup = setup_of(way, model)
+    some = [item for item in some if way != MISLEADING or has(item, "misinfo")]
+    missing = [item for item in some if not work.get(way, "ramdocs", item["id"], setup)]
+    llm.seconds = 0.0
+    for item, answer in zip(missing, answered(way, missing, model, llm) if missing else [], strict=True):
+        line = {"method": way, "set": "ramdocs", "qid": item["id"], "model": model.removesuffix(GGUF)}
+        cost = {"tokens": answer.usage.prompt_tokens, "seconds": round(llm.seconds / len(missing), 2)}
+        said = {"verdict": verdict(answer, item), "misleading": has(item, "misinfo"), "answer": answer.text}
+        work.add({**line, **said, **cost}, setup)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ways", nargs="*", metavar="WAY", default=[*WAYS, *FOUND])
-    parser.add_argument("--limit", type=int, default=60)
-    parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct.gguf")
+    parser.add_argument("--limit", type=int, default=60, help="questions that are drawn")
+    parser.add_argument("--misled", action="store_true", help="of these only those with a misleading document")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no question after this time")
+    parser.add_argument("--threads", type=int, help="of llama.cpp; default: the cores that it may use")
+    add_model(parser, default="qwen2.5-coder-1.5b-instruct.gguf")
     parser.add_argument("--work", type=Path, default=WORK)
+    add_busy(parser)
     given = parser.parse_args()
     require_ways(parser, given.ways, [*WAYS, *FOUND])
-    work, drawn, model = Work(given.work), items(given.limit), given.model
+    work, model, until = Work(given.work, busy=given.busy), given.model, monotonic() + 60 * given.minutes
+    drawn = [item for item in items(given.limit) if has(item, "misinfo") or not given.misled]
     find_all(work, [way for way in given.ways if way in FOUND], records("ramdocs/qa"))
     given.ways = [way for way in given.ways if way in WAYS]
     if not given.ways:
         return
-    engine = writer_of(model)
-    llm = Remembering(kind_of(engine["use"])(**engine["with"]))
-    together = 1 if given.model.endswith(GGUF) else TOGETHER
+    engine = writer_part(model)
+    in_llama = engine["use"] == "llm.llama_cpp"
+    threads = {"threads": given.threads} if in_llama and given.threads else {}
+    llm = Remembering(kind_of(engine["use"])(**engine["with"], **threads))
+    together = 1 if in_llama else TOGETHER
     for start in range(0, len(drawn), together):
+        if monotonic() > until:
+            print(f"time is up after {start} questions", flush=True)
+            break
         for way in given.ways:
-            some = drawn[start : start + together]
-            setup = setup_of(way, model)
-            some = [item for item in some if way != "wrong-alone" or has(item, "misinfo")]
-            missing = [item for item in some if not work.get(way, "ramdocs", item["id"], setup)]
-            llm.seconds = 0.0
-            for item, answer in zip(missing, answered(way, missing, model, llm) if missing else [], strict=True):
-                line = {"method": way, "set": "ramdocs", "qid": item["id"]}
-                work.add(
-                    {
-                        **line,
-                        "verdict": verdict(answer, item),
-                        "misleading": has(item, "misinfo"),
-                        "tokens": answer.usage.prompt_tokens,
-                        "seconds": round(llm.seconds / len(missing), 2),
-                        "answer": answer.text,
-                    },
-                    setup,
-                )
+            ask(work, way, drawn[start : start + together], model, llm)
     print(*rows(work, given.ways, drawn, model), sep="\n")
 
 

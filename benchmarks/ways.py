@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.model_server import add_model
 from benchmarks.work_lines import Line, timed
 from rag.core.types import Usage
 from rag.evaluate.significance import mean_interval, paired_randomisation
@@ -15,7 +16,7 @@ from rag.evaluate.significance import mean_interval, paired_randomisation
 def parsed(parser: argparse.ArgumentParser, ways: Sequence[str], *, model: str, work: Path) -> argparse.Namespace:
     """The arguments, with those that such benchmarks share: ways, all where none is named, the model, the work file."""
     parser.add_argument("ways", nargs="*", metavar="WAY", help=f"{', '.join(ways)}; all of them when left out")
-    parser.add_argument("--model", default=model)
+    add_model(parser, default=model)
     parser.add_argument("--work", type=Path, default=work)
     add_busy(parser)
     options = parser.parse_args()

@@ -44,9 +44,9 @@ from rag.core.ranking import ranked
 from rag.core.types import Query, Ranking, ScoredDocument
 from rag.evaluate import Significance, evaluate, holm, paired_randomisation
 from rag.evaluate.beir import load_beir
+from ragline_recipes.promptreps.encoder import PromptRepsEncoder, Representations
 from rerankers import RERANKERS
 from rerankers.attention.reading.weigh import fused
-from retrievers.legs.promptreps.encoder import PromptRepsEncoder, Representations
 
 WORK = Path("runs") / "which_reranker.jsonl"
 FIRST = "hybrid"
@@ -77,9 +77,8 @@ class PromptReps:
 
 def _shared(asked: Representations, read: Representations, row: int) -> float:
     """Weights of the tokens that a question and a document share, multiplied."""
-    ours, theirs = asked.row(0), read.row(row)
-    _, mine, its = np.intersect1d(ours["tokens"], theirs["tokens"], return_indices=True)
-    return float(ours["weights"][mine].astype(np.float64) @ theirs["weights"][its])
+    theirs = read.weights(row)
+    return float(sum(weight * theirs.get(token, 0) for token, weight in asked.weights(0).items()))
 
 
 def _from_0_to_1(values: NDArray[Any]) -> NDArray[np.float64]:

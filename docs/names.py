@@ -22,6 +22,7 @@ MODULES = (
     "rag.files",
     "rag.commands",
     "rag.serving",
+    "rag.tracing",
     "prompts",
 )
 

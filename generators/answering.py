@@ -14,7 +14,8 @@ from generators.mending import Mender
 from rag.core.llm_protocols import CanStream
 from rag.core.protocols import LLM, close
 from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
-from rag.stages.cite import says
+from rag.ingest.sentences import sentences
+from rag.stages.cite import content_words, says
 from rag.stages.markers import without_markers
 
 T = TypeVar("T")
@@ -43,9 +44,26 @@ def says_something(text: str) -> bool:
     return has_content(plain) or (any(map(str.isalnum, plain)) and not _WORD.search(plain))
 
 
-def status_of(text: str, *, refusal: str) -> Status:
-    """`failed` when nothing was said (`says_something`); `no_answer` when the model declined as it was told to."""
-    if not says_something(text):
+def repeats(text: str, question: str, *, least: float = -1.0) -> bool:
+    """Whether all words of a text are those of a sentence that the question tells before it asks, and more than this share of
+    them; unset, a text without words too. An answer may be one word of it, so an echo is told by its length (`ECHO`).
+
+    >>> question = "The power went out while I was typing. How do I get it back?"
+    >>> repeats("The power went out while you were typing. [1]", question, least=ECHO), repeats("Open it. [1]", question)
+    (True, False)
+    """
+    told = [content_words(question[start:end]) for start, end in sentences(question)][:-1]
+    said = content_words(without_markers(text))
+    return any(said <= words and len(said) > least * len(words) for words in told)
+
+
+ECHO = 0.7
+"""Share of a sentence's words from which on a text says it again."""
+
+
+def status_of(text: str, *, refusal: str, question: str = "") -> Status:
+    """`failed` when nothing was said (`says_something`, `repeats`); `no_answer` when the model declined as it was told to."""
+    if not says_something(text) or repeats(text, question, least=ECHO):
         return "failed"
     return "no_answer" if refusal and says(text, refusal) else "answered"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from copy import copy
@@ -12,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 
 import prompts
 from generators.answering import (
+    ECHO,
     QUESTION_TOKENS,
     Drained,
     cautious_tokens,
@@ -21,6 +23,7 @@ from generators.answering import (
     mended_pieces,
     opening,
     outcome_of,
+    repeats,
     status_of,
     warn,
 )
@@ -48,6 +51,7 @@ logger = logging.getLogger(__name__)
 Markers = Literal["auto", "form", "free"]
 
 _NOT_KNOWN = "I don't know"
+_LAST_WORD = re.compile(r"\w+\Z")
 _HELD_BACK = 80
 """Characters without a word of content: numbers, in the end, which are an answer."""
 _NOTHING_FOUND = "No passages were found for this question."
@@ -237,26 +241,37 @@ class CitedGenerator:
             freely = complete_each(self.llm, [rendered[place] for place in again], [self._params] * len(again))
             for place, completion in zip(again, freely, strict=True):
                 second = self._answer(contexts[place], rendered[place], completion)
-                answers[place] = _second(second, first=answers[place])
+                answers[place] = self._second(second, first=answers[place])
         return answers
 
     def _pieces(self, context: Context) -> Generator[str, None, Answer]:
         """Pieces of the answer, and in the end the answer. None is given before something is said, so that it can be asked for
         once more."""
-        first, any_given = Drained[Answer](self._try(context, self._sampling(context))), False
-        with closing(first):
-            for piece in _from_first_word(first):
-                any_given = True
+        answer, given = yield from self._held(context, self._sampling(context))
+        if answer.status == "failed" and self.keeps_form and not given:
+            second, given = yield from self._held(context, self._params)
+            answer = self._second(second, first=answer)
+        if answer.text and not given:
+            yield answer.text
+        return answer
+
+    def _held(self, context: Context, sampling: SamplingParams) -> Generator[str, None, tuple[Answer, bool]]:
+        """Pieces from the first word on that says something, and in the end the answer and whether there were any."""
+        tried, given = Drained[Answer](self._try(context, sampling)), False
+        with closing(tried):
+            for piece in _from_first_word(tried, context.query.asked):
+                given = True
                 yield piece
-        answer = first.value
-        if answer.status != "failed" or not self.keeps_form or any_given:
-            if answer.text and not any_given:
-                yield answer.text
-            return answer
-        second = Drained[Answer](self._try(context, self._params))
-        with closing(second):
-            yield from second
-        return _second(second.value, first=answer)
+        return tried.value, given
+
+    def _second(self, answer: Answer, *, first: Answer) -> Answer:
+        """An answer that was asked for again, as the first one said nothing; a refusal, where it only repeats the question."""
+        counts = {**answer.outcome.counts, "asked_again": 1}
+        usage = first.usage + answer.usage
+        if answer.status == "failed" and repeats(answer.text, answer.query.asked, least=ECHO):
+            outcome = Outcome(detail="the model only repeated the question", counts=counts)
+            return replace(self._declined(answer.context), outcome=outcome, usage=usage)
+        return replace(answer, outcome=replace(answer.outcome, counts=counts), usage=usage)
 
     def _try(self, context: Context, sampling: SamplingParams) -> Generator[str, None, Answer]:
         """Pieces of the text as they are settled, and in the end the answer."""
@@ -349,7 +364,8 @@ class CitedGenerator:
         marks: ClauseMarks,
         copies: Copies,
     ) -> Answer:
-        status = status_of(checked.text, refusal=self._refusal if self.enough else self.prompt.refusal)
+        refusal, question = self._refusal if self.enough else self.prompt.refusal, context.query.asked
+        status = status_of(checked.text, refusal=refusal, question=question)
         documents = [hit.document for hit in context.passages]
         citations = with_similarity(checked.text, checked.citations, documents)
         dissimilar = sum(not citation.similar for citation in citations)
@@ -397,21 +413,18 @@ class CitedGenerator:
         )
 
 
-def _from_first_word(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces, the first ones joined: none before the first word of content, unless what comes is long without one."""
+def _from_first_word(pieces: Iterable[str], question: str) -> Iterator[str]:
+    """The pieces, the first ones joined: none before the first whole word of content that the question did not tell, unless
+    what comes is long without one."""
     begun, said = "", False
     for piece in pieces:
         begun += "" if said else piece
         if said:
             yield piece
-        elif said := has_content(begun) or len(begun) > _HELD_BACK:
+            continue
+        repeated = repeats(_LAST_WORD.sub("", begun), question)
+        if said := not repeated and (has_content(begun) or len(begun) > _HELD_BACK):
             yield begun
-
-
-def _second(answer: Answer, *, first: Answer) -> Answer:
-    """An answer that was asked for again, as the first one said nothing."""
-    counts = {**answer.outcome.counts, "asked_again": 1}
-    return replace(answer, outcome=replace(answer.outcome, counts=counts), usage=first.usage + answer.usage)
 
 
 def _texts(context: Context) -> list[str]:

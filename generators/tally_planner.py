@@ -23,7 +23,7 @@ from rag.core.words import in_one_line
 from rag.stages.writing import write
 from retrievers.index.fields import Field, fields_of
 from retrievers.index_protocol import Index, is_labelled
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 _TOGETHER = 1_000
 _READERS = 8

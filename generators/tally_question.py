@@ -8,7 +8,7 @@ many days of leave" asks for what one passage says.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -58,8 +58,11 @@ class Known:
     @cached_property
     def names(self) -> frozenset[str]:
         """Names of fields, in the singular and in the plural."""
-        found = [" ".join(words_of(name.replace("_", " "))) for name in self.fields]
-        return frozenset(form for name in found for form in forms(name))
+        return _forms(self.fields)
+
+    def names_of(self, phrases: Iterable[str]) -> frozenset[str]:
+        """Those of fields that have one of these values."""
+        return _forms(name for phrase in phrases for name in self.values[phrase])
 
     @cached_property
     def things(self) -> Mapping[str, tuple[str, ...]]:
@@ -123,12 +126,15 @@ class _Said:
         return len(self._values) + bool(self._names) + self._dates
 
     def counts(self) -> bool:
-        """How many orders came from Berlin?"""
+        """How many orders came from Berlin? How many days with snow does the weather table have?"""
         verbs = (end for end in _after(self.words, COUNT_IT) if end <= _BEGINS)
         for end in chain(_after(self.words, COUNT), verbs):
             rest = self.words[end:]
             if self._starts_with_a_thing(rest):
                 return bool(self._evidence or self._tables)
+            # Rows may be called anything; where another field is named, its number in a row is asked for.
+            if self.sources and self._values and self._names <= self._known.names_of(self._values):
+                return True
             if (not rest or rest[0] in BETWEEN) and self._evidence:
                 return self._has_thing(self.words) or self._evidence > 1
         return False
@@ -156,6 +162,11 @@ class _Said:
 
     def _has_thing(self, words: Sequence[str]) -> bool:
         return any(word in THINGS or word in self._known.things for word in words)
+
+
+def _forms(names: Iterable[str]) -> frozenset[str]:
+    found = [" ".join(words_of(name.replace("_", " "))) for name in names]
+    return frozenset(form for name in found for form in forms(name))
 
 
 def _short(question: str) -> list[str]:

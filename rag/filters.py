@@ -16,10 +16,12 @@ from rag.core.filters import (
     conditions,
     fold,
     matches,
+    newest_of,
     parse_where,
     parted,
     readers_of,
 )
+from rag.core.versions import VersionsData
 
 __all__ = [
     "OPERATORS",
@@ -30,6 +32,7 @@ __all__ = [
     "Not",
     "Operator",
     "Value",
+    "VersionsData",
     "WhereData",
     "as_mapping",
     "asked_by",
@@ -37,6 +40,7 @@ __all__ = [
     "conditions",
     "fold",
     "matches",
+    "newest_of",
     "parse_where",
     "parted",
     "readers_of",

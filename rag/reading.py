@@ -1,6 +1,7 @@
 """For authors of readers of formats: what `parse` is given and gives, in the process that parses."""
 
 from rag.core.contents import Content
-from rag.ingest.types import Block, Kept, Note, ParsedDocument, ReadError
+from rag.ingest.read import Reader
+from rag.ingest.types import Beside, Block, ContentReader, Kept, Note, ParsedDocument, ReadError
 
-__all__ = ["Block", "Content", "Kept", "Note", "ParsedDocument", "ReadError"]
+__all__ = ["Beside", "Block", "Content", "ContentReader", "Kept", "Note", "ParsedDocument", "ReadError", "Reader"]

@@ -24,6 +24,7 @@ from rag.core.replies import (
 )
 from rag.core.words import first_of, first_words, in_one_line, printed_line
 from rag.ingest.sentences import sentences
+from rag.models.chat import encode_prompt, encode_text
 from rag.stages.checks.checker import REFUSAL
 from rag.stages.cite import attribute, says, with_similarity
 from rag.stages.markers import MARKER, without_markers
@@ -63,6 +64,8 @@ __all__ = [
     "choose_each",
     "complete_each",
     "defused",
+    "encode_prompt",
+    "encode_text",
     "first_of",
     "first_words",
     "fitted",

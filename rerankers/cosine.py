@@ -20,7 +20,7 @@ from rerankers.work import Work
 from retrievers.encoders.kinds import Requested
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.index_protocol import Index
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 _KEPT = 32 << 20
 """Bytes of vectors of the documents that were read last."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
+import numpy as np
+
 from rag.core.arguments import require_positive
 from rag.core.errors import SpecError
 from rag.core.ranking import require_k
 from rag.core.types import Ranking, Usage
+from rerankers.attention.reading.weigh import standardised
 from rerankers.pair_classifier import PairClassifier, ReadsPairs
 from rerankers.work import Work, warn
 
@@ -28,6 +31,8 @@ class CrossEncoderReranker(ReadsPairs):
         max_tokens: tokens of query and passage together, or the model's own limit where that is less.
         max_batch_tokens: most tokens, padding included, that one batch holds.
         depth: how many of a ranking's first hits are reranked; the others follow with falling scores. None: all.
+        first_stage: times that the standardised score which a hit came with is added to the model's. 1 for a model that was
+            taught to mend that order (`rag train reranker`), 0 for one that was taught to judge alone.
     """
 
     def __init__(
@@ -39,9 +44,12 @@ class CrossEncoderReranker(ReadsPairs):
         max_tokens: int = 512,
         max_batch_tokens: int = 8192,
         depth: int | None = None,
+        first_stage: float = 0.0,
     ) -> None:
         require_positive("rerank.cross_encoder", depth=depth)
-        self.depth = depth
+        if not 0 <= first_stage < np.inf:
+            raise ValueError(f"rerank.cross_encoder: first_stage must be 0 or a number above, got {first_stage:g}")
+        self.depth, self.first_stage = depth, first_stage
         self._classifier = PairClassifier(
             model=model,
             revision=revision,
@@ -64,9 +72,16 @@ class CrossEncoderReranker(ReadsPairs):
             scores[work].append(score)
             work.note("ok")
             work.usage += Usage(calls=1, prompt_tokens=tokens, seconds=seconds)
-        reranked = [work.by_score(scores[work], k=k) for work in works]
+        reranked = [work.by_score(self._mixed(work, scores[work]), k=k) for work in works]
         warn(works, by="rerank.cross_encoder")
         return reranked
+
+    def _mixed(self, work: Work, scores: list[float]) -> list[float]:
+        if not self.first_stage or not scores:
+            return scores
+        given = {hit.doc_id: hit.score for hit in work.ranking.hits}
+        first = standardised(np.array([given[document.doc_id] for document in work.documents], dtype=np.float64))
+        return [score + self.first_stage * float(each) for score, each in zip(scores, first, strict=True)]
 
     def warm_up(self) -> None:
         """Load now instead of at the first call."""

@@ -8,7 +8,6 @@ RETRIEVERS = Registry(
         "bm25": "retrievers.legs.lexical.retriever:BM25Retriever",
         "dense": "retrievers.legs.dense.retriever:DenseRetriever",
         "late_interaction": "retrievers.legs.late_interaction.retriever:LateInteractionRetriever",
-        "promptreps": "retrievers.legs.promptreps.retriever:PromptRepsRetriever",
         "run": "retrievers.run:RunRetriever",
         "sparse": "retrievers.legs.sparse.retriever:SparseRetriever",
     },

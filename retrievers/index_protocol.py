@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from rag.core.content_forms import IN_WORDS
 from rag.core.errors import SpecError
 from rag.core.memory import Need
 from rag.core.progress import Progress, silent
@@ -151,8 +152,9 @@ class KeepsContents(Protocol):
 
 
 def kinds_held(index: object) -> frozenset[str]:
-    """The kinds of content that an index holds beside text."""
-    return index.kinds if isinstance(index, HoldsContents) else frozenset()
+    """The kinds of content that an index holds beside text, and that text does not stand for."""
+    kinds = index.kinds if isinstance(index, HoldsContents) else ()
+    return frozenset(kind for kind in kinds if kind not in IN_WORDS)
 
 
 def is_labelled(index: object) -> bool:

@@ -134,13 +134,10 @@ class Way:
 
 
 def ways() -> list[Way]:
-    """Each leg of the table, each way. Those of installed packages are tested beside these."""
-    return [
-        Way(leg=leg, name=name)
-        for leg in LEGS.names()
-        if leg not in shipped(LEGS.stage)
-        for name in SECTIONS.get(leg, ("by default",))
-    ]
+    """Each leg of the table, and those of installed packages that have a line in `SECTIONS`, each way."""
+    own = [leg for leg in LEGS.names() if leg not in shipped(LEGS.stage)]
+    named = [leg for leg in SECTIONS if leg in shipped(LEGS.stage)]
+    return [Way(leg=leg, name=name) for leg in (*own, *named) for name in SECTIONS.get(leg, ("by default",))]
 
 
 def named_ways() -> list[Way]:

@@ -35,7 +35,6 @@ DEEP_IMPORTS = {
     "rag.serving": ["ApiError", "CONTENTS", "Host", "PAGES", "ROUTES", "TOOLS"],
     "rag.stages": ["ASSEMBLERS", "FUSERS", "REFORMULATORS", "TRANSFORMS"],
     "rag.stages.fuse": ["WeightedFuser"],
-    "rag.tracing": ["to_file", "to_provider"],
     "rag.types": ["Answer", "Content", "Context", "Document", "Ranking", "ScoredDocument"],
     "rerankers": ["RERANKERS"],
     "rerankers.attention.reranker": ["AttentionReranker"],
@@ -69,6 +68,12 @@ def test_what_the_docs_named_before_says_where_it_is(module: str, now: str) -> N
         import_module(module)
 
 
+@pytest.mark.parametrize("name", ["to_file", "to_provider"])
+def test_what_traced_before_says_where_it_is(name: str) -> None:
+    with pytest.raises(ImportError, match=rf"ragline_tracing\.{name} now.*pip install \./plugins/tracing"):
+        getattr(import_module("rag.tracing"), name)
+
+
 @pytest.mark.parametrize("name", ["STORES", "WRITERS"])
 def test_a_table_that_the_docs_named_before_says_where_it_is(name: str) -> None:
     with pytest.raises(ImportError, match=r"retrievers\.index\.SERVERS"):
@@ -83,7 +88,7 @@ def test_the_docs_import_nothing_else() -> None:
     found = [match.groups() for page in pages for match in wanted.finditer(page.read_text(encoding="utf-8"))]
     assert found
     for module, names in found:
-        known = set(dir(rag)) | {"tracing"} if module == "rag" else set(DEEP_IMPORTS.get(module, ()))
+        known = set(dir(rag)) if module == "rag" else set(DEEP_IMPORTS.get(module, ()))
         assert {name.split(" as ")[0].strip() for name in names.split(",")} <= known, (module, names)
 
 

@@ -20,7 +20,7 @@ CLEAN, CHANGED = "0123456789ab", "0123456789ab+"
 def row(system: str, **said: str) -> str:
     """An entry of pictures, in the place of one that is absent, as the list has just so many."""
     fields = {"of": "media", **said}
-    absent = '- {system: "PDV", source: "WACV 2026, arXiv 2502.07215", of: media, word: absent}'
+    absent = '- {system: "Merlin", of: media, word: absent}'
     assert absent in TEXT
     return TEXT.replace(
         absent,
@@ -38,7 +38,11 @@ def row(system: str, **said: str) -> str:
         ("section: Bitext", "section: Bitexts", "no heading of"),
         ("section: reference/methods.md", "section: reference/method.md", "there is no page"),
         ("system: i-MedRAG", "system: another", "no entry 'i-MedRAG' has the part"),
-        ("benchmarks.promptreps", "benchmarks.promtreps", "there is no command 'python -m benchmarks.promtreps'"),
+        (
+            "benchmarks.promptreps",
+            "benchmarks.promtreps",
+            "there is no command 'python -m plugins.recipes.benchmarks.promtreps'",
+        ),
         ("::test_verdicts_and_shares", "::test_verdict_and_share", "there is no test"),
         ("lines: walks, where: {method: walk}", "lines: walk, where: {method: walk}", "walk.jsonl has no line with"),
         (
@@ -79,7 +83,7 @@ def test_an_entry_names_what_there_is(said: str, wrong: str, told: str) -> None:
 )
 def test_a_word_needs_what_it_means(fields: dict[str, str], told: str) -> None:
     with pytest.raises(SpecError) as refused:
-        systems_page(row("PDV", **fields))
+        systems_page(row("Merlin", **fields))
     assert told in str(refused.value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,20 +14,22 @@ SPARE = 32
 more than an eighth of what is there, which is what a memory plan counts."""
 
 
-class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values [rows, groups, tokens, width] as views of tensors with more tokens' room.
 
     Whoever crops a layer leaves its view at the same place, and what comes next is written over what was cropped off;
     whoever selects rows gives it tensors of their own, and room is made anew.
     """
 
+    keys: Tensor
+    values: Tensor
     _rooms: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        keys, keys_room = _appended(cast(Tensor, self.keys), key_states, self._rooms[0])
-        values, values_room = _appended(cast(Tensor, self.values), value_states, self._rooms[1])
+        keys, keys_room = _appended(self.keys, key_states, self._rooms[0])
+        values, values_room = _appended(self.values, value_states, self._rooms[1])
         self.keys, self.values, self._rooms = keys, values, (keys_room, values_room)
         return keys, values
 

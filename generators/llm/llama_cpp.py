@@ -31,10 +31,11 @@ from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
 from rag.models.folder import home
 from rag.models.gguf_facts import GGUFFacts, read_facts
+from rag.models.light_tokenizer import light_tokenizer
 from rag.models.processor import processor_name, usable_cores
 
-_READ_BYTES = 48
-"""As hexadecimal digits about as many tokens as take a second to read."""
+_READ_BYTES = 96
+"""As hexadecimal digits some two hundred tokens: a shorter prompt is read faster a token than those that are to be timed."""
 _TIMES = 2
 """Measurements of its speed, of which the faster one counts: the first may wait for the file."""
 _measuring = threading.Lock()
@@ -80,6 +81,7 @@ class LlamaCppLLM:
         self._asked_window = context_window
         self._last = LastScores()
         self._lock = threading.RLock()
+        self._loading = threading.Lock()  # of its own: tokens are counted meanwhile
         self._known: GGUFFacts | None = None
         self._own_tokenizer: Any = None
         self._engine: LlamaEngine | None = None
@@ -125,8 +127,18 @@ class LlamaCppLLM:
         return tuple(self._last.cached)
 
     def reading_speed(self) -> float:
-        """Tokens a second of a prompt that it reads alone; measured once for a file, a processor and so many threads."""
-        return kept_speed(self._facts.sha256, self.threads or usable_cores(), lambda: measured(self._read_some))
+        """Tokens a second of a prompt that it reads alone, for a file, a processor and so many threads.
+
+        Measured once, and raised where a prompt was read faster since: what was measured while the machine had other
+        work to do does not stay.
+        """
+        engine = self._engine
+        return kept_speed(
+            self._facts.sha256,
+            self.threads or usable_cores(),
+            lambda: measured(self._read_some),
+            seen=engine.fastest if engine else 0.0,
+        )
 
     def _read_some(self) -> int:
         """Read a prompt that no slot holds; how many tokens it has."""
@@ -159,8 +171,18 @@ class LlamaCppLLM:
         return [Need(what=f"weights of {Path(self.model_name).name}", n_bytes=file_bytes), slots]
 
     def warm_up(self) -> None:
-        """Load now instead of at the first call."""
+        """Load now instead of at the first call, what counts tokens with it."""
+        self.count_tokens([(Message(role="user", content="warm"),)])
         _ = self._loaded
+
+    def load_beside(self) -> None:
+        """Begin to load in a thread of its own: llama.cpp lays the weights out anew, which takes seconds."""
+        if self._engine is None:
+            threading.Thread(target=self._load_quietly, name="llama-load").start()
+
+    def _load_quietly(self) -> None:
+        with suppress(Exception):  # told by the call that needs it
+            _ = self._loaded
 
     def load(self) -> Load:
         """Requests in its slots, and those that wait for one."""
@@ -169,7 +191,7 @@ class LlamaCppLLM:
 
     def release(self) -> None:
         """Let go of the weights and slots. The next call loads them again."""
-        with self._lock:
+        with self._loading:
             self._engine = None
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> list[int]:
@@ -300,12 +322,12 @@ class LlamaCppLLM:
     def _tokenizer(self) -> Any:
         with self._lock:
             if self._own_tokenizer is None:
-                self._own_tokenizer = load_tokenizer(self._facts.tokenizer)
+                self._own_tokenizer = light_tokenizer(folder := self._facts.tokenizer) or load_tokenizer(folder)
             return self._own_tokenizer
 
     @property
     def _loaded(self) -> LlamaEngine:
-        with self._lock:
+        with self._loading:
             if self._engine is None:
                 path, window = resolve(self.model_name, offline=self.offline).path, self.context_window
                 self._engine = LlamaEngine(
@@ -314,23 +336,25 @@ class LlamaCppLLM:
             return self._engine
 
 
-def kept_speed(model: str, threads: int, measure: Callable[[], float]) -> float:
+def kept_speed(model: str, threads: int, measure: Callable[[], float], *, seen: float = 0.0) -> float:
     """Tokens a second, as measured before for this model, processor and number of threads, else measured now and kept.
 
     Args:
         model: what tells it from others, such as the digest of its file.
         measure: reads something new, and returns tokens a second.
+        seen: as fast as something was read meanwhile; what was kept gives way to it.
     """
+    seen = round(seen, 2)  # as it is kept: else the file would be written at every question
     key = sha256(json.dumps([model, threads, processor_name()]).encode()).hexdigest()[:32]
     path = home() / "speeds" / f"{key}.json"
     with _measuring:
         try:
             speed = float(json.loads(path.read_text(encoding="utf-8"))["tokens_per_second"])
-            if 0 < speed < float("inf"):
+            if speed > 0 and seen <= speed < float("inf"):
                 return speed
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        speed = max(measure() for _ in range(_TIMES))
+        speed = seen or max(measure() for _ in range(_TIMES))
         with suppress(OSError):  # a full disk, or a folder that may not be written: it is measured again
             write_atomically(path, json.dumps({"tokens_per_second": round(speed, 2)}))
         return speed

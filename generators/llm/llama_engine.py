@@ -28,6 +28,8 @@ Chunk = Mapping[str, Any]
 _READ_AT_ONCE = 512
 """Tokens of prompts that are read in one step. Between two steps it is asked whether the request is still wanted; so many
 go through the model together anyway."""
+_TIMED = 400
+"""So many tokens of a prompt have to be read for the time that they took to say how fast the model reads."""
 
 
 class Places:
@@ -92,6 +94,8 @@ class LlamaEngine:
         settings.ctx_shift = False
         settings.warmup, settings.ui, settings.verbosity = False, False, 0
         self._places = Places(slots)
+        self.fastest = 0.0
+        """Tokens a second of the prompt that was read fastest, of those with hundreds that no slot held."""
         with tempfile.TemporaryDirectory(prefix="ragline-") as private:
             settings.hostnames = [f"{private}/llama.sock"]
             try:
@@ -101,6 +105,7 @@ class LlamaEngine:
                     f"'{path}' does not load in llama.cpp: it is damaged, of an architecture that this version does not"
                     f" know, or larger than the memory ({cause})"
                 ) from cause
+        self.tokens()  # it answers, so its loop runs: one that is let go of before that would never end
 
     def load(self) -> Load:
         """Requests in slots, and those that wait."""
@@ -127,9 +132,7 @@ class LlamaEngine:
             "seed": params.seed,
             "stop": list(stop),
             "n_probs": params.logprobs,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "return_progress": True,
+            **_STREAMED,
             **_PLAIN,
             **_form(params),
         }
@@ -160,6 +163,7 @@ class LlamaEngine:
         if failed:
             raise failed[0]
         _require_served(refused if isinstance(refused, Mapping) else last)
+        self._note_speed(last.get("timings", {}))
         usage, text = last.get("usage", {}), "".join(pieces)
         if last.get("finish_reason") == "stop":
             _require_kept(text, params)
@@ -171,6 +175,10 @@ class LlamaEngine:
             finish_reason=last.get("finish_reason") or "abort",
             logprobs=tuple(places) if params.logprobs else None,
         )
+
+    def _note_speed(self, timings: Mapping[str, float]) -> None:
+        if timings.get("prompt_n", 0) >= _TIMED:
+            self.fastest = max(self.fastest, timings["prompt_per_second"])
 
     def score(self, ids: Sequence[int], tail: Sequence[int]) -> tuple[list[float], int]:
         """Log-probability of each token of `tail` after `ids`, and how many tokens of `ids` a slot still held.
@@ -200,6 +208,7 @@ class LlamaEngine:
         return [float(place["logprob"]) for place in places], reply["usage"]["prompt_tokens_details"]["cached_tokens"]
 
 
+_STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
 _PLAIN: Mapping[str, Any] = {
     "cache_prompt": True,
     "samplers": ["temperature", "top_p"],

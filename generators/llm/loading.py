@@ -208,7 +208,8 @@ def _attention(
     # The rest of what a caller may ask for is left to transformers; without a mask it repeats nothing either.
     if attention_mask is None or position_bias is not None or kwargs.get("dropout") or kwargs.get("cache") is not None:
         kwargs |= {"scaling": scaling, "position_bias": position_bias}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        whole: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return whole
     output = scaled_dot_product_attention(
         query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
     )

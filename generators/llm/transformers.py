@@ -140,9 +140,10 @@ class TransformersLLM:
         What a running call, an open stream or another model of the same weights holds stays until they are done.
         """
         with self._lock:
-            self._all = None
+            loaded, self._all = self._all is not None, None
         self.forget_prefixes()
-        gc.collect()  # the layers of a model hold each other
+        if loaded:  # to look for what is held in a circle takes a good part of a second
+            gc.collect()  # the layers of a model hold each other
 
     def forget_prefixes(self) -> None:
         """Let go of what was kept of prompts: the next call reads all of its own."""

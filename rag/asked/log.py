@@ -139,8 +139,8 @@ class QuestionLog:
         return cls(path)
 
     def add(self, entry: Entry) -> str:
-        """Keep an entry; the id by which it is rated: 128 random bits."""
-        made, now = secrets.token_urlsafe(16), self._clock()
+        """Keep an entry; the id by which it is rated: 128 random bits in hex, which no command line takes for an option."""
+        made, now = secrets.token_hex(16), self._clock()
         texts = (entry.user, entry.tenant, entry.door, entry.graph, entry.generation, entry.question, entry.answer)
         lists = (json.dumps(entry.passages), json.dumps(entry.cited), json.dumps(dict(entry.counts)))
         row = (made, now, *map(storable, texts), entry.status, *lists, entry.seconds)

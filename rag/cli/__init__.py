@@ -70,9 +70,9 @@ def _run(given: Namespace) -> int:
     command = import_module(given.module)
     if not getattr(given, "trace", None):
         return int(command.run(given))
-    from rag import tracing
+    from rag.tracing import TRACES
 
-    with tracing.to_file(given.trace, text=given.trace_text):
+    with TRACES.get("file")(given.trace, text=given.trace_text):
         return int(command.run(given))
 
 

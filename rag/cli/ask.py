@@ -23,8 +23,8 @@ from rag.cli.options import (
     running,
     written,
 )
+from rag.cli.running_server import answers
 from rag.cli.search import place
-from rag.cli.served import answers
 from rag.core.errors import StageError
 from rag.core.words import meant_line
 
@@ -54,7 +54,8 @@ def options(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Stream the answer, then list the passages it was written from."""
-    wanted = {"command": "ask", "text": question_of(given.question), "whole": given.json, **asking(given)}
+    beside = asking(given)
+    wanted = {"command": "ask", "text": question_of(given.question, beside), "whole": given.json, **beside}
     with keeping(given) as keep:
         events = answers(given, wanted)
         if given.json:
@@ -63,6 +64,8 @@ def run(given: Namespace) -> int:
             say_json({"graph": given.graph, "index": given.index, **answer})
         else:
             answer = show_events(events)
+            if answer["question"] != wanted["text"]:
+                say(plain(f"\nAsked: {answer['question']}"))
         keep(answer)
     if answer["status"] == "failed":
         raise StageError(answer["outcome"]["detail"] or "no answer was written")
@@ -102,6 +105,8 @@ def show_events(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     if answer is None:
         raise StageError("the stream ended without an answer")
     say()
+    if answer["status"] == "no_answer" and (why := answer["outcome"]["detail"]):
+        say(plain(f"\nDeclined: {why}."))
     _verdicts(answer)
     if answer["confidence"] is not None:
         say(f"\nConfidence: {answer['confidence']:.2f}")

@@ -65,12 +65,14 @@ def asked_beside(given: Namespace) -> tuple[list[Content], list[str]]:
     return contents, where
 
 
-def question_of(given: str | None) -> str:
-    """The question; `-` or nothing means stdin, whose last line end goes.
+def question_of(given: str | None, beside: Mapping[str, object]) -> str:
+    """The question; `-` or nothing means stdin, whose last line end goes. Beside contents none is needed.
 
     Raises:
         SpecError: nobody gave one, or it is empty, too long, or not UTF-8.
     """
+    if given is None and "contents" in beside:
+        return ""
     if given not in (None, "-"):
         if not given.strip():
             raise SpecError("the question is empty. Give one in words, or - to read it from stdin")

@@ -25,7 +25,7 @@ from rag.cli.options import (
     running,
     written,
 )
-from rag.cli.served import loaded_pipeline
+from rag.cli.running_server import loaded_pipeline
 from rag.core.errors import RagError, SpecError
 from rag.core.types import Message, Query
 
@@ -109,7 +109,7 @@ def _question() -> str | None:
 
 def _answered(pipeline: Pipeline, asked: Query, said: list[Message]) -> Mapping[str, Any]:
     """Show the answer to a question with the latest turns before it that fit, and drop those that do not for good."""
-    from rag.pipeline.told import told_answer
+    from rag.pipeline.plain_results import told_answer
     from rag.pipeline.turns import answering_llm, history_budget, latest_turns
 
     llm = answering_llm(pipeline.graph)

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from rag.core.errors import SpecError
+from rag.core.errors import NO_INDEX, SpecError
 
 SETTINGS = "ragline.toml"
 _LARGEST_BYTES = 65_536
@@ -29,9 +29,7 @@ def fill_index(given: Namespace) -> None:
         return
     given.index = os.environ.get("RAGLINE_INDEX") or _of_settings(Path.cwd())
     if given.index is None and wants == "needed":
-        raise SpecError(
-            f'rag {given.command}: no index. Give --index DIR, set RAGLINE_INDEX, or write index = "DIR" into {SETTINGS}'
-        )
+        raise SpecError(f"rag {given.command}: {NO_INDEX}")
 
 
 def _together(indexes: Sequence[str]) -> str:

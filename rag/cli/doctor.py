@@ -23,7 +23,7 @@ from rag.core.plugins import installed, loaded, shipped
 SERVE_PORT = 8000
 """Where `rag serve` listens unless told otherwise."""
 
-_SERVE = ("fastapi", "mcp", "opentelemetry-sdk", "prometheus-client", "uvicorn")
+_SERVE = ("fastapi", "mcp", "prometheus-client", "uvicorn")
 _CORE = (
     "torch",
     "transformers",
@@ -162,10 +162,10 @@ def _serving() -> int:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        said = f"{', '.join(missing)} not installed; rag serve, rag mcp and --trace need the extra"
+        said = f"{', '.join(missing)} not installed; rag serve and rag mcp need the extra"
         say(f"-    {said}. Run: {install_line('serve')}")
     else:
-        _line(True, "the extra serve is installed: rag serve, rag mcp, --trace")
+        _line(True, "the extra serve is installed: rag serve, rag mcp")
     return 0
 
 

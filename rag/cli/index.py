@@ -21,14 +21,14 @@ from rag.graph.check import check
 from rag.graph.load import load_spec
 from rag.indexing import IndexReport, build_index, index_exists, index_settings
 from rag.indexing.languages import in_language
-from rag.indexing.told import some_of, told
+from rag.indexing.problem_lines import some_of, told
 from rag.ingest import Problem
 from rag.ingest.formats import suffix
 from rag.pipeline import load_pipeline
 from retrievers.index.settings import IndexSettings
 
 if TYPE_CHECKING:
-    from rerankers.attention.states.kept import StoreReport
+    from rerankers.attention.states.state_store import StoreReport
 
 USUAL_GRAPH = "hybrid"
 MOST_KINDS = 12

@@ -48,7 +48,10 @@ def running(sub: ArgumentParser) -> None:
     sub.add_argument("--offline", action="store_true", help="fail rather than fetch a model")
     trace, text = os.environ.get("RAGLINE_TRACE"), os.environ.get("RAGLINE_TRACE_TEXT", "")
     sub.add_argument(
-        "--trace", metavar="FILE", default=trace, help="append OpenTelemetry spans as JSON lines (or RAGLINE_TRACE)"
+        "--trace",
+        metavar="FILE",
+        default=trace,
+        help="append OpenTelemetry spans as JSON lines, by ragline-tracing (or RAGLINE_TRACE)",
     )
     sub.add_argument(
         "--trace-text",

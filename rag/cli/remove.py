@@ -90,6 +90,8 @@ def _say_receipt(receipt: Receipt) -> None:
         say(f"  {place.path} ({place.kind}): {place.done}; {place.n_files:,} files, {place.n_bytes:,} bytes read")
         for name, marks in place.left.items():
             say(f"    still there: {marks:,} in {name}")
+        if place.taught:
+            say(f"    what {len(place.taught):,} of them taught stays in the model: delete it, and teach it anew")
         for trouble in place.unread:
             say(f"    not read: {trouble}")
     for generation in receipt.held:

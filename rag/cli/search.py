@@ -20,7 +20,7 @@ from rag.cli.options import (
     positive,
     running,
 )
-from rag.cli.served import answers
+from rag.cli.running_server import answers
 from rag.core.snippets import Snippet
 from rag.core.words import meant_line
 
@@ -50,7 +50,8 @@ def options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Print the ranking of one query."""
-    wanted: dict[str, Any] = {"command": "search", "text": question_of(args.query), "k": args.k, **asking(args)}
+    beside = asking(args)
+    wanted: dict[str, Any] = {"command": "search", "text": question_of(args.query, beside), "k": args.k, **beside}
     if args.explain:
         wanted["explain"] = True
     if args.facets:
@@ -62,6 +63,8 @@ def run(args: Namespace) -> int:
         return 0
     for warning in event["warnings"]:
         warn(warning)
+    if ranking["query"] != wanted["text"]:
+        say(plain(f"asked: {ranking['query']}"))
     if "near" in ranking:
         say(meant_line(ranking["near"]))
     if "read" in ranking:
@@ -78,8 +81,8 @@ def run(args: Namespace) -> int:
         shown = Snippet(text=hit["snippet"]["text"], marks=marks).marked("*", "*")
         if shown.strip() or not hit.get("contents"):
             say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
-        for content in hit.get("contents", ()):
-            say(f"     [{content['kind']} {content.get('media_type', '')} {content.get('sha256', '')[:16]}]")
+        for line in _contents(hit.get("contents", ())):
+            say(f"     {line}")
         if picked := ", ".join(dict.fromkeys(span["text"] for span in hit.get("spans", ()))):
             say(textwrap.fill(plain(f"picked out: {picked}"), 100, initial_indent="     ", subsequent_indent="     "))
         for line in _explanation(hit.get("explained", ())):
@@ -114,6 +117,17 @@ def place(hit: Mapping[str, Any]) -> str:
     if hit["title"]:
         parts.append(hit["title"])
     return " · ".join(parts)
+
+
+def _contents(contents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each: of a recording, from when to when."""
+    held: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for each in contents:
+        held.setdefault((each["kind"], each.get("media_type", ""), each["sha256"]), []).append(each.get("metadata", {}))
+    for (kind, media_type, sha256), told in held.items():
+        ends = [told[0].get("start"), told[-1].get("end")]
+        when = "-".join(f"{int(end // 60)}:{int(end % 60):02d}" for end in ends if isinstance(end, int | float))
+        yield " ".join(filter(None, (f"[{kind}", when, media_type, f"{sha256[:16]}]")))
 
 
 def _explanation(stages: Sequence[Mapping[str, Any]]) -> list[str]:

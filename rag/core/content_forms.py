@@ -12,11 +12,17 @@ from typing import Any, Protocol
 
 from rag.core.contents import Content, content_json
 from rag.core.registry import Registry
+from rag.core.types import Query
 
 log = logging.getLogger(__name__)
 
 CONTENTS = Registry("content", {})
 """Kind -> its form, in the place of ours where we have one."""
+
+
+IN_WORDS = Registry("in_words", {})
+"""Kind -> a function that gives what a content of it says in words. Who reads text reads documents of such a kind, as their text
+has these words; those of a question are put into it."""
 
 
 class ContentForm(Protocol):
@@ -98,3 +104,15 @@ def inside(kind: str, media_type: str, data: str) -> Content:
     except ValueError:
         raise ValueError(f"a {kind} is sent in base64, and this is none") from None
     return Content(kind=kind, media_type=media_type, uri=f"data:{media_type};base64,{data}", sha256=digest)
+
+
+def in_words(query: Query) -> Query:
+    """The question with what it holds of `IN_WORDS` as words behind its text, and so each turn before it."""
+    history = tuple(replace(turn, **_in_words(turn.content, turn.contents, "content")) for turn in query.history)
+    return replace(query, **_in_words(query.text, query.contents, "text"), history=history)
+
+
+def _in_words(text: str, contents: tuple[Content, ...], field: str) -> dict[str, Any]:
+    said = [IN_WORDS.get(each.kind)(each) for each in contents if each.kind in IN_WORDS]
+    others = tuple(each for each in contents if each.kind not in IN_WORDS)
+    return {field: " ".join(filter(None, [text, *map(str, said)])), "contents": others} if said else {}

@@ -23,6 +23,9 @@ from collections.abc import Iterable
 
 from rag.core.words import first_of
 
+NO_INDEX = 'no index. Give --index DIR (index= in Python), set RAGLINE_INDEX, or write index = "DIR" into ragline.toml'
+"""What whoever names no index is told, wherever that shows."""
+
 
 class RagError(Exception):
     """Base of all errors above. `exit_code` is what the `rag` command returns for it."""

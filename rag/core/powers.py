@@ -61,6 +61,7 @@ POWERS = {
     "know its room": Power(protocol=protocols.KnowsItsRoom, words="say how many tokens of passages fit"),
     "check sources": Power(protocol=protocols.ChecksSources, words="check the nodes that its parameters name"),
     "warm up": Power(protocol=protocols.CanWarmUp, words="load before the first call"),
+    "load beside": Power(protocol=protocols.CanLoadBeside, words="load while other work is done"),
     "release": Power(protocol=protocols.CanRelease, words="give back its memory"),
     "tell memory": Power(protocol=TellsMemory, words="say what memory it needs"),
     "tell load": Power(protocol=TellsLoad, words="say what it works on now"),

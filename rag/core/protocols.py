@@ -377,6 +377,15 @@ class CanWarmUp(Protocol):
 
 
 @runtime_checkable
+class CanLoadBeside(Protocol):
+    """A model that can be loaded while the caller does other work, such as finding what the model is to read."""
+
+    def load_beside(self) -> None:
+        """Begin, and return at once. What goes wrong is told by the first call."""
+        ...
+
+
+@runtime_checkable
 class CanRelease(Protocol):
     """A part that can give back its memory; whoever uses it next loads again."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,15 +19,16 @@ from rag.core.errors import SpecError
 from rag.core.progress import Progress, silent
 from rag.core.types import Document
 from rag.core.version import VERSION
-from rag.erasure.keeper import KEEPERS, Keeper
-from rag.erasure.leaving import Leaving
+from rag.erasure.erased_documents import Leaving
 from rag.erasure.marks import marks_of, vector_marks
 from rag.erasure.receipt import Erased, Receipt, look_through
 from rag.erasure.selecting import Erasure, removed_documents, removed_earlier
+from rag.erasure.store_protocol import KEEPERS, Keeper
+from rag.erasure.taught import models_of
 from rag.indexing import merge_index
 from rag.indexing.build import Build
-from rag.indexing.past import past
 from rag.indexing.place import DirectoryWriter
+from rag.indexing.previous_index import past
 from rag.indexing.publish import home_of, published
 from rag.indexing.removal import removed_by
 from rag.indexing.shadow import drop_shadow
@@ -50,6 +52,7 @@ class _Plan:
     documents: tuple[Erased, ...]
     gone_before: tuple[str, ...]
     leaving: Leaving
+    models: tuple[Path, ...]
 
 
 def erase_from_index(
@@ -65,7 +68,8 @@ def erase_from_index(
 
     States of the attention rerankers are kept by digests of tokens, which nobody can tell documents by: all of them go,
     and are computed again when they are needed. A cached index of `rag eval` that holds a mark goes as a whole. The index
-    itself comes last, so that after a kill the same command does what is left.
+    itself comes last, so that after a kill the same command does what is left. Models that it names, and that were taught on
+    documents, are told of.
 
     Args:
         targets: as `remove_from_index` takes them; also ids of documents and names of files that were removed earlier.
@@ -85,15 +89,15 @@ def erase_from_index(
         tidy(home)  # what a kill left of an erasure, should the index not know its targets any more
     plan = _planned(targets, home, most_lost, progress)
     done = _empty_caches(plan.leaving)
-    for place in places:
+    for place in dict.fromkeys([*places, *plan.models]):
         done |= _erase(place, plan.leaving)
     drop_shadow(home)  # an encoder that is only tried is no reason to keep what has to go
     _take_out(targets, home, most_lost, progress)
     held = _wait_for_readers(home, wait_s)
     looked = [look_through(home, plan.leaving, kind="index", done="documents taken out", progress=progress)]
     looked += [
-        look_through(place, plan.leaving, kind=kind, done=what, progress=progress)
-        for place, (kind, what) in done.items()
+        replace(look_through(place, plan.leaving, kind=did.kind, done=did.what, progress=progress), taught=did.taught)
+        for place, did in done.items()
     ]
     return Receipt(
         ragline=VERSION,
@@ -130,6 +134,7 @@ def _planned(targets: Sequence[str], home: Path, most_lost: float, progress: Pro
             generation=opened.generation,
             documents=tuple(_erased(going)),
             gone_before=gone_before,
+            models=tuple(models_of(name for name, _ in opened.model_names(opened.legs))),
             leaving=Leaving(
                 replace(
                     marks,
@@ -161,8 +166,15 @@ def _take_out(targets: Sequence[str], home: Path, most_lost: float, progress: Pr
         shutil.rmtree(home / "work", ignore_errors=True)  # vectors that a killed build had finished, maybe theirs
 
 
-Done = dict[Path, tuple[str, str]]
-"""Place -> its kind, and what was done there."""
+class Did(NamedTuple):
+    """`kind` of a place, what was done there, and which documents that go a model there was taught by."""
+
+    kind: str
+    what: str
+    taught: tuple[str, ...] = ()
+
+
+Done = dict[Path, Did]
 
 
 def _erase(path: Path, leaving: Leaving) -> Done:
@@ -171,9 +183,9 @@ def _erase(path: Path, leaving: Leaving) -> Done:
         keeper: Keeper = KEEPERS.get(name)()
         if keeper.recognises(path):
             with _explained(path):
-                what = keeper.erase(path, leaving)
-            return {place: (name, what) for place in keeper.places(path) if place == path or place.exists()}
-    return {path: ("other", "only looked through")}
+                did = Did(name, keeper.erase(path, leaving), tuple(keeper.holds(path, leaving)))
+            return {place: did for place in keeper.places(path) if place == path or place.exists()}
+    return {path: Did("other", "only looked through")}
 
 
 def _empty_caches(leaving: Leaving) -> Done:
@@ -183,13 +195,13 @@ def _empty_caches(leaving: Leaving) -> Done:
     if states.is_dir():
         with _explained(states):
             shutil.rmtree(states)
-        done[states] = "states", "all kept attention states taken out"
+        done[states] = Did("states", "all kept attention states taken out")
     if indexes.is_dir():
         holding = [each for each in sorted(indexes.iterdir()) if _holds(each, leaving)]
         for each in holding:
             with _explained(each):
                 shutil.rmtree(each)
-        done[indexes] = "cached indexes", f"{len(holding):,} cached indexes taken out"
+        done[indexes] = Did("cached indexes", f"{len(holding):,} cached indexes taken out")
     return done
 
 

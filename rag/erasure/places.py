@@ -13,8 +13,8 @@ from pathlib import Path
 from rag.batch.folder import ANSWERS, FAILURES, RUN
 from rag.core.errors import SpecError
 from rag.core.held_folder import held
-from rag.erasure.keeper import Keeper
-from rag.erasure.leaving import Leaving
+from rag.erasure.erased_documents import Leaving
+from rag.erasure.store_protocol import Keeper
 
 _TABLES = {"sessions", "turns"}
 _HEADER = b"SQLite format 3\0"
@@ -96,7 +96,7 @@ class SessionsKeeper(Keeper):
 class TracesKeeper(Keeper):
     """Files of JSON lines, such as traces: lines that quote or name documents that go are taken out.
 
-    A process that writes there meanwhile goes on in the new file (`rag.tracing.lines`).
+    A process that writes there meanwhile goes on in the new file (`ragline_tracing.lines`).
     """
 
     name = "traces"

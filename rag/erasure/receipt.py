@@ -13,7 +13,7 @@ from pathlib import Path
 from rag.core.digests import file_sha256
 from rag.core.files import write_atomically
 from rag.core.progress import Progress
-from rag.erasure.leaving import Leaving
+from rag.erasure.erased_documents import Leaving
 
 FORMAT = 1
 
@@ -23,7 +23,8 @@ class Place:
     """A file or folder that was looked through.
 
     `done`: what was taken out, a sentence. `left`: files that still hold marks, and how many marks each. `sha256`: of the
-    lines `sha256  path` of all its files afterwards, by path; files that were not readable are in `unread`.
+    lines `sha256  path` of all its files afterwards, by path; files that were not readable are in `unread`. `taught`: ids of
+    erased documents that a model here was taught by.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Place:
     sha256: str
     left: dict[str, int]
     unread: tuple[str, ...] = ()
+    taught: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +74,8 @@ class Receipt:
 
     @property
     def clean(self) -> bool:
-        """Whether every place was read as a whole, and holds no mark."""
-        return not self.held and not any(place.left or place.unread for place in self.places)
+        """Whether every place was read as a whole and holds no mark, and no model is left that one of them taught."""
+        return not self.held and not any(place.left or place.unread or place.taught for place in self.places)
 
     def write(self, path: Path) -> None:
         """As one JSON document. It holds ids and digests, and nothing that a document said."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rag.core.types import Document
-from rag.indexing.past import Past
+from rag.indexing.previous_index import Past
 from rag.indexing.removal import Removal
 from rag.indexing.selection import MayCopy, Selection
 from retrievers.index.directory import LocalIndex

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from rag.core.errors import SpecError
+from rag.core.errors import NO_INDEX, SpecError
 from rag.core.node import BoundNode
 from rag.graph.binding import bound_nodes
 from rag.graph.check import check
@@ -101,10 +101,8 @@ def build(spec: Spec, *, index: Index | None = None, kept: Mapping[str, Made] = 
     if checked.problems:
         raise SpecError(*checked.problems)
     spec = checked.spec
-    unbound = [name for name in checked.order if name not in checked.made]
-    if unbound:
-        uses = ", ".join(f"'{name}' ({spec.graph.nodes[name].use})" for name in unbound)
-        raise SpecError(f"{spec.source.name}: {uses} searches an index; give one with --index DIR or index=")
+    if any(name not in checked.made for name in checked.order):
+        raise SpecError(f"{spec.source.name}: {NO_INDEX}")
     return Graph(
         spec=spec,
         nodes=bound_nodes(checked),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rag.core.content_forms import IN_WORDS
 from rag.core.contents import ANY, TEXT_ALONE, kinds_of
 from rag.core.errors import SpecError
 from rag.core.powers import reads_of
@@ -80,7 +81,7 @@ def require_read(queries: Iterable[Query], parts: Iterable[Any], index: Index | 
         for turn in query.history:
             if turn.contents:
                 kinds |= kinds_of(turn.contents)
-    if not kinds:
+    if not (kinds := {kind for kind in kinds if kind not in IN_WORDS}):
         return
     read = TEXT_ALONE.union(*map(reads_of, parts)) - ANY  # what looks at none reads no question's either
     if index is not None:

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from rag.core.errors import did_you_mean
+from rag.core.our_plugins import where_it_is
 from rag.core.yaml_source import Place, Source
 from retrievers.index.settings import IndexSettings, settings_form
 
@@ -25,7 +26,8 @@ def _problem(source: Source, error: Any, form: type[BaseModel], whole: str) -> s
     path = ".".join(map(str, place)) or whole
     if error["type"] in _UNKNOWN:
         known = _keys_at(form, place[:-1])
-        message = f"unknown key. {did_you_mean(str(place[-1]), known)}" if known else "unknown key"
+        hint = where_it_is(f"leg.{place[-1]}") or (did_you_mean(str(place[-1]), known) if known else "")
+        message = f"unknown key. {hint}".removesuffix(". ")
     elif error["type"] == "missing":
         message = "is missing"
     elif error["type"] == "value_error":

@@ -29,13 +29,14 @@ from rag.indexing.languages import (
     warn_of_language,
 )
 from rag.indexing.legs import Legs, Timings, languages_of
-from rag.indexing.losses import Loss, losses_of, require_kept
-from rag.indexing.past import ACCESS_KEY, Past, past
+from rag.indexing.loss_limit import Loss, losses_of, require_kept
+from rag.indexing.previous_index import ACCESS_KEY, Past, past
+from rag.indexing.problem_lines import MOST_TOLD, told
 from rag.indexing.selection import Select, Selection
-from rag.indexing.told import MOST_TOLD, told
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem
 from rag.ingest.formats import CONTENT_READER, is_content, parser_of
+from rag.ingest.parsers import of_plugin
 from retrievers.analysis.settings import AUTO, EACH
 from retrievers.index.access import AccessTable
 from retrievers.index.built import BuiltIndex, IndexWriter
@@ -166,8 +167,8 @@ class Build:
             settings = self._with_access(self._settings or before.settings or IndexSettings(), before)
             settings = as_before(settings, before.settings, before.legs)
             legs = settings.ordered(self._legs if self._legs is not None else before.legs or USUAL)
-            legs = self._with_contents(settings, legs, before)
-            before = replace(before, contents=any(settings.kind(leg).comes_with for leg in legs))
+            legs, keeps = self._with_contents(settings, legs, before)
+            before = replace(before, contents=keeps)
             if lost := [leg for leg in before.legs if leg not in legs and not self._prune]:
                 raise IndexProblem(
                     f"index '{place.address}' has a {lost[0]} leg, which the graph does not search. Give the graph that it "
@@ -300,23 +301,29 @@ class Build:
         kept = reading.model_copy(update={"access": key, "own_statistics": own})
         return settings.model_copy(update={"reading": kept})
 
-    def _with_contents(self, settings: IndexSettings, legs: tuple[str, ...], before: Past) -> tuple[str, ...]:
-        """The legs, with those that are for what is no text: where one of them is asked for or was there, or in a new index
-        whose sources hold such files. An index of texts stays one."""
-        asked = (settings.kind(leg) for leg in {*legs, *before.legs})
-        if not any(kind.comes_with for kind in asked):
-            if before.settings is not None or not self._finds_contents(before):
-                return legs
-            LEGS.take_in()
-        return settings.ordered([*legs, *(leg for leg in LEGS.names() if settings.kind(leg).comes_with)])
+    def _with_contents(
+        self, settings: IndexSettings, legs: tuple[str, ...], before: Past
+    ) -> tuple[tuple[str, ...], bool]:
+        """The legs, with those that are for kinds of content that the sources have, and whether contents are kept: where such a leg
+        is asked for or was there, the index keeps some, or in a new index. An index of texts stays one."""
+        kinds = {kind for leg in {*legs, *before.legs} for kind in settings.kind(leg).comes_with}
+        if any(True for _ in contents_of(before.index)):
+            kinds.update(kind for record in before.records for kind in record.kinds)
+        if kinds or before.settings is None:
+            kinds |= self._kinds_found(before)
+        if not kinds:
+            return legs, False
+        LEGS.take_in()
+        return settings.ordered([*legs, *(leg for leg in LEGS.names() if settings.kind(leg).comes_with & kinds)]), True
 
-    def _finds_contents(self, before: Past) -> bool:
-        """Whether the sources have files that hold no text, which something here reads."""
+    def _kinds_found(self, before: Past) -> frozenset[str]:
+        """Kinds of content that files of the sources hold, of those that hold no text and are read here."""
         if not shipped(CONTENT_READER):
-            return False
-        selection = self._select(replace(before, contents=True), lambda record, removed: False)
-        files = (file for chosen in selection.chosen for file in chosen.files)
-        return any(is_content(parser_of(file.path.name)) for file in files if file.layout == "file")
+            return frozenset()
+        selection = self._select(replace(before, contents=True), lambda record, removed: True)
+        files = (file for chosen in selection.chosen for file in chosen.files if file.layout == "file")
+        parsers = {parser for file in files if is_content(parser := parser_of(file.path.name)) and parser}
+        return frozenset().union(*(of_plugin(parser).KINDS for parser in parsers))
 
     def _expected(self, before: Past, settings: IndexSettings, legs: Sequence[str]) -> Mapping[str, int]:
         """The languages that texts are likely in, before they are read, where anything depends on it."""

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from rag.core.digests import data_sha256, file_sha256
 from rag.core.errors import IndexProblem, SpecError
 from rag.core.progress import Progress
-from rag.indexing.gone import Rows, holdings_without
 from rag.indexing.legs import Legs, Made, Timings, corpus_facts, now
-from rag.indexing.past import holdings_of
+from rag.indexing.removed_rows import Rows, holdings_without
 from rag.indexing.units import Planned, UnitMaker, write_units
 from rag.ingest import Problem, SourceFile, printable
+from retrievers.index.built import holdings_of
 from retrievers.index.digests import describe_files
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import PARTS, Building

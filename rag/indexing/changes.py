@@ -14,18 +14,19 @@ from rag.core.progress import Progress, silent
 from rag.core.types import Where
 from rag.indexing.build import Build, IndexReport, UnchangedError, counted, finished
 from rag.indexing.chain import Chained, ChainWriter, require_left, unchanged, why_anew
-from rag.indexing.given import CORPUS, Given, write_given
-from rag.indexing.gone import Rows, gone_by_record, rows_of, rows_where, sources_without
 from rag.indexing.languages import as_before
 from rag.indexing.legs import Legs, Timings, languages_of
-from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
+from rag.indexing.previous_index import Past
 from rag.indexing.publish import home_of, published
+from rag.indexing.python_documents import CORPUS, Given, write_given
 from rag.indexing.removal import Removed, are_documents, removed_by
+from rag.indexing.removed_rows import Rows, gone_by_record, rows_of, rows_where, sources_without
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.indexing.units import UnitMaker
 from rag.indexing.writers import readable_by, settling, told_to
 from rag.ingest import SourceFile, printable
+from retrievers.index.built import holdings_of
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, Building
 from retrievers.index.settings import IndexSettings
@@ -49,7 +50,7 @@ def add_documents(
     ones are cut unless `chunking.corpora` says otherwise. Readers stay at the generation that they opened.
 
     Args:
-        documents: see `rag.indexing.given.Given`; a generator is read once, and not held.
+        documents: see `rag.indexing.python_documents.Given`; a generator is read once, and not held.
         settings, legs: of a new index; an index that is there has its own, and these have to be the same.
         asker: who adds them; None for whoever keeps the index. Where its documents say who may read them, somebody adds
             what they may read themselves, under ids that the report names, and it counts what they may read alone

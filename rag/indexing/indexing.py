@@ -16,14 +16,14 @@ from rag.indexing.build import Build, IndexReport
 from rag.indexing.changes import remove_targets
 from rag.indexing.encoders import encoders_of
 from rag.indexing.labels import Given
-from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import writing
+from rag.indexing.previous_index import Past
 from rag.indexing.publish import published
 from rag.indexing.removal import Removal
 from rag.indexing.selection import Update
 from rag.ingest import INGEST_VERSION
 from retrievers.index import INDEXES
-from retrievers.index.built import BuiltIndex
+from retrievers.index.built import BuiltIndex, holdings_of
 from retrievers.index.directory import LocalIndex
 from retrievers.index.manifest import FORMAT_VERSION, ragline_version
 from retrievers.index.opening import open_index, scheme_of

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem, did_you_mean
-from rag.indexing.losses import Loss, require_kept
-from rag.indexing.past import Past
+from rag.indexing.loss_limit import Loss, require_kept
+from rag.indexing.previous_index import Past
 from rag.indexing.selection import Chosen, MayCopy, Selection
 from rag.ingest import printable
 from retrievers.index.built import BuiltIndex

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from rag.core.errors import SpecError
-from rag.indexing.past import Past
-from rag.indexing.told import MOST_TOLD, told
+from rag.indexing.previous_index import Past
+from rag.indexing.problem_lines import MOST_TOLD, told
 from rag.ingest import Discovery, Problem, SourceFile, discover, distinct, printable
 from retrievers.index.built import BuiltIndex
 from retrievers.index.sources import Source, SourceRecord, with_readmitted

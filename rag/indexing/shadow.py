@@ -19,10 +19,11 @@ from rag.core.progress import Progress, silent
 from rag.indexing.build import Build, IndexReport
 from rag.indexing.encoders import encoders_of
 from rag.indexing.labels import Given
-from rag.indexing.past import Past, holdings_of
 from rag.indexing.place import DirectoryWriter
+from rag.indexing.previous_index import Past
 from rag.indexing.publish import explained, home_of, published, verified
 from rag.indexing.selection import Chosen, MayCopy, Selection
+from retrievers.index.built import holdings_of
 from retrievers.index.directory import LocalIndex
 from retrievers.index.generations import CURRENT, Building, newest_stamp, only_builder, remove_whole
 from retrievers.index.manifest import write_manifest

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from rag.core.access import Access, Asker, may_read, read_access
 from rag.core.errors import SpecError
 from rag.indexing.build import IndexReport
-from rag.indexing.given import Named, Settle
-from rag.indexing.gone import rows_of
+from rag.indexing.python_documents import Named, Settle
+from rag.indexing.removed_rows import rows_of
 from rag.ingest import printable
 from retrievers.index.directory import LocalIndex
 

@@ -7,7 +7,7 @@ is a `Problem` or an `IngestError` with the file's name, and never stops the res
 from rag.ingest.chunk import chunk
 from rag.ingest.discover import discover, is_file_name, printable
 from rag.ingest.pieces import Ruler, word_spans
-from rag.ingest.read import Reader, read
+from rag.ingest.read import Reader
 from rag.ingest.sentences import sentences
 from rag.ingest.types import (
     LAYOUTS,
@@ -43,7 +43,6 @@ __all__ = [
     "distinct",
     "is_file_name",
     "printable",
-    "read",
     "sentences",
     "word_spans",
 ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+from codecs import getincrementaldecoder
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.corpora import is_corpus
-from rag.ingest.formats import is_content, parser_of, suffix
+from rag.ingest.formats import is_content, is_library, parser_of, suffix
 from rag.ingest.types import Discovery, Layout, Problem, SourceFile, distinct
 
 _JUNK = frozenset({"node_modules", "__pycache__", "__MACOSX"})
@@ -19,6 +21,10 @@ _MAILDIR = ("cur", "new", "tmp")
 _EXPORT = frozenset({"users.json", "channels.json"})
 _LONGEST_NAME = 200
 """Bytes: file systems take 255, of which something may be put in front or behind."""
+_LOOKED_AT = 65_536
+"""Bytes of a file whose name does not say what it is."""
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+"""What plain text has none of; white space is no such character, the form feed of old manuals included."""
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
@@ -146,7 +152,7 @@ def _walk(root: Path, findings: _Findings) -> list[Path]:
                 _link(path, name, root, findings)
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(path)
-            elif not findings.reads(entry.name) and folder not in findings.mail:
+            elif not (findings.reads(entry.name) or folder in findings.mail or _is_bare_text(entry)):
                 findings.ignored.append(printable(name))
             elif not entry.is_file(follow_symlinks=False):
                 findings.problem(name, "not a regular file")
@@ -180,6 +186,25 @@ def passed_over(name: str) -> bool:
 
 def _is_maildir(folder: Path) -> bool:
     return all((folder / name).is_dir() and not (folder / name).is_symlink() for name in _MAILDIR)
+
+
+def _is_bare_text(entry: os.DirEntry[str]) -> bool:
+    """Whether a file without an ending, or with a number for one, begins as UTF-8 text, as `GPL-3` and `Apache-2.0` do.
+
+    A mailbox is none: it is read mail by mail, where it is called one.
+    """
+    ending = PurePath(entry.name).suffix
+    bare = not ending or (ending[1:].isascii() and ending[1:].isdigit())
+    if not bare or parser_of(entry.name) or is_library(entry.name) or not entry.is_file(follow_symlinks=False):
+        return False
+    try:
+        # Never waits, and follows no link, whatever is there by now.
+        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as stream:
+            start = getincrementaldecoder("utf-8")().decode(stream.read(_LOOKED_AT))
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(start) and not start.startswith("From ") and _CONTROL.search(start) is None
 
 
 def _link(path: Path, name: str, root: Path, findings: _Findings) -> None:

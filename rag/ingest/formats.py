@@ -1,4 +1,4 @@
-"""Which file is read by which parser, decided by its name alone."""
+"""Which file is read by which parser, decided by its name alone. `discover` looks into files whose name says nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ READER = "reader"
 """Plug-ins name a suffix without its dot, and a module with `parse(data, name, note)`. Ours are asked first."""
 
 CONTENT_READER = "content_reader"
-"""The same of files that hold no text, such as pictures: `parse(data, name, note, caption=...)`, where `caption` is what a file
-beside it says of it in words. They are read where an index keeps contents."""
+"""The same of files that hold no text, such as pictures (`rag.reading.ContentReader`), read where an index keeps contents."""
 
 PARSERS = {
     ".txt": "plain", ".text": "plain", ".log": "plain", ".adoc": "plain", ".org": "plain", ".debian": "plain",
@@ -45,7 +44,7 @@ NAMES = {
 """Names of files without a suffix, lower case -> parser."""
 
 VERSIONS = {
-    "csv": 3, "jsonl": 2, "json": 2, "xml": 2, "rst": 4, "tex": 2, "html": 4, "markdown": 3, "pdf": 2, "epub": 3, "mail": 3,
+    "csv": 3, "jsonl": 2, "json": 2, "xml": 2, "rst": 4, "tex": 2, "html": 4, "markdown": 3, "pdf": 3, "epub": 3, "mail": 3,
     "msg": 3, "notebook": 3, "docx": 2, "xlsx": 2, "odt": 2, "pptx": 2, "man": 2,
 }  # fmt: skip
 """Parsers that give other units than their files first gave, each with a number that is raised when that happens again.
@@ -103,6 +102,11 @@ def is_content(parser: str | None) -> bool:
     return parser in shipped(CONTENT_READER) and parser not in shipped(READER) and f".{parser}" not in PARSERS
 
 
+def is_library(name: str) -> bool:
+    """Whether a file is a shared library by its name, which ends in a number."""
+    return _LIBRARY.search(name.lower()) is not None
+
+
 def unpacked_name(name: str) -> str:
     """The name of what a file holds: without `.gz`."""
     return name[: -len(".gz")] if name.lower().endswith(".gz") else name
@@ -112,7 +116,7 @@ def parser_of(name: str) -> str | None:
     """The parser's name, or None where nothing here reads such files."""
     inner = PurePath(unpacked_name(name)).name.lower()
     ending = PurePath(inner).suffix
-    if _LIBRARY.search(name.lower()):
+    if is_library(name):
         return None
     if own := NAMES.get(inner) or PARSERS.get(ending) or ("code" if ending in LANGUAGES else None):
         return own

@@ -47,8 +47,13 @@ def parsed(parser: str, data: bytes, name: str, note: Note, **more: Any) -> Iter
     """
     if not data or data.isspace():
         raise ReadError("empty")
-    module = f"rag.ingest.{MODULES[parser]}" if parser in MODULES else of_plugins()[parser].component
-    yield from import_module(module).parse(data, name, note, **more)
+    module = import_module(f"rag.ingest.{MODULES[parser]}") if parser in MODULES else of_plugin(parser)
+    yield from module.parse(data, name, note, **more)
+
+
+def of_plugin(parser: str) -> Any:
+    """The module of a parser that an installed package brings."""
+    return import_module(of_plugins()[parser].component)
 
 
 def streamed(

@@ -1,4 +1,5 @@
-"""PDF through pypdf: the text of every page with its number, headings from the outline; pictures of pages by OCR."""
+"""PDF through pypdf, and pdfium where words run together: the text of every page with its number, headings from the outline;
+pictures of pages by OCR."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.layout import Layout
@@ -28,6 +31,10 @@ _NUMBERING = re.compile(r"\A(?:\d++[.)]?)++\s++")
 _NO_TITLE = re.compile(r"(?i)\A(?:untitled|microsoft word|.*\.(?:docx?|pdf|tex|dvi|indd|odt|qxd)$|\W*$)")
 _DEEP = 2
 """Lines at the top and at the foot of a page that may be repeated ones."""
+_BROKEN_WORD = "\ufffe"
+"""What pdfium says for a hyphen at the end of a line and the end of that line."""
+_ASTRAY, _IN_PAGE, _IN_LINE = 0.03, 1.1, 2.0
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])\s+(?=[^\W\d_])")
 _PAGES = 3
 _SHARE = 0.4  # of the pages: left and right ones may have lines of their own
 _NUMBER = re.compile(r"\d+|\b[ivxlc]+\b")
@@ -54,7 +61,8 @@ def parse(data: bytes, name: str, note: Note, *, ocr: PageReader | None = None) 
     outline = _outline(reader)
     title = layout.clean.line(str(reader.metadata.title or "")) if reader.metadata else ""
     title = "" if _NO_TITLE.match(title) else title
-    pages = [layout.clean(_text(page)).translate(_LIGATURES).split("\n") for page in reader.pages]
+    texts = map(_text, reader.pages, _seen(data, len(reader.pages)))
+    pages = [layout.clean(text).translate(_LIGATURES).split("\n") for text in texts]
     silent = [number for number, lines in enumerate(pages, start=1) if not "".join(lines).strip()]
     pictures = _read_pictures(silent, pages, ocr, layout, note) if ocr else frozenset[int]()
     silent = [number for number in silent if number not in pictures]
@@ -143,20 +151,54 @@ def _open(data: bytes) -> PdfReader:
     return reader
 
 
-def _text(page: PageObject) -> str:
-    """A page in the order in which its file draws it, or as it looks where that shows a table.
+def _text(page: PageObject, seen: str) -> str:
+    """A page in the order in which its file draws it, or as it looks where that shows a table. `seen`: as pdfium sees it.
 
     The order of drawing keeps columns of prose apart but puts every cell of a table on a line of its own.
     """
     drawn = page.extract_text()
-    if not _MANY_SHORT_LINES.search(drawn):
-        return drawn
+    if (parted := _parted(drawn, seen)) != drawn or not _MANY_SHORT_LINES.search(drawn):
+        return parted
     looks = page.extract_text(extraction_mode="layout", layout_mode_space_vertically=False)
     rows = [_GAP.split(line.strip()) for line in looks.split("\n")]
     tabular = sum(len(row) > 1 and max(map(len, row)) < _NARROW for row in rows)
     columns = sum(len(row) > 1 and max(map(len, row)) >= _NARROW for row in rows)
     complete = len("".join(looks.split())) >= 0.99 * len("".join(drawn.split()))
     return "\n".join(map(_CELLS.join, rows)) if tabular > 2 * columns and tabular > 2 and complete else drawn
+
+
+def _seen(data: bytes, n_pages: int) -> Iterator[str]:
+    """Each page as pdfium sees it, by the places of its letters; nothing where it cannot."""
+    import pypdfium2
+
+    try:
+        with closing(pypdfium2.PdfDocument(data)) as document:
+            for number in range(n_pages):
+                with closing(document[number]) as page, closing(page.get_textpage()) as text:
+                    yield text.get_text_range().replace("\r\n", "\n").replace(_BROKEN_WORD, "-\n")
+    except (pypdfium2.PdfiumError, IndexError):
+        yield from repeat("")
+
+
+def _parted(drawn: str, seen: str) -> str:
+    """What was drawn, or what is seen of a page, or of a line, where that has the same letters in many more words.
+
+    Files of TeX draw no blanks: words stand apart by distances alone, which pypdf takes for the spacing of letters. pdfium
+    parts `--all` and `a-b` where a font is narrow, so blanks count between letters alone.
+    """
+    if abs(len(_letters(seen)) - len(_letters(drawn))) <= _ASTRAY * len(drawn) and _many_more(seen, drawn, _IN_PAGE):
+        return seen
+    lines = {_letters(line): line for line in seen.split("\n")}
+    parted = ((line, lines.get(_letters(line), line)) for line in drawn.split("\n"))
+    return "\n".join(line if _many_more(line, before, _IN_LINE) else before for before, line in parted)
+
+
+def _letters(text: str) -> str:
+    return "".join(text.split())
+
+
+def _many_more(seen: str, drawn: str, share: float) -> bool:
+    return len(_BETWEEN_WORDS.findall(seen)) > share * len(_BETWEEN_WORDS.findall(drawn))
 
 
 def _outline(reader: PdfReader) -> dict[int, list[_Entry]]:

@@ -39,6 +39,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "MALLOC_ARENA_MAX": "2"},  # those of every thread count against the bound, unused
             start_new_session=True,  # Ctrl-C is for the asking process, which then ends this one
         )
         self._started = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -28,7 +28,7 @@ class Limits:
     corpus_bytes: int = 100_000_000_000
     record_bytes: int = 10_000_000
     seconds: float = 60.0
-    memory_bytes: int = 2_000_000_000
+    memory_bytes: int = 3_000_000_000
     unpacked_ratio: int = 200
     text_ratio: int = 100
     ocr_pages: int = 1_000
@@ -132,6 +132,37 @@ class Kept:
     def sha256(self) -> str:
         """Of the bytes, in hexadecimal."""
         return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a reader of contents is given beside the bytes. `caption`: what a file beside it says of it, as one line.
+
+    `begins`: to be called before each piece of work that takes seconds: it gives time for that, as for a page that is read as
+    a picture (`Limits`).
+    """
+
+    caption: str = ""
+    begins: Callable[[], None] = lambda: None
+
+
+class ContentReader(Protocol):
+    """A module that reads files which hold no text, such as pictures: what the group `ragline.content_reader` names."""
+
+    KINDS: frozenset[str]
+    """Of what its documents hold: legs that are for one of them come with it."""
+
+    def require(self) -> None:
+        """Fetch what it needs, such as a model: called before a file of its kind is read, where one may fetch and write.
+
+        Raises:
+            ReadError: what is missing, and what to run.
+        """
+        ...
+
+    def parse(self, data: bytes, name: str, note: Note, beside: Beside) -> Iterator[ParsedDocument]:
+        """Its documents. Runs in the process that parses, which is bounded and writes no file. ReadError: why it cannot be read."""
+        ...
 
 
 Keep = Callable[[str, bytes, bytes], None]

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
+from rag.core.plugins import loaded
 from rag.ingest.bounds import bounded
 from rag.ingest.formats import is_content
 from rag.ingest.metadata import capped
 from rag.ingest.ocr import PageReader
 from rag.ingest.parsers import STREAMS, parsed, streamed
 from rag.ingest.stretches import stretched
-from rag.ingest.types import Block, Kept, Limits, Note, ParsedDocument, ReadError, SourceFile
+from rag.ingest.types import Beside, Block, Kept, Limits, Note, ParsedDocument, ReadError, SourceFile
 from rag.ingest.unpack import caption_of, content_of
 
 _FRAME = 1 << 18
@@ -48,7 +49,7 @@ def main() -> None:
 
 def serve(requests: TextIO, answers: TextIO) -> None:
     """Each request: `path`, `name`, `layout`, `parser` (see `rag.ingest.parsers`), `limits`, `ocr` and `seconds`
-    of the processor's time."""
+    of the processor's time; or `path`, `function` and what that is `asked` (see `Reader.call`)."""
     for line in requests:
         request = json.loads(line)
         # The processor's time, which neither waiting nor a busy machine takes. At its end the system ends this process.
@@ -71,12 +72,13 @@ def _page_begins(request: Mapping[str, Any], answers: TextIO) -> None:
 
 
 def parse(
-    parser: str, file: SourceFile, limits: Limits, note: Note, *, page_begins: Callable[[], None] | None = None
+    parser: str, file: SourceFile, limits: Limits, note: Note, *, begins: Callable[[], None], ocr: bool = False
 ) -> Iterator[ParsedDocument]:
     """What the named parser makes of a file, long documents in stretches.
 
     Args:
-        page_begins: called before each page of a PDF that is read as a picture; none: no page is.
+        begins: called before each piece of work that takes seconds, such as a page of a PDF that is read as a picture.
+        ocr: whether such pages are read.
     Raises:
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
@@ -84,9 +86,9 @@ def parse(
         documents = streamed(parser, file, limits, note)
     else:
         data = content_of(file.path, limits)
-        more: dict[str, Any] = {"ocr": PageReader(data, limits, page_begins)} if parser == "pdf" and page_begins else {}
+        more: dict[str, Any] = {"ocr": PageReader(data, limits, begins)} if parser == "pdf" and ocr else {}
         if is_content(parser):
-            more = {"caption": caption_of(file.caption, limits)}
+            more = {"beside": Beside(caption=caption_of(file.caption, limits), begins=begins)}
         documents = parsed(parser, data, file.name, note, **more)
     any_text = False
     size = file.path.stat().st_size
@@ -107,21 +109,26 @@ def _confine(memory_bytes: int) -> None:
         resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
-def _frames(request: Mapping[str, Any], page_begins: Callable[[], None]) -> Iterator[str]:
+def _frames(request: Mapping[str, Any], begins: Callable[[], None]) -> Iterator[str]:
     notes: list[tuple[str, bool]] = []
 
     def note(reason: str, *, lost: bool = False) -> None:
         notes.append((reason, lost))
 
-    parser = request["parser"]
+    parser = request.get("parser", "")
     try:
+        if function := request.get("function"):
+            parser, data = function, content_of(Path(request["path"]), Limits(**request["limits"]))
+            yield json.dumps({"made": loaded(function)(data, **request["asked"]), "done": True})
+            return
         caption = Path(request["caption"]) if request.get("caption") else None
         file = SourceFile(
             path=Path(request["path"]), name=request["name"], size=0, layout=request["layout"], caption=caption
         )
         packed, size = list[dict[str, Any]](), 0
-        wanted = page_begins if request.get("ocr") else None
-        for document in parse(parser, file, Limits(**request["limits"]), note, page_begins=wanted):
+        for document in parse(
+            parser, file, Limits(**request["limits"]), note, begins=begins, ocr=bool(request.get("ocr"))
+        ):
             packed.append(pack(document))
             size += len(document.text) + sum(len(each.data) for each in document.kept)
             if size >= _FRAME:

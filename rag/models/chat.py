@@ -102,8 +102,9 @@ class _Codec:
         from tokenizers import Tokenizer
 
         # Two copies: parsing special tokens is a mutable switch, and threads share the original.
-        self._parsing = _fresh(Tokenizer.from_str(backend.to_str()), plain=False)
-        self._plain = _fresh(Tokenizer.from_str(backend.to_str()), plain=True)
+        copied = backend.to_str()
+        self._parsing = _fresh(Tokenizer.from_str(copied), plain=False)
+        self._plain = _fresh(Tokenizer.from_str(copied), plain=True)
         added = tokenizer.added_tokens_decoder
         names = {token.content for token in added.values()}
         self._names = {id_: token.content for id_, token in added.items()}

@@ -185,7 +185,7 @@ def _write_tokenizer(
         pair=f"{bos} $A {eos} {eos} $B {eos}",
         special_tokens=[(bos, header.bos), (eos, header.eos)],
     )
-    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=bos,
         eos_token=eos,

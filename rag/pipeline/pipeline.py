@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rag import tracing
 from rag.core.access import Asker
 from rag.core.arguments import knows_its_arguments
+from rag.core.content_forms import in_words
 from rag.core.errors import SpecError, StageError, did_you_mean
 from rag.core.filters import asked_by, parse_where
 from rag.core.node import BoundNode
@@ -25,7 +26,7 @@ from rag.graph.contents import require_read
 from rag.graph.run import failed_output, run_nodes
 from rag.graph.settled import answered, streamed
 from rag.graph.spec import QUERY, Spec
-from rag.pipeline.release import inside, keep_only, release
+from rag.pipeline.release import begin_to_load, inside, keep_only, release
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.twins import AsyncTwins
 from retrievers.index_protocol import Index
@@ -182,6 +183,7 @@ class Pipeline(AsyncTwins):
             StageError: a node failed; the cause is chained.
         """
         self.require_answers()
+        begin_to_load(self.graph, by_stage=self.by_stage)
         result = self.run([self._question(query, history, where)], asker=asker)
         raise_failure(result)
         return result.answers[0]
@@ -227,6 +229,7 @@ class Pipeline(AsyncTwins):
             StageError: a node failed; the cause is chained.
         """
         asked = _asked_by(asker, self._question(query, history, where))
+        begin_to_load(self.graph, by_stage=self.by_stage)
         yield from tracing.asking(asked, self._steps(asked))
 
     def prepare(self, queries: Sequence[Query]) -> list[RunResult]:
@@ -367,6 +370,7 @@ class Pipeline(AsyncTwins):
     ) -> RunResult:
         """These nodes on a batch: side by side, or in turns where they run by stage."""
         self.require_read(queries)
+        queries = [in_words(query) if query.contents or query.history else query for query in queries]
         run = partial(run_nodes, nodes, queries, output=output, k=k, pool=self._threads, given=given)
         if not self.by_stage:
             return run()

@@ -1,4 +1,5 @@
-"""Which parts of a graph let go of their memory, and in which order: nodes before the models that they read."""
+"""Which parts of a graph are loaded ahead, and which let go of their memory, in which order: nodes before the models that they
+read."""
 
 from __future__ import annotations
 
@@ -6,10 +7,17 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from rag.core.errors import SpecError
-from rag.core.protocols import CanRelease
+from rag.core.protocols import CanLoadBeside, CanRelease
 from rag.graph.build import Graph
 from rag.graph.checked import Checked, Made
 from retrievers.index_protocol import Index
+
+
+def begin_to_load(graph: Graph, *, by_stage: bool) -> None:
+    """Begin to load the models that can be loaded while passages are found; by stage none, for one part works at a time."""
+    for model in () if by_stage else graph.models.values():
+        if isinstance(model, CanLoadBeside):
+            model.load_beside()
 
 
 def release(graph: Graph, index: Index | None, names: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from rag.asked import QuestionLog
 from rag.core.access import Asker
+from rag.core.content_forms import in_words
 from rag.core.errors import MissingModel, SpecError
 from rag.core.report import RunResult
 from rag.core.side_thread import Reader
@@ -26,9 +27,9 @@ from rag.serve.search import require_filter
 from rag.serve.sessions import Sessions
 from rag.service import history
 from rag.service.askers import asked_in, asker_of
+from rag.service.disconnects import unless_gone
 from rag.service.down import UNAVAILABLE
 from rag.service.errors import ApiError, explained, failed
-from rag.service.gone import unless_gone
 from rag.service.replies import LAST_EVENT, EventStream, JSONReply, event
 from rag.service.service import ANSWERING, CHAT_PATH, Service
 from rag.service.services import Services
@@ -136,18 +137,20 @@ async def _understood(
     try:
         said = history.split(body.messages, service.settings)
         contents = (*body.messages[-1].contents, *(body.ragline.contents if body.ragline is not None else ()))
-        service.pipeline.require_read([service.query(said.question, history=said.turns, contents=contents)])
+        asked = service.query(said.question, history=said.turns, contents=contents)
+        service.pipeline.require_read([asked])
+        asked = await service.checks(in_words, asked)
     except (ValueError, SpecError) as error:
         raise ApiError(400, f"messages: {error}.", param="messages", code="unsupported_content") from error
-    turns = said.turns if kept is None else (*said.turns, *kept.turns)
+    turns = asked.history if kept is None else (*asked.history, *kept.turns)
     try:
-        turns = await service.checks(history.fit, said.question, turns, service.llm, service.settings, said.wishes)
+        turns = await service.checks(history.fit, asked.text, turns, service.llm, service.settings, said.wishes)
     except UNAVAILABLE:
-        turns = await service.checks(history.fit, said.question, turns, None, service.settings, said.wishes)
+        turns = await service.checks(history.fit, asked.text, turns, None, service.settings, said.wishes)
     where = asked_in(request, body.ragline.where if body.ragline is not None else None)
     await require_filter(where, service)
     return _Turn(
-        query=service.query(said.question, history=turns, wishes=said.wishes, where=where, contents=contents),
+        query=service.query(asked.text, history=turns, wishes=said.wishes, where=where, contents=asked.contents),
         honoured=_honoured(body, service),
         kept=kept,
         log=log,

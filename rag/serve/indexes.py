@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import PurePath
@@ -14,6 +15,8 @@ from starlette.responses import Response
 
 from rag.core.filters import Filter
 from rag.core.types import Document
+from rag.ingest.common_words import seeming_language
+from rag.ingest.language import code_of
 from rag.serve.files import Uploads
 from rag.service.askers import asked_in
 from rag.service.replies import JSONReply
@@ -25,8 +28,13 @@ from retrievers.index_protocol import HasParts, Index, is_labelled
 Rows = Sequence[int] | NDArray[np.int64]
 
 _EXAMPLES, _LOOKED_AT = 4, 200
-_SHORTEST, _LONGEST = 3, 40
-"""Characters of a topic."""
+_SHORTEST, _LONGEST, _LONGEST_QUESTION = 3, 40, 80
+"""Characters of a topic, and the most of one that is a question as it stands. So short a word in capitals says nothing."""
+_FRAMES = {"en": "What do the documents say about {}?", "de": "Was sagen die Dokumente zum Thema {}?"}
+"""By language. Of others a topic is shown as it stands."""
+_NUMBERED = re.compile(r"(?:\d{1,4}\.)+ (?=\S)")
+"""Before a heading: `8.3.1. Payments`."""
+_FILE_NAME = re.compile(r"\S*\w[./\\]\w\S*")
 
 
 def router(services: Services, uploads: Uploads) -> APIRouter:
@@ -49,14 +57,13 @@ def _described(index: Index | None, where: Filter | None) -> dict[str, Any]:
         return {"name": None, "identity": None, "passages": 0, "parts": [], "legs": [], "examples": []}
     parts = index.parts if isinstance(index, HasParts) else {PurePath(index.name).name: index}
     rows = {name: readable(part, where) for name, part in parts.items()}
-    topics = _topics([_topics_of(part, rows[name]) for name, part in parts.items()])
     return {
         "name": " and ".join(parts),
         "identity": index.identity,
         "passages": sum(map(len, rows.values())),
         "parts": [{"name": name, "passages": len(of_part)} for name, of_part in rows.items()],
         "legs": list(index.legs),
-        "examples": [f"What do the documents say about {topic}?" for topic in topics],
+        "examples": _examples([_examples_of(part, rows[name]) for name, part in parts.items()]),
     }
 
 
@@ -65,19 +72,19 @@ def readable(index: Index, where: Filter | None) -> Rows:
     return index.rows(where) if is_labelled(index) else range(len(index))
 
 
-def _topics(of_parts: Sequence[Sequence[str]]) -> list[str]:
+def _examples(of_parts: Sequence[Sequence[str]]) -> list[str]:
     """A few of those of all indexes, from each in turn."""
-    topics = dict.fromkeys(topic for turn in zip_longest(*of_parts) for topic in turn if topic)
-    return list(topics)[: max(_EXAMPLES, len(of_parts))]
+    questions = dict.fromkeys(question for turn in zip_longest(*of_parts) for question in turn if question)
+    return list(questions)[: max(_EXAMPLES, len(of_parts))]
 
 
-def _topics_of(index: Index, rows: Rows) -> list[str]:
-    """What a few of these passages are about, from all over them."""
+def _examples_of(index: Index, rows: Rows) -> list[str]:
+    """Questions that a few of these passages are about, from all over them."""
     some = rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]
     documents = index.documents.many(some)
     prose = [document for document in documents if not _is_row(document)]
-    topics = [topic for topic in dict.fromkeys(map(_topic, prose or documents)) if topic]
-    return topics[:: max(1, len(topics) // _EXAMPLES)][:_EXAMPLES]
+    questions = [question for question in dict.fromkeys(map(_question, prose or documents)) if question]
+    return questions[:: max(1, len(questions) // _EXAMPLES)][:_EXAMPLES]
 
 
 def _is_row(document: Document) -> bool:
@@ -86,8 +93,21 @@ def _is_row(document: Document) -> bool:
     return bool(colon) and column in document.metadata
 
 
-def _topic(document: Document) -> str:
-    """The heading right above the passage, else its title; empty where that is no topic to show."""
+def _question(document: Document) -> str:
+    """What the heading right above the passage asks, else its title; of either that is no question, what is said of it.
+
+    Empty where that is no topic to show, such as the name of a file. It is in the language of the passage, where a frame is.
+    """
     headings = document.metadata.get("headings")
-    topic = " ".join(str(headings[-1] if headings and isinstance(headings, list | tuple) else document.title).split())
-    return topic if _SHORTEST <= len(topic) <= _LONGEST and topic.isprintable() else ""
+    named = str(headings[-1] if headings and isinstance(headings, list | tuple) else document.title)
+    topic = _NUMBERED.sub("", " ".join(named.split()))
+    bare = topic.rstrip("?？")
+    longest = _LONGEST if bare == topic else _LONGEST_QUESTION
+    if not (topic.isprintable() and _SHORTEST <= len(bare) <= longest):
+        return ""
+    if bare != topic:
+        return bare + topic[-1]
+    if topic == document.parent or _FILE_NAME.fullmatch(topic) or (len(topic) == _SHORTEST and topic.isupper()):
+        return ""
+    language = seeming_language(f"{document.title} {document.text}") or code_of(document.metadata) or "en"
+    return _FRAMES.get(language, "{}").format(topic)

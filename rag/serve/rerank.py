@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.pipeline.as_json import outcome_json
+from rag.service.disconnects import unless_gone
 from rag.service.errors import ApiError, explained, require_short
-from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from rag.core.content_forms import in_words
 from rag.core.errors import IndexMismatch, SpecError
 from rag.core.filters import parted
 from rag.core.types import Query
@@ -19,8 +20,8 @@ from rag.pipeline.facets import MOST_FIELDS, facets_json
 from rag.pipeline.snippets import terms_of
 from rag.serve.extension import stages_json
 from rag.service.askers import asked_in
+from rag.service.disconnects import unless_gone
 from rag.service.errors import ApiError, explained, failed
-from rag.service.gone import unless_gone
 from rag.service.replies import JSONReply
 from rag.service.service import Service
 from rag.service.services import Services
@@ -94,6 +95,7 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
     query = service.query(body.query, where=where, contents=tuple(body.contents))
     try:
         service.pipeline.require_read([query])
+        query = await service.checks(in_words, query) if query.contents else query
     except SpecError as error:
         raise ApiError(400, f"contents: {error}.", param="contents", code="unsupported_content") from error
     counted = await _counted(query, body.facets, service) if body.facets else {}
@@ -110,7 +112,7 @@ async def _found(body: SearchRequest, request: Request, service: Service) -> dic
         service.watch.result(result)
     ranking = result.rankings[0]
     return {
-        "query": body.query,
+        "query": query.asked,
         "hits": await asyncio.to_thread(hits_json, ranking, terms_of(service.pipeline.index)),
         **near_json(ranking.near),
         **read_json(result.read),

@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 
 from rag.core.errors import StageError
 from rag.core.report import Failure
+from rag.service.disconnects import ClientGone
 from rag.service.down import UNAVAILABLE
 from rag.service.gather import Overloaded
-from rag.service.gone import ClientGone
 from rag.service.replies import JSONReply
 
 logger = logging.getLogger(__name__)

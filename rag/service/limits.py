@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.types import Message, Receive
 
-from rag.service.gone import ClientGone
+from rag.service.disconnects import ClientGone
 
 _WORTH = 64 * 2**20
 """Bytes of requests after which it is done: some ten milliseconds in which nothing else is done."""

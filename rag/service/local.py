@@ -23,7 +23,7 @@ from rag.core.errors import RagError
 from rag.core.protocols import close
 from rag.core.run_folder import graph_key, socket_of
 from rag.pipeline import Pipeline
-from rag.pipeline.told import Wanted, told
+from rag.pipeline.plain_results import Wanted, told
 from retrievers.index_protocol import HasGenerations
 
 logger = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.core.access import NOBODY
 from rag.service.askers import asker_in
+from rag.service.disconnects import ClientGone
 from rag.service.errors import ApiError, explained
 from rag.service.gather import Overloaded
-from rag.service.gone import ClientGone
 from rag.service.keys import Keys, bearer
 from rag.service.limits import Freed, Held, NoRoom, RequestRate, TooLarge, TooSlow, address_of, drop_rest, whole_body
 from rag.service.metrics import MeasuredApp, Metrics

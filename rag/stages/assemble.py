@@ -16,9 +16,9 @@ from rag.stages.ruler import Ruler
 from rag.stages.stretch import cut, span_of, stretches
 
 _WORD = re.compile(r"\w+")
-_BESIDE = 250
-"""Tokens that could be read before the first word, and are not passages: rules, the question, asked once more whether they are
-enough, and the time that the search takes, and the model to write its first words."""
+_BESIDE = 260
+"""Tokens that could be read in the time for rules and the question, which are read twice in part, for the search, and for the
+first words of the answer; and in what a longer prompt takes more a token."""
 _LEAST = 200
 """Tokens of passages that are read however slow the model is."""
 

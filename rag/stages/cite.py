@@ -34,6 +34,10 @@ _STOP_WORDS = frozenset(
 )
 
 
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_WITHOUT_NUMBER = 0.4
+"""What a passage's share of words is worth for each number that it lacks: less than half, so that one with as many words and the
+number is taken instead."""
 _SIMILAR = 0.25
 """Share of a claim's words from which on a passage counts as having words like it."""
 
@@ -114,14 +118,20 @@ def aim_at(documents: Sequence[Document]) -> Aim:
     """What moves markers to these passages: the text before a marker and its numbers -> the numbers that it should have.
 
     Left out are numbers of passages that have few of the words that the marker stands behind: less than half of what the
-    best passage has. Where none is left, it is that passage's. Nothing changes where no passage has a quarter of the words.
+    best passage has. A passage without a number that is said, and that another one has, counts as having fewer. Where none is
+    left, it is the best passage's. Nothing changes where no passage has a quarter of the words.
     Those are of the last sentence with words before the marker, or of its last clause, where a marker stands before that. As
     lexical as all here: it helps a model that knows what to say and not where it read it.
     """
     words = PassageWords(documents)
+    held = [set(_NUMBER.findall(document.text)) for document in documents]
 
     def aim(before: str, numbers: Sequence[int]) -> list[int]:
-        shares = words.shares(_last_said(before))
+        said = _last_said(before)
+        known = set(_NUMBER.findall(said)) & set().union(*held)
+        shares = [
+            share * _WITHOUT_NUMBER ** len(known - own) for share, own in zip(words.shares(said), held, strict=True)
+        ]
         best = max(shares, default=0.0)
         if best < _SIMILAR:
             return list(numbers)

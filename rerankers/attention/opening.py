@@ -17,7 +17,7 @@ from rerankers.attention.reading.prompt import INSTRUCTIONS, BlockPieces
 
 if TYPE_CHECKING:
     from rerankers.attention.reading.reader import BlockReader
-    from rerankers.attention.states.kept import StateStore
+    from rerankers.attention.states.state_store import StateStore
 
 MB = 1 << 20
 
@@ -95,7 +95,7 @@ def _store(
 ) -> StateStore:
     """Where documents' states are kept."""
     from rerankers.attention.heads.identity import head_size, states_identity
-    from rerankers.attention.states.kept import StateStore
+    from rerankers.attention.states.state_store import StateStore
 
     # A null stands behind the longest document, after its lead and, where the whole suffix is read, before the end.
     behind = {

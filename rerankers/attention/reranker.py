@@ -32,7 +32,7 @@ from rerankers.texts import ranked_by
 if TYPE_CHECKING:
     from rerankers.attention.reading.blocks import QueryVectors
     from rerankers.attention.reading.reader import BlockReader
-    from rerankers.attention.states.kept import StoreReport
+    from rerankers.attention.states.state_store import StoreReport
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class AttentionReranker:
         Raises:
             SpecError: nothing is kept (keep: nowhere), or the layout is one prompt, whose states serve no other.
         """
-        from rerankers.attention.states.kept import Filling
+        from rerankers.attention.states.state_store import Filling
 
         if self.options.keep == "nowhere" or self.options.layout == "prompt":
             raise SpecError("rerank.attention reads ahead only with layout: blocks and keep: disk or memory")

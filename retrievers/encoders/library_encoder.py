@@ -99,8 +99,9 @@ class LibraryEncoder:
     def release(self) -> None:
         """Let go of the weights."""
         with self._lock:
-            self.__dict__.pop("_model", None)
-        gc.collect()
+            loaded = self.__dict__.pop("_model", None) is not None
+        if loaded:
+            gc.collect()
 
     def _vectors(self, texts: list[str], role: Role) -> Any:
         with self._lock:

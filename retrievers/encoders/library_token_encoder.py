@@ -121,8 +121,9 @@ class LibraryTokenEncoder:
 
     def release(self) -> None:
         with self._lock:
-            self.__dict__.pop("_model", None)
-        gc.collect()
+            loaded = self.__dict__.pop("_model", None) is not None
+        if loaded:
+            gc.collect()
 
     @cached_property
     def _model(self) -> Any:

@@ -123,9 +123,9 @@ class PlainEncoder:
     def release(self) -> None:
         """Let go of the weights; a running call keeps them until it is done."""
         with self._lock:
-            for name in ("_transformer", "_after", "_light"):
-                self.__dict__.pop(name, None)
-        gc.collect()
+            loaded = [self.__dict__.pop(name, None) is not None for name in ("_transformer", "_after", "_light")]
+        if any(loaded):
+            gc.collect()
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Where each token of each text begins and ends, in characters; nothing is cut and no special tokens come in.

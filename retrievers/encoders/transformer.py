@@ -91,7 +91,7 @@ def load_transformer(folder: Path, *, compute: Compute, masked: bool = False) ->
         _use_one_dnn(model)
         if compute == "bfloat16":
             _use_matmul_attention(model)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,17 +213,9 @@ def _matmul_attention(
         or key.shape[1] != query.shape[1]
         or query.shape[2] > _LONGEST_MATMUL_ATTENTION
     ):
-        return sdpa_attention_forward(
-            module,
-            query,
-            key,
-            value,
-            attention_mask,
-            scaling=scaling,
-            is_causal=is_causal,
-            position_bias=position_bias,
-            **kwargs,
-        )
+        kwargs |= {"scaling": scaling, "is_causal": is_causal, "position_bias": position_bias}
+        whole: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return whole
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = (query * scale) @ key.transpose(-1, -2)
     if attention_mask is not None:

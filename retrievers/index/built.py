@@ -11,10 +11,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
+from rag.core.errors import IndexProblem
 from rag.core.progress import Progress
 from retrievers.index.documents import StoredDocuments
 from retrievers.index.manifest import Manifest
 from retrievers.index.settings import IndexSettings
+from retrievers.index.sources import ROOTS, SOURCES, Holding, read_sources
 from retrievers.index_protocol import Index
 
 
@@ -35,6 +37,19 @@ class BuiltIndex(Protocol):
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *error: object) -> None: ...
+
+
+def holdings_of(index: BuiltIndex) -> tuple[Holding, ...]:
+    """What the sources gave.
+
+    Raises:
+        IndexProblem: a table is damaged, or is of other documents.
+    """
+    roots = index.file(ROOTS) if ROOTS in index.manifest.files else None
+    holdings = read_sources(index.file(SOURCES), roots)
+    if sum(record.n_units for holding in holdings for record in holding.records) != len(index.documents):
+        raise IndexProblem(f"index '{index.name}': its sources do not fit its documents")
+    return holdings
 
 
 class IndexWriter(Protocol):

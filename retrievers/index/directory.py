@@ -15,6 +15,7 @@ from rag.core.memory import Need
 from rag.core.progress import Progress, silent
 from rag.core.types import Where
 from retrievers.index.access import CODES, KEPT_BYTES, LABELS, AccessTable
+from retrievers.index.built import holdings_of
 from retrievers.index.digests import CheckedFiles
 from retrievers.index.documents import TABLES, StoredDocuments
 from retrievers.index.filters import MetadataFilter
@@ -27,7 +28,7 @@ from retrievers.index.sources import ROOTS, SOURCES
 from retrievers.index.versions import VersionTable
 from retrievers.index_protocol import ContentStore
 from retrievers.legs.protocol import Facts, Leg, ReadableRows
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,6 +130,16 @@ class LocalIndex(OpenedIndex):
     def contents(self) -> ContentStore:
         """Bytes of what its documents hold beside text."""
         return self._once("contents", lambda: self.stored.contents)
+
+    def file_of(self, row: int) -> tuple[Path, str] | None:
+        """Where the file of a row lay when it was read, and the sha256 that it had; None where nobody knows."""
+        for holding in self._once("holdings", lambda: holdings_of(self)):
+            for record in holding.records:
+                if row < record.n_units:
+                    path = holding.source.path(record.name)
+                    return None if path is None else (path, record.sha256)
+                row -= record.n_units
+        return None
 
     def near_duplicates(self, where: Where | None = None) -> NearDuplicates:
         """Which units say nearly the same; where whoever asks has statistics of their own, of those that they may read.

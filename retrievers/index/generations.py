@@ -223,9 +223,7 @@ def _current(home: Path) -> tuple[str, str | None]:
         with (home / CURRENT).open("rb") as stream:
             line = stream.read(128).decode("ascii", "replace").strip()
     except OSError as cause:
-        raise IndexProblem(
-            f"no index at '{home}' ({cause.strerror}: {CURRENT}). Make one: rag index SRC --index {home}"
-        ) from cause
+        raise IndexProblem(f"no index at '{home}' ({cause.strerror}: {CURRENT}). Make one: {_making(home)}") from cause
     match = _CURRENT.fullmatch(line)
     if match is None:
         raise IndexProblem(
@@ -233,6 +231,14 @@ def _current(home: Path) -> tuple[str, str | None]:
             f"Build the index again: rag index --index {home}"
         )
     return match[1], match[3]
+
+
+def _making(home: Path) -> str:
+    """The command that makes an index where there is none. A folder of documents can be its source, never its place."""
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir(home)
+    return f"rag index {home} --index NEWDIR" if names and LOCK not in names else f"rag index SRC --index {home}"
 
 
 @contextmanager

@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from pydantic_core import to_json
 
 from rag.core.errors import IndexProblem, NewerIndex, did_you_mean
+from rag.core.our_plugins import where_it_is
 from retrievers.index.digests import FileFacts
 from retrievers.index.documents import LINES
 from retrievers.index.generations import PART
 from retrievers.index.kinds import HoldsKinds
+from retrievers.index.old_formats import OLD_LEGS
 from retrievers.index.old_formats import read as read_old
 from retrievers.index.old_formats import written as written_old
 from retrievers.index.settings import IndexSettings
@@ -128,6 +130,8 @@ class Manifest(_Facts):
 
 def _kinds(legs: Any) -> set[str]:
     """Of what a file says of its legs their kinds; none where it says that in another way."""
+    if isinstance(legs, list):  # formats 1 and 2
+        return {leg for leg in OLD_LEGS if leg in legs}
     facts = legs if isinstance(legs, dict) else {}
     return {str(own.get(KIND, leg)) if isinstance(own, dict) else leg for leg, own in facts.items()}
 
@@ -176,9 +180,10 @@ def read_manifest(folder: Path, *, name: str, sha256: str | None = None) -> Mani
                 f"rag index SRC --index {name} --prune"
             )
         if unknown := sorted(kind for kind in _kinds(header.legs) if kind not in LEGS):
+            other = f"{did_you_mean(unknown[0], LEGS)} Load the module that adds it to LEGS."
+            hint = where_it_is(f"leg.{unknown[0]}") or other
             raise IndexProblem(
-                f"index '{name}' has a leg '{unknown[0]}', which is not known here. "
-                f"{did_you_mean(unknown[0], LEGS)} Load the module that adds it to LEGS, or build the index again"
+                f"index '{name}' has a leg '{unknown[0]}', which is not known here. {hint} Or build the index again"
             )
         return Manifest.model_validate_json(raw)
     except ValidationError as cause:

@@ -17,8 +17,8 @@ class LegTable(Registry):
         self.shipped = tuple(table)
 
     def names(self) -> tuple[str, ...]:
-        """All legs in the order of the table: those of installed packages from `take_in` on."""
-        return tuple(self._table)
+        """All legs: ours in the order of the table, then others by name, those of installed packages from `take_in` on."""
+        return (*self.shipped, *sorted(name for name in self._table if name not in self.shipped))
 
     def take_in(self) -> None:
         """Have the legs of installed packages too, where something is named that is none of the others."""
@@ -30,7 +30,6 @@ LEGS = LegTable(
     {
         "lexical": "retrievers.legs.lexical.kind:LexicalKind",
         "dense": "retrievers.legs.dense.kind:DenseKind",
-        "promptreps": "retrievers.legs.promptreps.kind:PromptRepsKind",
         "sparse": "retrievers.legs.sparse.kind:SparseKind",
         "late_interaction": "retrievers.legs.late_interaction.kind:LateInteractionKind",
     }

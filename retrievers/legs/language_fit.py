@@ -19,7 +19,7 @@ from rag.ingest.language import code_of
 from rag.models.table import PACKAGED
 from retrievers.index_protocol import Index
 from retrievers.legs.protocol import FIT, MADE_BY
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from rag.core.types import Population
 from retrievers.stores.arrays import load_vector
 from retrievers.stores.compiled import REPEATS, Column, CompiledSearch, Engine, EngineChoice, Summed
 from retrievers.stores.hits import Found, Weighted, best, nothing_found
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 from retrievers.stores.population import population_of
 
 _LEAST = 1e-6

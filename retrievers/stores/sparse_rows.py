@@ -39,6 +39,45 @@ class SparseRows:
         span = slice(int(self.starts[place]), int(self.starts[place + 1]))
         return {"tokens": self.tokens[span], "weights": self.weights[span]}
 
+    @classmethod
+    def read(cls, folder: Path, *, n: int, n_weights: int, kind: type[np.int32] | type[np.float32]) -> SparseRows:
+        """What `SparseWriter` wrote, memory-mapped.
+
+        Raises:
+            IndexProblem: a file is absent, cannot be read, or is not of this kind and size.
+        """
+        kinds: dict[str, tuple[Any, int]] = {
+            "tokens": (np.int32, n_weights),
+            "weights": (kind, n_weights),
+            "starts": (np.int64, n + 1),
+        }
+        read = {name: load_array(folder / f"{name}.npy") for name in kinds}
+        for name, (wanted, size) in kinds.items():
+            if read[name].dtype != wanted or read[name].shape != (size,):
+                raise IndexProblem(
+                    f"'{folder / name}.npy' is {read[name].dtype} {list(read[name].shape)}, not {np.dtype(wanted)} [{size}]. "
+                    "Build the index again"
+                )
+        rows = cls(**read)
+        if rows.starts[0] != 0 or rows.starts[-1] != n_weights or bool(np.any(np.diff(rows.starts) < 0)):
+            raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
+        return rows
+
+    def postings(self, folder: Path) -> Columns:
+        """Token -> rows, as `SparseWriter` wrote them, memory-mapped.
+
+        Raises:
+            IndexProblem: a file is absent, cannot be read, or does not fit.
+        """
+        columns = Columns.read(folder / POSTINGS)
+        if len(columns.rows) != len(self.tokens):
+            raise IndexProblem(f"'{folder / POSTINGS}': its arrays do not fit together. Build the index again")
+        return columns
+
+    def turned(self) -> Columns:
+        """The same, made now, in memory."""
+        return Columns.of_rows(self.tokens, self.weights, self.starts)
+
 
 class SparseWriter(RaggedWriter):
     """Writes weighted tokens, row by row (`RaggedWriter`)."""
@@ -55,39 +94,3 @@ class SparseWriter(RaggedWriter):
         self._files["tokens"].append(tokens)
         self._files["weights"].append(weights)
         self._postings.add(tokens, of, weights.view(np.int32))  # the bits of a weight, whatever its kind
-
-
-def read_rows(folder: Path, *, n: int, n_weights: int, kind: type[np.int32] | type[np.float32]) -> SparseRows:
-    """What `SparseWriter` wrote, memory-mapped.
-
-    Raises:
-        IndexProblem: a file is absent, cannot be read, or is not of this kind and size.
-    """
-    kinds: dict[str, tuple[Any, int]] = {
-        "tokens": (np.int32, n_weights),
-        "weights": (kind, n_weights),
-        "starts": (np.int64, n + 1),
-    }
-    read = {name: load_array(folder / f"{name}.npy") for name in kinds}
-    for name, (wanted, size) in kinds.items():
-        if read[name].dtype != wanted or read[name].shape != (size,):
-            raise IndexProblem(
-                f"'{folder / name}.npy' is {read[name].dtype} {list(read[name].shape)}, not {np.dtype(wanted)} [{size}]. "
-                "Build the index again"
-            )
-    rows = SparseRows(**read)
-    if rows.starts[0] != 0 or rows.starts[-1] != n_weights or bool(np.any(np.diff(rows.starts) < 0)):
-        raise IndexProblem(f"'{folder}': its arrays do not fit together. Build the index again")
-    return rows
-
-
-def read_postings(folder: Path, rows: SparseRows) -> Columns:
-    """Token -> rows, memory-mapped.
-
-    Raises:
-        IndexProblem: a file is absent, cannot be read, or does not fit.
-    """
-    columns = Columns.read(folder / POSTINGS)
-    if len(columns.rows) != len(rows.tokens):
-        raise IndexProblem(f"'{folder / POSTINGS}': its arrays do not fit together. Build the index again")
-    return columns

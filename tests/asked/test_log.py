@@ -72,6 +72,11 @@ def test_entries_are_of_whoever_asked_since_a_time_and_the_last_ones(tmp_path: P
         assert texts(log, asker=Asker(user="ann", tenant="south")) == []
 
 
+def test_an_id_is_a_word_on_a_command_line(tmp_path: Path) -> None:
+    log = QuestionLog(tmp_path / "asked.db")
+    assert all(log.add(entry()).isalnum() for _ in range(40)), "one that begins with a dash is taken for an option"
+
+
 def test_the_oldest_go_and_those_that_are_too_old(tmp_path: Path) -> None:
     times = [0.0, 10.0, 20.0, 31.0]
     with closing(QuestionLog(tmp_path / "a.db", max_age_s=20.0, clock=lambda: times[0])) as log:

@@ -13,7 +13,7 @@ from benchmarks import methods_list
 from benchmarks.make_samples import SAMPLES
 from benchmarks.methods_list import METHODS, Method, cells
 from benchmarks.methods_sets import SETS
-from benchmarks.methods_study import LARGE, SMALL
+from benchmarks.methods_study import GENQR, LARGE, RECO, SMALL
 from benchmarks.work_lines import Setup, kind_of
 from prompts.template import LIBRARY
 from rag.core.plugins import file_named
@@ -130,3 +130,20 @@ def test_questions_about_the_news_are_backtraced_over_whole_articles() -> None:
 def test_every_set_has_a_committed_list_of_twenty(declared: Any) -> None:
     sample = json.loads((SAMPLES / f"{declared.sample or declared.name}.json").read_text())
     assert len(set(sample["qids"][:20])) == 20
+
+
+def test_genqr_is_asked_as_its_paper_has_it() -> None:
+    found = [cell for cell in cells(GENQR) if cell.method.stage == "reformulate"]
+    assert {cell.method.use for cell in found} == {"reformulate.genqr_ensemble", "reformulate.genqr_fusion"}
+    assert {cell.method.params_on(cell.declared.name, GENQR)["n"] for cell in found} == {10}
+    assert {cell.firsts for cell in found} == {("bm25",)}
+    settings = found[0].method.settings("scifact", "bm25", GENQR)
+    assert "lists of 1000" in settings
+    assert '"n": 4' in found[0].method.settings("scifact", "bm25", SMALL)
+
+
+def test_reco_is_run_over_words_and_vectors() -> None:
+    cell = next(cell for cell in cells(RECO) if cell.method.name == "example code")
+    assert cell.firsts == ("bm25", "bm25-rewritten", "dense", "dense-rewritten")
+    assert cell.declared.baseline("dense-rewritten") == "dense"
+    assert all("dense" not in first for cell in cells(SMALL) for first in cell.firsts)

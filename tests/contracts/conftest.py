@@ -24,7 +24,7 @@ from tests.calibrations import GATE, saved
 from tests.generators.llm.conftest import save_random_model
 from tests.other_server import OtherServer
 from tests.rerankers.tiny_classifier import tiny_classifier
-from tests.small_legs import SmallModels, usual_settings
+from tests.small_legs import SECTIONS, SmallModels, usual_settings
 from tests.tiny_models import tiny_sentence_model
 
 Make = Callable[[str, str], Any]
@@ -81,15 +81,20 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> TransformersLLM:
 def index(
     tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...], small_models: SmallModels
 ) -> LocalIndex:
-    """The twelve documents with all legs, and that of a plug-in."""
+    """The twelve documents with all legs, and those of plug-ins."""
     folder = tmp_path_factory.mktemp("contracts")
     texts = folder / "texts"
     texts.mkdir()
     for document in documents:
         (texts / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
     pictures = {"tower": str(random_tower(folder / "tower")), "encoder": str(small_models.sentences)}
-    settings = IndexSettings.model_validate({**usual_settings(small_models).model_dump(), "pictures": pictures})
-    build_index([texts], folder / "idx", settings=settings, legs=(*LEGS.shipped, "pictures"))
+    of_plugins = {
+        "pictures": pictures,
+        "named": {"encoder": str(small_models.sentences)},
+        "promptreps": SECTIONS["promptreps"]["decoder"](small_models),
+    }
+    settings = IndexSettings.model_validate({**usual_settings(small_models).model_dump(), **of_plugins})
+    build_index([texts], folder / "idx", settings=settings, legs=(*LEGS.shipped, *of_plugins))
     return LocalIndex.open(folder / "idx")
 
 
@@ -190,6 +195,8 @@ def make(given: Given) -> Make:
         registry, method = TABLES[stage]
         component = registry.get(name)
         values: dict[str, Any] = {**SMALL.get(f"{stage}.{name}", {}), **more}
+        if f"{stage}.{name}" == "rerank.cosine":  # whose own model is a real one
+            values.setdefault("model", plain["encoder"])
         for p in signature(component, method).params:
             if p.resource == "llm":
                 assert all(hasattr(given.llm, power) for power in needed_powers(p.annotation))

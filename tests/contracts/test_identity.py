@@ -150,7 +150,11 @@ def test_every_parameter_is_in_the_identity(
                 break
             tried += why
         else:
-            relation = {"qrels", "source"}  # one stands only with the other
+            relation = {
+                "qrels",
+                "source",
+                "trusted",
+            }  # one stands only with the other, and trust with a check by a model
             assert param.name in relation, f"{stage}.{name}: no other value for {param.name} fits: {tried}"
 
 

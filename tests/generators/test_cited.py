@@ -181,6 +181,57 @@ def test_one_that_says_nothing_twice_has_failed() -> None:
     assert (whole.status, "".join(pieces)) == ("failed", whole.text)
 
 
+TOLD = "The power went out while I was entering days of leave. How do I get back what I typed?"
+ECHO = "The power went out while you were entering days of leave. [1]"
+
+
+def asked(question: str) -> Context:
+    return replace(context(FRAMES, LEAVE), query=Query(qid="q", text=question))
+
+
+def test_one_that_only_repeats_what_the_question_tells_is_asked_for_once_more() -> None:
+    replies = (ECHO, "Open the last file [2].")
+    [found] = CitedGenerator(llm=FormScriptedLLM(replies=replies)).generate([asked(TOLD)])
+    assert (found.text, found.status, found.outcome.counts["asked_again"]) == (replies[1], "answered", 1)
+    pieces, whole = streamed(CitedGenerator(llm=FormScriptedLLM(replies=replies)), asked(TOLD))
+    assert ("".join(pieces), without_seconds(whole)) == (replies[1], without_seconds(found))
+
+
+def test_what_is_said_at_the_second_time_is_shown_while_it_is_written() -> None:
+    replies = (ECHO, "Open the last file that was saved, and play back its log [2].")
+    pieces, _ = streamed(CitedGenerator(llm=FormScriptedLLM(replies=replies)), asked(TOLD))
+    assert "".join(pieces) == replies[1]
+    assert len(pieces) > 5
+
+
+def test_one_that_is_empty_twice_gives_no_piece() -> None:
+    pieces, whole = streamed(CitedGenerator(llm=FormScriptedLLM(replies=("", ""))), asked(TOLD))
+    assert (pieces, whole.status) == ([], "failed")
+
+
+def test_one_that_repeats_the_question_twice_is_a_refusal() -> None:
+    [found] = CitedGenerator(llm=FormScriptedLLM(replies=(ECHO, ECHO))).generate([asked(TOLD)])
+    assert (found.text, found.status, found.usage.calls) == ("I don't know.", "no_answer", 2)
+    assert found.outcome.detail == "the model only repeated the question"
+    pieces, whole = streamed(CitedGenerator(llm=FormScriptedLLM(replies=(ECHO, ECHO))), asked(TOLD))
+    assert ("".join(pieces), without_seconds(whole)) == ("I don't know.", without_seconds(found))
+
+
+@pytest.mark.parametrize(
+    ("question", "reply"),
+    [
+        ("I know Klondike and Forty Thieves. Which of them has no redeal?", "Klondike [1]."),
+        ("Is leave thirty days a year?", "Leave is thirty days a year [2]."),
+        (TOLD, "The power went out, so open the last file that was saved [2]."),
+    ],
+)
+def test_words_of_the_question_may_be_the_answer(question: str, reply: str) -> None:
+    [found] = CitedGenerator(llm=FormScriptedLLM(replies=(reply,))).generate([asked(question)])
+    assert (found.text, found.status, found.usage.calls) == (reply, "answered", 1)
+    pieces, whole = streamed(CitedGenerator(llm=FormScriptedLLM(replies=(reply,))), asked(question))
+    assert ("".join(pieces), whole.status) == (reply, "answered")
+
+
 def test_a_number_says_something() -> None:
     assert answer("3 [1]").status == "answered"
     pieces, whole = streamed(CitedGenerator(llm=FormScriptedLLM(replies=("3 [1]",))), context(FRAMES, LEAVE))

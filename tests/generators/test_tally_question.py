@@ -39,6 +39,8 @@ NUMBERS = [
     "What do the orders from Hamburg add up to, by amount?",
     "Sum of the amount of all late orders",
     "Wie viele orders kamen aus Berlin?",
+    "How many deliveries to Berlin does the table of orders have?",
+    "How many things went to Hamburg, by orders.csv?",
     "Combien d'orders viennent de Hamburg ?",
     "¿Cuántos orders hay de Berlin?",
 ]
@@ -54,6 +56,8 @@ OF_PASSAGES = [
     "How many days of leave do I have?",
     "How many days of leave are there in Berlin?",
     "How many people live in Hamburg?",
+    "How many euros is the amount of the order from Hamburg?",
+    "How many days does a delivery take, by the orders?",
     "How much does a ticket to Berlin cost?",
     "What is the first thing to do in Berlin?",
     "Which city is the capital?",

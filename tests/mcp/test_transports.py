@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from rag import tracing
+import ragline_tracing as tracing
 from rag.cli import main
 from rag.cli.mcp import settings as settings_of
 from rag.cli.parser import parser

@@ -452,8 +452,6 @@ def test_an_index_of_an_older_version_is_written_anew(path: Path) -> None:
         ("dense", {"structure": "flat", "storage": "int8"}, "vectors as flat, int8 are laid out by all of them"),
         ("dense", {"structure": "hnsw", "storage": "float32"}, "vectors as hnsw, float32 are laid out by all of them"),
         ("sparse", {}, ""),
-        ("promptreps", {"postings": True}, ""),
-        ("promptreps", {}, "a promptreps leg of an older version has no postings of its own"),
         ("late_interaction", {}, "a late_interaction leg is one piece"),
     ],
 )

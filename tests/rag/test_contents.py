@@ -16,6 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
+from rag.cli import main
+from rag.core.content_forms import IN_WORDS
 from rag.core.contents import (
     Content,
     TextWith,
@@ -217,6 +219,34 @@ def test_an_index_of_pictures_is_refused_where_nobody_reads_them(tmp_path: Path)
             load_pipeline(LEXICAL, index=index)
 
 
+def test_a_kind_that_is_words_is_read_by_who_reads_text_and_asked_as_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stretches = [picture(RED, metadata={"start": start, "end": start + 7.5}) for start in (3.0, 64.2)]
+    spoken = [replace(each, kind="noise", media_type="audio/wav", text="buses") for each in stretches]
+    build_index([corpus(tmp_path / "c", record("a", "two buses", *spoken))], tmp_path / "i", legs=("lexical",))
+    monkeypatch.setitem(IN_WORDS._table, "noise", lambda content: f"heard {content.text}")
+    with LocalIndex.open(tmp_path / "i") as index:
+        assert index.kinds == {"noise"}
+        assert not check(load_spec(LEXICAL), index=index).problems
+    assert main(["search", "buses", "--index", str(tmp_path / "i"), "--graph", "bm25"]) == 0
+    assert f"[noise 0:03-1:11 audio/wav {spoken[0].sha256[:16]}]" in capsys.readouterr().out
+    with load_pipeline(LEXICAL, index=tmp_path / "i") as pipeline:
+        found = pipeline.search(Query(qid="1", text="x", contents=tuple(spoken)))
+        assert (found.query.text, found.query.contents, found.doc_ids) == ("x heard buses heard buses", (), ("a",))
+        both = Query(qid="1", text="x", contents=(*spoken, picture(RED)))
+        with pytest.raises(SpecError, match="a query holds picture"):
+            pipeline.search(both)
+
+
+def test_an_index_of_a_kind_that_nobody_puts_into_words_is_refused(tmp_path: Path) -> None:
+    noise = replace(picture(RED), kind="noise")
+    build_index([corpus(tmp_path / "c", record("a", "two buses", noise))], tmp_path / "i", legs=("lexical",))
+    with LocalIndex.open(tmp_path / "i") as index:
+        [problem] = check(load_spec(LEXICAL), index=index).problems
+        assert "the index holds noise" in problem
+
+
 def test_a_query_of_a_kind_that_nobody_reads_is_refused(tmp_path: Path) -> None:
     build_index([corpus(tmp_path / "c", record("a", "x"))], tmp_path / "i", legs=("lexical",))
     with load_pipeline(LEXICAL, index=tmp_path / "i") as pipeline:
@@ -400,8 +430,8 @@ def test_a_search_goes_by_the_picture_where_the_text_is_the_same(toy: Pictures, 
                 assert ranking.hits[0].score > ranking.hits[1].score
                 assert ranking.hits[0].document.contents == (picture(asked),)
         assert pipeline.search("thing").hits[0].score == pipeline.search("thing").hits[1].score
-        sound = replace(picture(RED), kind="sound")
-        with pytest.raises(SpecError, match="a query holds sound, and this graph reads picture and text"):
+        sound = replace(picture(RED), kind="noise")
+        with pytest.raises(SpecError, match="a query holds noise, and this graph reads picture and text"):
             pipeline.search(Query(qid="1", text="x", contents=(sound,)))
 
 

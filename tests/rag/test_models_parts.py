@@ -17,7 +17,7 @@ from rag.cli import main
 from rag.core.errors import MissingModel
 from rag.models import assembled, list_models, locate, resolve, store
 from rag.models.assembled import Part, PartedFile
-from rag.models.packaged import PackagedModel
+from rag.models.packaged import PackagedModel, build
 from rag.models.wheels import Wheel
 from tests.rag.test_models import start
 from tests.rag.test_models_gguf import write
@@ -236,3 +236,31 @@ def test_the_table_names_the_published_files() -> None:
     sizes = {name: sum(part.n_bytes for part in file.parts) for name, file in files.items()}
     assert sizes["qwen2.5-coder-1.5b-instruct"] == 1_117_320_768
     assert sizes["qwen2.5-coder-0.5b-instruct"] == 491_400_064
+
+
+def joined(file: Path, folder: Path) -> None:
+    """What the test below converts with: `file` is of the first wheel, and what the second has lies beside it."""
+    folder.joinpath("config.json").write_text('{"reads": ["sound"]}')
+    parts = [file.read_bytes(), file.with_name("more.bin").read_bytes()]
+    (folder / "model.safetensors").write_bytes(b"".join(parts))
+
+
+def test_a_converter_finds_what_more_wheels_have_beside_the_first(shelf: Path) -> None:
+    wheels = [write_wheel(shelf, 7, b"first "), write_wheel(shelf, 8, b"second")]
+    with zipfile.ZipFile(wheels[1], "a") as archive:
+        archive.writestr("tiny_part8/more.bin", b"second")
+    first, second = (
+        Wheel(
+            project=f"tiny-part{number}",
+            version="1.0",
+            sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+            n_bytes=wheel.stat().st_size,
+            inside=f"tiny_part{number}/{name}",
+        )
+        for number, name, wheel in ((7, "data.bin", wheels[0]), (8, "more.bin", wheels[1]))
+    )
+    facts = {"licence": "MIT", "origin": "a test", "purpose": "nothing", "n_parameters": 1}
+    model = PackagedModel(name="two", wheel=first, more=(second,), converter=f"{__name__}:joined", **facts)
+    assert (build(model) / "model.safetensors").read_bytes() == b"first second"
+    assert model.fetched_bytes == sum(wheel.stat().st_size for wheel in wheels)
+    assert model.path != PackagedModel(name="two", wheel=first, converter=f"{__name__}:joined", **facts).path

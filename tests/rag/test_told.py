@@ -9,7 +9,7 @@ import pytest
 from rag.cli import main
 from rag.core.errors import SpecError
 from rag.indexing import build_index
-from rag.indexing.told import told
+from rag.indexing.problem_lines import told
 from rag.ingest import Problem
 
 

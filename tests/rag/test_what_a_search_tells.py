@@ -15,7 +15,7 @@ import pytest
 from rag.core.access import Asker, read_asker
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
-from rag.pipeline.told import Wanted, told
+from rag.pipeline.plain_results import Wanted, told
 from retrievers.index.joined import joined_address
 from retrievers.index.settings import IndexSettings
 from tests.rag.labels import random_label, reads

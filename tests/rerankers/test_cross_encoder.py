@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,27 @@ def test_batches_give_what_each_pair_gives_alone(tmp_path: Path, labels: int, ma
     assert {hit.doc_id: hit.score for hit in found.hits} == pytest.approx(expected, abs=1e-4)
     assert list(found.doc_ids) == sorted(expected, key=lambda doc_id: -expected[doc_id])
     assert len(set(expected.values())) == len(TEXTS)
+
+
+def test_the_first_stage_is_added_standardised(folder: Path) -> None:
+    """Five hits of 5 to 1 have a mean of 3 and a deviation of the root of 2; the sixth is not reranked."""
+    ranking = given()
+    hits = tuple(replace(hit, score=5.0 - place) for place, hit in enumerate(ranking.hits))
+    ranking = replace(ranking, hits=hits)
+    [found] = CrossEncoderReranker(model=str(folder), device="cpu", depth=5, first_stage=10.0).rerank([ranking], k=9)
+    alone = plain_scores(folder, ranking)
+    expected = {f"d{place}": alone[f"d{place}"] + 10 * (2 - place) / 2**0.5 for place in range(5)}
+    assert {hit.doc_id: hit.score for hit in found.hits[:5]} == pytest.approx(expected, abs=1e-4)
+    assert found.doc_ids[5] == "d5"
+    with pytest.raises(ValueError, match="first_stage must be 0 or a number above, got -1"):
+        CrossEncoderReranker(model=str(folder), first_stage=-1)
+
+
+def test_equal_scores_of_the_first_stage_add_nothing(folder: Path) -> None:
+    ranking = given()
+    ranking = replace(ranking, hits=tuple(replace(hit, score=4.0) for hit in ranking.hits))
+    [mixed] = CrossEncoderReranker(model=str(folder), device="cpu", first_stage=1.0).rerank([ranking], k=9)
+    assert {hit.doc_id: hit.score for hit in mixed.hits} == pytest.approx(plain_scores(folder, ranking), abs=1e-4)
 
 
 def test_the_bill_counts_pairs_and_their_tokens(folder: Path) -> None:

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from rag import tracing
+import ragline_tracing as tracing
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.cli.mcp import settings as mcp_settings
@@ -214,7 +214,7 @@ def test_a_command_that_finds_the_server_asks_for_whom_it_was_given(
     def worked(*_: Any) -> Any:
         raise AssertionError("the server was not asked")
 
-    monkeypatch.setattr("rag.cli.served._worked", worked)
+    monkeypatch.setattr("rag.cli.running_server._worked", worked)
     with load_pipeline("bm25", index=index) as pipeline:
         current = Current({"m": pipeline})
         key = partial(graph_key, patience=PATIENCE_S)

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from openai import OpenAI
 from starlette.testclient import TestClient
 
+from rag.core.types import Document
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from rag.serve import ServeSettings, create_app
+from rag.serve.indexes import _question
 from rag.service.generations import Current
 from retrievers.index.generations import CURRENT, HOLD, generations
 from retrievers.index.settings import IndexSettings
@@ -307,3 +311,38 @@ def test_questions_come_from_prose_and_of_tables_only_where_there_is_nothing_els
     build_index([texts], tmp_path / "idx", legs=("lexical",))
     with load_pipeline(graph(), index=tmp_path / "idx") as pipeline, client(pipeline) as asking:
         assert asking.get("/v1/index").json()["examples"] == ["What do the documents say about Ferries?"]
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "asked"),
+    [
+        ("Who may print?", "The pupils may print.", "Who may print?"),
+        ("Wer darf drucken??", "Das darf nur, wer in der Liste ist.", "Wer darf drucken?"),
+        ("Why is the key of the cellar with us?", "It is.", "Why is the key of the cellar with us?"),
+        ("誰が印刷できますか？？", "生徒は印刷できます。", "誰が印刷できますか？"),
+        ("???", "The text of the document is this.", ""),
+        (
+            "8.3.1. Zahlungen",
+            "Die Zahlung ist mit dem Konto zu machen.",
+            "Was sagen die Dokumente zum Thema Zahlungen?",
+        ),
+        ("Liées au dessin", "Le dessin est dans la page et il est aussi sur la carte.", "Liées au dessin"),
+        ("2.0 is out", "The release of this is the one with all of it.", "What do the documents say about 2.0 is out?"),
+        ("GNU/Linux and more", "Words", "What do the documents say about GNU/Linux and more?"),
+        ("年次休暇", "年次休暇は三十日です。", "年次休暇"),
+        ("EDA", "The data are in the table of the penguins.", ""),
+        ("server/smartd.conf", "The disks are in this file.", ""),
+        ("smartd.conf", "The disks are in this file.", ""),
+        ("notes", "The disks are in this file.", ""),
+    ],
+)
+def test_a_question_is_one_that_people_ask(title: str, text: str, asked: str) -> None:
+    assert _question(Document(doc_id="notes", title=title, text=text)) == asked
+
+
+@given(st.text(max_size=90))
+def test_whatever_a_title_says_a_question_is_one_line_of_it(title: str) -> None:
+    question = _question(Document(doc_id="d", title=title, text="The text of the document is this."))
+    assert question.isprintable()
+    assert not question.endswith("??")
+    assert len(question) <= 81

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rag.core.errors import SpecError
 from rag.pipeline import load_pipeline
 from rag.serve import ServeSettings, create_app
-from rag.service.gone import ClientGone
+from rag.service.disconnects import ClientGone
 from rag.service.limits import RequestRate, TooLarge, TooSlow, address_of, whole_body
 from rag.service.walls import RateWall, SizeWall
 from tests.serve.browser import served

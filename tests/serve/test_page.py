@@ -384,6 +384,28 @@ def test_a_link_to_a_passage_asks_for_the_key_once(visit: Open, monkeypatch: pyt
     expect(entry).to_be_hidden()
 
 
+def test_sources_with_one_title_and_place_show_how_each_passage_begins(visit: Open, tmp_path: Path) -> None:
+    texts = ["Leave of\n a year  is paid.", f"{ATTACK} leave is paid. {'All of it. ' * 99}", "Leave of a day is paid."]
+    titles = ["Leave", "Leave", "Other leave"]
+    rows = [{"id": str(n), "title": title, "text": texts[n]} for n, title in enumerate(titles)]
+    (tmp_path / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    build_index([tmp_path / "faq.jsonl"], tmp_path / "idx", legs=("lexical",))
+    opened = visit("So it is [1].", indexes=[tmp_path / "idx"])
+    turn = opened.ask_whole("Is leave of a year paid?")
+    shown = {}
+    for source in turn.locator(".source").all():
+        begins = source.locator(".begins")
+        shown[begins.text_content()] = (source.locator(".title").text_content(), begins.is_visible())
+        assert begins.bounding_box() is None or begins.bounding_box()["height"] < 30, "one line"
+    assert shown == {
+        "Leave of a year is paid.": ("Leave", True),
+        f"{texts[1][:120]}…": ("Leave", True),
+        "": ("Other leave", False),
+    }
+    assert opened.complaints == []
+    keep(opened.page, "twins")
+
+
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index with fields to filter by, also some with hostile names and values."""
@@ -956,6 +978,34 @@ def test_a_key_is_asked_for_and_kept_in_memory_alone(visit: Open, monkeypatch: p
 
 
 KEY = "a-key-of-at-least-thirty-two-characters-0123"
+
+
+def test_a_request_that_was_on_its_way_while_a_key_was_asked_for_does_not_ask_again(
+    visit: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_KEYS", KEY)
+    page = visit().page
+    entry = page.get_by_role("dialog", name="This server asks for a key")
+    expect(entry).to_be_visible()
+    held: list[Any] = []
+    page.route("**/v1/sessions*", lambda route: held.append(route))
+    page.evaluate(TWO_REQUESTS)
+    expect(page.locator("body")).to_have_attribute("data-refused", "")
+    entry.get_by_role("button", name="Cancel").click()
+    held[0].continue_()
+    expect(page.locator("body")).to_have_attribute("data-refused", "rr")
+    expect(entry).to_be_hidden()
+
+
+TWO_REQUESTS = """async () => {
+  const { withKey } = await import("/page/entry.js");
+  const { call } = await import("/page/talk.js");
+  const said = document.body.dataset;
+  said.refused = "";
+  const refuse = () => { said.refused += "r"; };
+  withKey(() => call("v1/sessions")).catch(refuse);
+  withKey(() => call("v1/index")).catch(refuse);
+}"""
 
 
 def test_a_server_that_is_gone_is_said_so(visit: Open) -> None:

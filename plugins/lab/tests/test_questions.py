@@ -17,7 +17,7 @@ from rag.evaluate import evaluate_graph, load_beir
 from rag.graphs import load_spec
 from rag.indexes import IndexSettings
 from ragline_lab.questions import Elsewhere, QuestionsReport, make_questions, making, open_elsewhere, sample
-from ragline_lab.questions.found import searchers
+from ragline_lab.questions.legs_alone import searchers
 from ragline_lab.questions.repeats import Repeats
 from ragline_lab.questions.sample import draw
 from ragline_lab.questions.words import fault

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
 from rag.indexes import SentenceEncoder
+from rag.reading import Beside
 from ragline_media.reading.picture import parse
 from ragline_media.tower.fitting import spoken
 from ragline_media.tower.space import concepts_of, inputs, tags
@@ -62,7 +63,7 @@ def pictures(name: str, some: Sequence[Mapping[str, Any]]) -> list[bytes]:
     archives = {each: zipfile.ZipFile(folder() / name / each) for each in {item["archive"] for item in some}}
     read = [archives[item["archive"]].read(item["media"]) for item in some]
     return [
-        next(parse(data, item["media"], lambda reason, lost=False: None)).kept[0].data
+        next(parse(data, item["media"], lambda reason, lost=False: None, Beside())).kept[0].data
         for item, data in zip(some, read, strict=True)
     ]
 

@@ -9,6 +9,7 @@ The tower is EfficientNet-Lite0, its space that of all-MiniLM by a ridge regress
     pairs      two emoji and their names crosswise, as a woman and a man at the same work
     geometry   how both sides of the space lie
     memory     pictures brought to where texts are
+    alignment  which two frozen networks are brought together best, told before by how alike they are
 
     RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.methods [NAME ...] [--limit N] [--record]
 """
@@ -31,8 +32,9 @@ from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, usual
 from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts
 from plugins.train.benchmarks.tower_losses import gain
+from rag.evaluate import mean_interval
 from ragline_media.evaluation.frequency import concept_counts, trend
-from ragline_media.evaluation.geometry import geometry
+from ragline_media.evaluation.geometry import geometry, linear_cka
 from ragline_media.evaluation.pairs import pair_scores
 from ragline_media.methods.memory import among_texts
 from ragline_media.methods.parts import matched_parts, score_by_parts
@@ -269,6 +271,40 @@ def by_memory(space: Space) -> Iterator[dict[str, Any]]:
         }
 
 
+def by_alignment(space: Space) -> Iterator[dict[str, Any]]:
+    """Projector alignment: three views of pictures, two encoders of texts. CKA over train, of pairs and of shuffled pairs, and what
+    a ridge regression finds on dev."""
+    known, rows = space.known, space.bed.rows
+    n = len(known.whole[0]) - 384 - 1000  # pooled numbers, then tags, then classes
+    views = {"pooled": slice(0, n), "classes": slice(n + 384, None), "all": slice(None)}
+    places = [place for place, _ in rows]
+    shuffled = np.random.default_rng(0).permutation(len(rows))
+    for encoder in ("all-minilm-l6-v2", "multilingual-e5-small"):
+        said = texts([caption for _, caption in rows], encoder)
+        for name, own in views.items():
+            media = known.whole[places][:, own]
+            found = {"CKA": linear_cka(media, said), "CKA, shuffled": linear_cka(media, said[shuffled])}
+            towers = Towers.ridge(Pairs(media=torch.from_numpy(media.copy()), texts=torch.from_numpy(said)))
+            for each, style, k in (("emoji", "om", 1), ("tux", "", 1), ("coco", "", 5)):
+                dev = space.dev(each, style=style)
+                captions = list(dict.fromkeys(caption for one in space.pictures(dev) for caption in one.captions))
+                right = np.array([[caption in one.captions for one in space.pictures(dev)] for caption in captions])
+                with torch.no_grad():
+                    seen = towers.media(torch.from_numpy(known.whole[dev][:, own].copy())).numpy()
+                first = np.argsort(-(texts(captions, encoder) @ seen.T), axis=1)[:, :k]
+                top = np.take_along_axis(right, first, axis=1).any(axis=1).astype(np.float64)
+                ends = mean_interval(top.tolist())
+                yield {
+                    "set": each,
+                    "pictures": name,
+                    "encoder": encoder,
+                    "n": len(captions),
+                    f"R@{k}": round(float(top.mean()), 4),
+                    "interval": [round(ends.low, 4), round(ends.high, 4)],
+                    **{key: round(value, 4) for key, value in found.items()},
+                }
+
+
 TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "policy": by_policy,
     "parts": by_parts,
@@ -277,6 +313,7 @@ TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "pairs": by_pairs,
     "geometry": by_geometry,
     "memory": by_memory,
+    "alignment": by_alignment,
 }
 
 

@@ -13,7 +13,6 @@ from ragline_media.reading.picture import FORMATS, MOST_PIXELS
 MOST_BYTES = 20_000_000
 """Of a picture that somebody asks with."""
 
-_DATA = "data:"
 _KEPT = "sha256:"
 
 
@@ -32,14 +31,23 @@ def _bytes_of(content: Content, query: Query, index: Index) -> bytes:
         if content.sha256 not in store or not let_through(index, store.rows(content.sha256), query.where):
             raise SpecError(f"there is no picture {content.sha256} in this index. Ask with one that a search has given")
         return store.read(content.sha256)
-    if not content.uri.startswith(_DATA):
-        raise SpecError("a picture is asked with by its bytes: an address is opened by nobody here")
-    _, _, encoded = content.uri.partition(";base64,")
-    if len(encoded) > MOST_BYTES * 4 // 3 + 4:
-        raise SpecError(f"a picture that is asked with has at most {MOST_BYTES:,} bytes. Make it smaller")
-    data = b64decode(encoded)
+    data = bytes_inside(content, what="picture", most=MOST_BYTES, smaller="Make it smaller")
     media_type_of(data, what="what is asked with")
     return data
+
+
+def bytes_inside(content: Content, *, what: str, most: int, smaller: str) -> bytes:
+    """Those that a content of a question has in its `uri`.
+
+    Raises:
+        SpecError: it has an address in their place, or more than `most`; says `what` it is, and how it gets `smaller`.
+    """
+    uri, begins, encoded = content.uri.partition(";base64,")
+    if not begins or not uri.startswith("data:"):
+        raise SpecError(f"a {what} is asked with by its bytes: an address is opened by nobody here")
+    if len(encoded) > most * 4 // 3 + 4:
+        raise SpecError(f"a {what} that is asked with has at most {most:,} bytes. {smaller}")
+    return b64decode(encoded)
 
 
 def media_type_of(data: bytes, *, what: str) -> str:

@@ -13,7 +13,9 @@ from rag.serving import ApiError, Host, refusals
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _KNOWN = frozenset(
-    {"image/png", "image/jpeg", "image/webp", "image/gif", "audio/mpeg", "audio/wav", "audio/ogg", "audio/flac"}
+    {f"image/{name}" for name in ("png", "jpeg", "webp", "gif")}
+    | {f"audio/{name}" for name in ("mpeg", "wav", "ogg", "flac", "mp4", "webm", "x-matroska")}
+    | {f"video/{name}" for name in ("mp4", "webm", "x-matroska")}
 )
 """Media types that are said. Of what says another one a browser is told bytes, which it shows nowhere."""
 _BYTES = refusals(400, 404, 429, 500, 503) | {200: {"description": "Bytes", "content": {"*/*": {}}}}

@@ -16,7 +16,7 @@ from rag.errors import SpecError
 from ragline_media.evaluation.captioned import read_captioned
 from ragline_media.evaluation.composed import ComposedQuestion, read_composed
 from ragline_media.evaluation.frequency import concept_counts, trend
-from ragline_media.evaluation.geometry import geometry
+from ragline_media.evaluation.geometry import geometry, linear_cka
 from ragline_media.evaluation.labels import label_accuracy, label_vectors, read_label_languages
 from ragline_media.evaluation.pairs import binding_bias, pair_scores
 from ragline_media.evaluation.ranks import average_precision_at, measured
@@ -272,3 +272,20 @@ def test_a_space_by_hand() -> None:
     assert (crossed.alignment, crossed.relative_alignment) == pytest.approx((2, 2))
     with pytest.raises(ValueError, match="n above 1"):
         geometry(v[:1], v[:1])
+
+
+def test_how_alike_two_networks_are() -> None:
+    """Against centred Gram matrices; a turn, a scale and a shift of a side change nothing."""
+    draw = np.random.default_rng(4)
+    x, noise = draw.normal(size=(40, 5)), draw.normal(size=(40, 3))
+    y = x[:, :3] + 0.5 * noise
+    middle = np.eye(40) - 1 / 40
+    k, own = middle @ (x @ x.T) @ middle, middle @ (y @ y.T) @ middle
+    assert linear_cka(x, y) == pytest.approx(float((k * own).sum() / np.linalg.norm(k) / np.linalg.norm(own)))
+    turn = np.linalg.qr(draw.normal(size=(5, 5)))[0]
+    assert linear_cka(3 * x @ turn + 7, y) == pytest.approx(linear_cka(x, y))
+    assert linear_cka(x, x) == pytest.approx(1)
+    assert linear_cka(x, y) > linear_cka(x, y[draw.permutation(40)])
+    for one, other in ((x, y[:3]), (x[:1], y[:1]), (np.ones((4, 2)), x[:4])):
+        with pytest.raises(ValueError, match="linear_cka"):
+            linear_cka(one, other)

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from rag.errors import SpecError
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, SentenceEncoder, contents_of
 from rag.types import Content, Query
+from ragline_media.leg.retriever import Composed, PicturesRetriever
 from ragline_media.tower.fitting import fit_pairs
 from ragline_media.tower.tower import Tower
 
@@ -159,6 +160,32 @@ def test_a_picture_finds_itself_and_its_ends_are_exact(
     with load_pipeline(alone(models, 1.0), index=index) as pipeline:
         words, both = pipeline.search("a green frame"), pipeline.search(asked_with(data, "a green frame"))
         assert [hit.score for hit in both.hits] == [hit.score for hit in words.hits]
+
+
+def test_a_picture_and_an_edit_are_read_by_the_caption_of_the_nearest_picture(
+    models: dict[str, str], tmp_path: Path
+) -> None:
+    """With random towers nobody can say what is found; but the questions are those of the words that are written out here."""
+    (tmp_path / "photos").mkdir()
+    for number, drawing in enumerate(drawings(1)):
+        (tmp_path / "photos" / f"{number}.png").write_bytes(encoded(drawing.picture()))
+        (tmp_path / "photos" / f"{number}.txt").write_text(drawing.caption)
+    built(tmp_path / "photos", tmp_path / "idx", models)
+    with load_pipeline(alone(models, 1.0), index=tmp_path / "idx") as pipeline:
+        assert pipeline.index is not None
+        own = next(each for each in pipeline.index.documents if each.contents and each.text)
+        data = contents_of(pipeline.index).read(own.contents[0].sha256)
+        asked = asked_with(data, "at night")
+        rewriting, moving = (PicturesRetriever(index=pipeline.index, composed=way) for way in get_args(Composed)[1:])
+        written = pipeline.search(f"{own.text}, at night")
+        [rewritten] = rewriting.retrieve([asked], k=12)
+        [moved] = moving.retrieve([asked], k=12)
+        assert [(hit.doc_id, hit.score) for hit in rewritten.hits] == [(hit.doc_id, hit.score) for hit in written.hits]
+        assert [hit.score for hit in moved.hits] != [hit.score for hit in rewritten.hits]
+        [unedited] = moving.retrieve([asked_with(data)], k=1)
+        assert unedited.hits[0].doc_id == own.doc_id, "without words there is no edit"
+        with pytest.raises(ValueError, match="composed must be one of weighted, rewritten, direction"):
+            PicturesRetriever(index=pipeline.index, composed="mixed")  # type: ignore[arg-type]
 
 
 def test_nothing_is_opened_for_a_question(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from generators.llm.scripted import ScriptedLLM
 from ragline_media.methods.anchor import Entity, Weighted, anchored, joined
 from ragline_media.methods.described import described, label_vector
+from ragline_media.methods.examples import Blend, Made, conditioned
 from ragline_media.methods.memory import among_texts, nearest_texts
 from ragline_media.methods.parts import matched_parts, score_by_parts
 from ragline_media.methods.policy import moved
@@ -240,3 +242,60 @@ def test_the_bare_label_counts_as_one_text() -> None:
 
     assert label_vector(encode, "hum", []) == pytest.approx([1, 0])
     assert label_vector(encode, "hum", ["a low tone", "a drone"]) == pytest.approx(np.array([1, 2]) / np.sqrt(5))
+
+
+class Recorded:
+    """Keeps what it was given."""
+
+    def __init__(self, wave: NDArray[np.float32]) -> None:
+        self.wave, self.given = wave, list[tuple[str, list[NDArray[np.float32]]]]()
+
+    def make(self, text: str, examples: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        self.given.append((text, [*examples]))
+        return self.wave
+
+
+class TestExamplesOfSounds:
+    names = ("dog", "rain", "bell")
+    gallery = np.eye(3, dtype=np.float32)
+
+    def made(self, synthesiser: Any, **more: Any) -> Made:
+        return conditioned(
+            "a bell in the rain",
+            encode=lambda said: np.array([[0.0, 0.6, 0.8]] * len(said), np.float32),
+            gallery=self.gallery,
+            names=self.names,
+            load=lambda name: np.sin(np.arange(64) * (1 + self.names.index(name)) * 0.2).astype(np.float32),
+            synthesiser=synthesiser,
+            **more,
+        )
+
+    def test_the_nearest_sounds_go_to_the_maker_best_first(self) -> None:
+        maker = Recorded(np.zeros(4, np.float32))
+        made = self.made(maker, k=2)
+        assert made.examples == ("bell", "rain")
+        assert made.scores == pytest.approx((0.8, 0.6))
+        [(text, examples)] = maker.given
+        assert text == "a bell in the rain"
+        assert np.allclose(examples[0], np.sin(np.arange(64) * 0.6), atol=1e-6)
+
+    def test_the_stand_in_has_the_spectrum_of_its_examples(self) -> None:
+        tone = np.sin(2 * np.pi * 8 * np.arange(256) / 256).astype(np.float32)
+        wave = Blend().make("anything", [tone, tone])
+        assert np.abs(np.fft.rfft(wave)).argmax() == 8
+        assert np.array_equal(wave, Blend().make("else", [tone, tone]))
+        assert len(Blend().make("anything", [])) == 0
+
+    def test_what_is_no_sound_is_refused(self) -> None:
+        for wave in (np.array([np.nan], np.float32), np.array([2.0], np.float32), np.zeros((2, 2), np.float32)):
+            with pytest.raises(ValueError, match="gave no sound"):
+                self.made(Recorded(wave))
+        with pytest.raises(ValueError, match="1 names for 3 sounds"):
+            conditioned(
+                "x",
+                encode=lambda said: self.gallery,
+                gallery=self.gallery,
+                names=["a"],
+                load=None,
+                synthesiser=Blend(),  # type: ignore[arg-type]
+            )

@@ -10,16 +10,17 @@ import pytest
 from PIL import Image
 
 from plugins.media.tests.drawn import drawings, encoded
-from rag.reading import ParsedDocument, ReadError
+from rag.reading import Beside, ParsedDocument, ReadError
 from ragline_media.reading import picture as module
-from ragline_media.reading.picture import parse, words_of
+from ragline_media.reading.names import words_of
+from ragline_media.reading.picture import parse
 
 DISC = drawings(1)[0].picture(60)
 
 
 def read(data: bytes, name: str = "a/bus.jpg", caption: str = "") -> tuple[ParsedDocument, list[str]]:
     notes = list[str]()
-    [document] = parse(data, name, lambda reason, lost=False: notes.append(reason), caption=caption)
+    [document] = parse(data, name, lambda reason, lost=False: notes.append(reason), Beside(caption=caption))
     return document, notes
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rag.errors import SpecError
-from ragline_media.leg.composed import weighted
+from ragline_media.leg.composed import along, weighted
 from ragline_media.tower.space import Projector, Space, class_names, inputs, tags
 from ragline_media.tower.tower import Features
 
@@ -81,3 +81,15 @@ def test_at_its_ends_a_mix_is_the_picture_and_the_words_exactly() -> None:
     assert weighted(None, None, 0.5) is None
     mixed = weighted(picture, words, 0.5)
     assert np.allclose(mixed, np.array([1.6, 0.8]) / np.hypot(1.6, 0.8))
+
+
+def test_a_direction_by_hand_and_its_ends() -> None:
+    picture, before, after = (np.array(each, np.float32) for each in ((0.6, 0.8), (1, 0), (0, 1)))
+    assert along(picture, before, after, share=1, of_words=1) is after, "a caption that is rewritten, and no picture"
+    assert np.allclose(along(picture, before, after, share=0, of_picture=0), picture)
+    assert np.allclose(along(picture, before, after, share=1, of_words=0), before)
+    half = along(picture, before, after, share=0.5, of_picture=1, of_words=0.5)
+    moved = 0.5 * np.array([0.6 - 1, 0.8 + 1]) + 0.5 * np.array([1 - 0.5, 0.5])
+    assert np.allclose(half, moved / np.hypot(*moved))
+    nearer = [along(picture, before, after, of_picture=0, of_words=each) @ after for each in (0.0, 0.5, 1.0)]
+    assert nearer == sorted(nearer), "the further it goes, the nearer it comes"

@@ -21,12 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from benchmarks.graphs import llm_part, writer
+from benchmarks.graphs import llm, llm_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, difference_cell, mean_cell, parsed
 from benchmarks.work_lines import Component, Line, Setup, Work
-from generators.llm.transformers import TransformersLLM
 from rag import build_index
 from rag.evaluate import load_beir
 from rag.indexes import IndexSettings
@@ -93,12 +92,12 @@ def line_of(way: str, name: str, ranking: Ranking, right: set[str]) -> Line:
     }
 
 
-def trace_all(name: str, ways: Sequence[str], n: int, work: Work, llm: Any, reader: Mapping[str, Any]) -> None:
+def trace_all(name: str, ways: Sequence[str], n: int, work: Work, model: Any, reader: Mapping[str, Any]) -> None:
     """Rank what has no line yet."""
     queries, right = drawn(name, n)
     with opened(name) as index:
         for way in ways:
-            setup, shared = setup_of(way, name, reader), {} if way in SIMILAR else {"llm": llm}
+            setup, shared = setup_of(way, name, reader), {} if way in SIMILAR else {"llm": model}
             retriever = component(way, name, reader).make(index=index, **shared)
             for query in queries:
                 if work.get(way, name, query.qid, setup) is None:
@@ -139,10 +138,10 @@ def main() -> None:
     parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work = Work(options.work, busy=options.busy)
-    llm = writer(options.model) if options.engine == "vllm" else TransformersLLM(model=options.model)
-    reader = llm_part(options.model, "vllm_offline" if options.engine == "vllm" else options.engine)
+    engine = "vllm_offline" if options.engine == "vllm" else options.engine
+    model, reader = llm(options.model, engine), llm_part(options.model, engine)
     for name in options.sets:
-        trace_all(name, options.ways, options.n, work, llm, reader)
+        trace_all(name, options.ways, options.n, work, model, reader)
     print(*table(work, options.n, reader), sep="\n")
 
 

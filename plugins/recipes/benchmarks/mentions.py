@@ -2,6 +2,8 @@
 
     name      hybrid search by the name of the type; no model is asked
     defined   by the name and its definition
+    named     that search and the leg `named`, by name and definition, fused as the built-in `mentions` does it
+    names     by the leg `named` alone
     read      `retrieve.mentions` over the same search, by name and definition
     alone     the same without the names that were found as examples
 
@@ -42,14 +44,17 @@ from rag import load_pipeline
 from rag.evaluate import cached_index, evaluate, load_beir
 from rag.graphs import load_spec
 from rag.indexes import Index
-from rag.protocols import LLM
 from rag.types import Completion, Prompt, Query, Ranking, SamplingParams
 from ragline_recipes.mentions import MentionsRetriever
+from ragline_recipes.named.names import names_of
 
 WORK = RESULTS / "mentions.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
 READING = ("read", "alone")
-WAYS = ("name", "defined", *READING)
+INDEXED = {"named": "fused", "names": "named"}
+"""Way -> the node of the built-in graph that it ends in."""
+
+WAYS = ("name", "defined", *INDEXED, *READING)
 SET = "wnut17"
 _CAPITALS = re.compile(r"\b[A-Z]\w+(?: [A-Z]\w+)*")
 Item = dict[str, Any]
@@ -94,13 +99,28 @@ class Search:
         return self.pipeline.run(list(queries), k=k).rankings
 
 
+def names_graph(way: str, depth: int) -> dict[str, Any]:
+    """The built-in graph as deep as there are sentences, or its list of names alone."""
+    made: dict[str, Any] = load_spec("mentions").graph.model_dump(mode="json", by_alias=True)
+    nodes = {name: {**node, "k": depth} for name, node in made["nodes"].items()}
+    output = INDEXED[way]
+    return {"version": 1, "nodes": nodes if output == "fused" else {output: nodes[output]}, "output": output}
+
+
+def by_names(way: str, depth: int) -> Any:
+    """What runs it."""
+    spec = load_spec(names_graph(way, depth)).graph
+    index = cached_index(load_beir(data_folder() / SET), load_spec("mentions").graph, spec.index)
+    return load_pipeline(spec, index=index)
+
+
 def asked(way: str, item: Item) -> Query:
     """The type by its name, and with what belongs to it."""
     text = item["text"] if way == "name" else f"{item['text']}: {item['definition']}"
     return Query(qid=item["_id"], text=text)
 
 
-def model_named(name: str) -> LLM:
+def model_named(name: str) -> Any:
     return Capitals() if name == SCRIPTED else writer(name)
 
 
@@ -117,6 +137,8 @@ def list_all(ways: Sequence[str], items: Sequence[Item], work: Work, *, model: s
             llm = llm or model_named(model)
             retriever = component(way, model, most).make(llm=llm, inner=search, index=search.index)
             rankings = retriever.retrieve([asked(way, item) for item in missing], k=n_sentences)
+        elif way in INDEXED:
+            rankings = by_names(way, n_sentences).run([asked(way, item) for item in missing], k=n_sentences).rankings
         else:
             rankings = search.retrieve([asked(way, item) for item in missing], k=n_sentences)
         for item, ranking in zip(missing, rankings, strict=True):
@@ -134,7 +156,16 @@ def component(way: str, model: str, most: int) -> Component:
 @cache
 def setup_of(way: str, model: str, most: int) -> Setup:
     """What the lines of a way are made with."""
-    searched = (Search, asked, hybrid_nodes(len(records(f"{SET}/corpus"))))
+    n_sentences = len(records(f"{SET}/corpus"))
+    if way in INDEXED:
+        return Setup.of(
+            names_graph(way, n_sentences),
+            names_of,
+            asked,
+            data=[data_folder() / SET],
+            settings=f"no model, graph mentions, {INDEXED[way]}",
+        )
+    searched = (Search, asked, hybrid_nodes(n_sentences))
     reading = [component(way, model, most)] if way in READING else []
     return Setup.of(*reading, *searched, data=[data_folder() / SET])
 

@@ -126,7 +126,7 @@ def extract_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: s
                 work.add(line_of(way, item, ranking, texts), setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
     if llm is not None:
-        llm.close()
+        llm.release()
 
 
 def component(way: str, model: str) -> Component:

@@ -308,7 +308,7 @@ def main() -> None:
     if asked := [way for way in ways if way in ACCURACY]:
         accuracy(asked, options.n, work, options.model, llm)
     if llm is not None:
-        llm.close()
+        llm.release()
     print(*form_table(work, options.n, options.model), "", *accuracy_table(work, options.n, options.model), sep="\n")
 
 

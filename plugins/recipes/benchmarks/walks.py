@@ -121,7 +121,7 @@ def walk_all(ways: Sequence[str], some: Sequence[Item], work: Work, *, model: st
                 work.add(line_of(way, item, ranking), setup)
             print(f"{way}: {min(start + TOGETHER, len(missing))} of {len(missing)}", flush=True)
     if running is not None:
-        running.close()
+        running.release()
 
 
 def bm25(some: Sequence[Item]) -> float:

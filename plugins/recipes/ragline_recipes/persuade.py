@@ -82,6 +82,15 @@ class _Section:
         return f"- {self.strategy}, from these facts alone: {' '.join(self.facts)}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """What a check says of a claim. `backed`: None where it has nothing that could be weighed. `hit`: by which passage."""
+
+    backed: bool | None
+    refuted: bool
+    hit: ScoredDocument | None
+
+
 @dataclass(slots=True, kw_only=True)
 class _Turn:
     """One reply in the making. `evidence`: passages that it rests on, by doc_id, in order of use."""
@@ -119,8 +128,8 @@ class PersuadeGenerator:
     3. It names the strategy of each section and lists its claims, each understood alone.
     4. Passages are searched for each claim, and a check of this house says whether they have it. A section with a claim that
        fails is not used as it stands: facts are searched for that would serve its strategy. A fact counts that has a share
-       of the words that were searched for, `relevance`; where there is none the section goes.
-       A section that claims nothing, such as a greeting, is kept.
+       of the words that were searched for, `relevance`, and that passes the check as a claim does; where there is none the
+       section goes. A section that claims nothing, such as a greeting, is kept.
     5. The reply is written from the sections that stood, strategies with their new facts, and the facts that were asked for.
 
     What failed never reaches the last prompt. The reply is not checked again: put a `check` behind it. It has no markers;
@@ -130,12 +139,14 @@ class PersuadeGenerator:
 
     At most 3 + 2 * `sections` calls, and `sections` * 4 * `passages` more where a model checks. Steps of a batch go together.
     The outcome tells strategies with what became of them, and counts `sections`, `kept`, `replaced`, `dropped`, `avoided`,
-    `claims`, `claims_backed`, `unread`, and `irrelevant`: facts that were found and left.
+    `claims`, `claims_backed`, `claims_refuted` (of those that are not backed, where the check says that a passage says
+    otherwise), `unread`, and of facts that were found and left `irrelevant` and `unbacked`.
 
     Persuasion serves any goal, so the goal is named in the graph and stands in every prompt.
 
     Differs from the paper: sections are sentences; whether a fact is relevant is told by words, where the paper asks a model;
-    a claim is backed or not, and never refuted; steps are asked without shots.
+    a claim is refuted only by a check that is `trusted`, and fails then as one that nothing backs; steps are asked without
+    shots.
 
     Args:
         llm: the model that writes.
@@ -147,6 +158,7 @@ class PersuadeGenerator:
         avoid: strategies that are not to be used: sections that the model gives one of these names go.
         check: what says whether a passage has a claim: `words` asks no model; `model` wants one that can choose.
         sections: sentences of a draft that are used.
+        trusted: the check `model` may say that a passage says otherwise. Measure the model first (docs/answers.md).
         passages: passages that a claim is held against, and hits that facts are taken from.
         relevance: share of the content words of a search that a fact must have, for whatever stands nearest is found by a
             search, and need not be near; 0 takes all.
@@ -166,6 +178,7 @@ class PersuadeGenerator:
         prefer: tuple[str, ...] = (),
         avoid: tuple[str, ...] = (),
         check: Check = "words",
+        trusted: bool = False,
         sections: int = 6,
         passages: int = 3,
         relevance: float = 0.5,
@@ -182,6 +195,8 @@ class PersuadeGenerator:
         if not goal.strip():
             raise ValueError(f"{by}: goal must say what the reply is to bring about, got {goal!r}")
         _require_no_contradiction(by, prefer, avoid)
+        if trusted and check == "words":
+            raise ValueError(f"{by}: trusted is for check model; words refute nothing")
         if check == "model":
             require_choosing(llm, by=f"{by}: check model", instead="check: words asks no model.")
         self.llm, self.evidence, self.facts = llm, evidence, facts
@@ -191,7 +206,7 @@ class PersuadeGenerator:
         self._checker: Checker = (
             CHECKERS.get("words")()
             if check == "words"
-            else CHECKERS.get("model")(llm=require_choosing(llm, by=by), passages=passages)
+            else CHECKERS.get("model")(llm=require_choosing(llm, by=by), passages=passages, trusted=trusted)
         )
         self._question = prompts.load("persuade_question")
         self._question.require("dialogue", by=by)
@@ -226,7 +241,7 @@ class PersuadeGenerator:
 
     def backed(self, claims: Sequence[tuple[Query, str]]) -> list[bool | None]:
         """Whether passages have each claim, as the check says; None where it has no content that could be weighed."""
-        return [each for each, _ in self._verdicts([(_Turn(query=query), claim) for query, claim in claims])]
+        return [each.backed for each in self._verdicts([(_Turn(query=query), claim) for query, claim in claims])]
 
     def _find_what_was_asked(self, turns: Sequence[_Turn]) -> None:
         """Facts for what the last turn asks, where it asks for any."""
@@ -265,19 +280,20 @@ class PersuadeGenerator:
         ]
         verdicts = self._verdicts([(turn, claim) for turn, _, claim in every])
         hits: list[tuple[_Turn, _Section, ScoredDocument]] = []
-        for (turn, section, _), (backed, hit) in zip(every, verdicts, strict=True):
-            turn.counts["claims"] += backed is not None
-            turn.counts["claims_backed"] += backed is True
-            if backed is False:
+        for (turn, section, _), verdict in zip(every, verdicts, strict=True):
+            turn.counts["claims"] += verdict.backed is not None
+            turn.counts["claims_backed"] += verdict.backed is True
+            turn.counts["claims_refuted"] += verdict.refuted
+            if verdict.backed is False:
                 section.state = "dropped"
-            elif hit is not None:
-                hits.append((turn, section, hit))
+            elif verdict.hit is not None:
+                hits.append((turn, section, verdict.hit))
         for turn, section, hit in hits:
             if section.state == "kept":
                 turn.evidence.setdefault(hit.doc_id, hit)
 
-    def _verdicts(self, claims: Sequence[tuple[_Turn, str]]) -> list[tuple[bool | None, ScoredDocument | None]]:
-        """Whether each claim is backed, and by which passage."""
+    def _verdicts(self, claims: Sequence[tuple[_Turn, str]]) -> list[_Verdict]:
+        """What the check says of each claim, over the passages that are found for it."""
         if not claims:
             return []
         rankings = self.evidence.retrieve([turn.inner(claim) for turn, claim in claims], k=self.passages)
@@ -286,13 +302,14 @@ class PersuadeGenerator:
             turn.usage += ranking.usage
             context = Context(query=turn.query, passages=ranking.hits)
             asked.append(Answer(query=turn.query, text=claim, context=context))
-        made: list[tuple[bool | None, ScoredDocument | None]] = []
+        made: list[_Verdict] = []
         for (turn, _), answer in zip(claims, self._checker.check(asked), strict=True):
             turn.usage += answer.usage
             kinds = [verdict.kind for verdict in answer.verdicts]
             markers = [verdict.marker for verdict in answer.verdicts if verdict.marker]
             backed = all(kind in ("supported", "similar") for kind in kinds) if kinds else None
-            made.append((backed, answer.context.passages[markers[0] - 1] if markers else None))
+            hit = answer.context.passages[markers[0] - 1] if markers else None
+            made.append(_Verdict(backed=backed, refuted="contradicted" in kinds, hit=hit))
         return made
 
     def _replace_what_failed(self, turns: Sequence[_Turn]) -> None:
@@ -316,15 +333,21 @@ class PersuadeGenerator:
     def _found(self, asked: Sequence[tuple[_Turn, str]]) -> list[list[str]]:
         """The facts that are found for each search, one line each; their passages become evidence."""
         rankings = self.facts.retrieve([turn.inner(text) for turn, text in asked], k=self.passages) if asked else []
-        found: list[list[str]] = []
-        for (turn, text), ranking in zip(asked, rankings, strict=True):
+        found: list[list[str]] = [[] for _ in asked]
+        near: list[tuple[int, ScoredDocument, str]] = []
+        for place, ((turn, text), ranking) in enumerate(zip(asked, rankings, strict=True)):
             turn.usage += ranking.usage
             facts = [(hit, fact) for hit in ranking.hits for fact in _facts_of(hit)]
-            near = [(hit, fact) for hit, fact in facts if shared(text, fact) >= self.relevance]
-            turn.counts["irrelevant"] += len(facts) - len(near)
-            for hit, _ in near:
+            relevant = [(place, hit, fact) for hit, fact in facts if shared(text, fact) >= self.relevance]
+            turn.counts["irrelevant"] += len(facts) - len(relevant)
+            near += relevant
+        verdicts = self._verdicts([(asked[place][0], fact) for place, _, fact in near])
+        for (place, hit, fact), verdict in zip(near, verdicts, strict=True):
+            turn = asked[place][0]
+            turn.counts["unbacked"] += verdict.backed is False
+            if verdict.backed is not False:
                 turn.evidence.setdefault(hit.doc_id, hit)
-            found.append([fact for _, fact in near])
+                found[place].append(fact)
         return found
 
     def _written_replies(self, turns: Sequence[_Turn]) -> dict[str, str]:

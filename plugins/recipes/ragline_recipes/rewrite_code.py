@@ -14,6 +14,7 @@ from rag.graphs import model_identity
 from rag.protocols import LLM
 from rag.types import Document, SamplingParams
 from rag.writing import KeptTexts, parse_code, parse_passage, require_positive, require_sampling, write
+from ragline_recipes.mean_of_parts import PART
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +26,13 @@ class RewriteCodeTransform:
     """Every program rewritten in the model's own style, for the index alone (ReCo: ACL 2024, arXiv 2401.04514).
 
     The model says what a program is for, then writes `n` programs for that purpose, with the prompt that
-    `reformulate.code` uses. Legs index the original, repeated, and the rewrites behind it; encoders read no further than
-    their limit, so this is a form for lexical legs. Text and prompts do not change. Costs 1 + n calls per document, once:
-    what was written is kept by the content, the prompts, the parameters and the model's weights. A document for which
-    nothing usable was written is indexed as it is.
+    `reformulate.code` uses. Legs index the original, repeated, and the rewrites behind it, with a mark between. The dense
+    form, the mean of the vectors of original and rewrites, is that of an encoder of the kind `mean_of_parts`
+    (`ragline_recipes.mean_of_parts`); any other reads the joined text up to its limit. Text and prompts do not change.
+    Costs 1 + n calls per document, once: what was written is kept by the content, the prompts, the parameters and the
+    model's weights. A document for which nothing usable was written is indexed as it is.
 
-    Not here, of what the paper has: the dense form, which averages the vectors of original and rewrites; four
-    demonstrations before a program is summed up; fine-tuning.
+    Not here, of what the paper has: four demonstrations before a program is summed up; fine-tuning.
 
     Args:
         llm: the model that writes; in a graph, a name from `models`.
@@ -112,7 +113,8 @@ class RewriteCodeTransform:
     def _with(self, document: Document, rewrites: Sequence[str]) -> Document:
         if not rewrites:
             return document
-        index_text = "\n".join([document.index_text] * self.repeat + list(rewrites))
+        parts = [document.index_text] * self.repeat + list(rewrites)
+        index_text = f"\n{PART}".join(part.replace(PART, " ") for part in parts)
         return replace(document, metadata={**document.metadata, "index_text": index_text})
 
     def _key(self, document: Document) -> str:

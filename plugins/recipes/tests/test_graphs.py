@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rag.cli import main
+from rag.graphs import load_spec
 from rag.writing import picked_of
 from tests.recipe_graphs import TEXTS, calls, index_of_texts, lexical, ran
 
@@ -26,14 +29,32 @@ def test_a_reply_whose_claims_are_checked(index: Path) -> None:
     assert result.answers[0].outcome.kind == "ok"
 
 
+def reading(replies: Sequence[str]) -> dict[str, Any]:
+    """A graph that reads passages for names of a type."""
+    deep = {"bm25": {"use": "retrieve.bm25", "in": "query", "k": 1000}}
+    read = {"use": "retrieve.mentions", "in": "query", "k": 1000}
+    return {
+        "version": 1,
+        "models": {"reader": {"use": "llm.scripted", "with": {"replies": [*replies], "context_window": 100_000}}},
+        "graphs": {"search": {"nodes": deep, "output": "bm25"}},
+        "nodes": {"named": {**read, "with": {"llm": "reader", "inner": "search", "least": None}}},
+        "output": "named",
+    }
+
+
+def test_the_built_in_graph_finds_by_names_and_by_what_passages_say_and_asks_no_model() -> None:
+    graph = load_spec("mentions").graph
+    assert not graph.models
+    fused = graph.nodes[graph.output]
+    assert {graph.nodes[name].use for name in fused.inputs} == {"retrieve.named", "retrieve.bm25", "retrieve.dense"}
+
+
 def test_all_that_is_named(index: Path) -> None:
-    graph = lexical("mentions", ['["Aurora"]'])
-    graph["nodes"]["named"]["with"]["least"] = None
-    result = ran(graph, index, "ship: Aurora or another that left port")
+    result = ran(reading(['["Aurora"]']), index, "ship: Aurora or another that left port")
     assert [(hit.document.text, picked_of(hit.document)[0]["text"]) for hit in result.rankings[0].hits] == [
         (TEXTS[0], "Aurora")
     ]
-    assert {"named", "named/search/bm25", "named/search/fused"} <= {report.name for report in result.nodes}
+    assert {"named", "named/search/bm25"} <= {report.name for report in result.nodes}
     read = result.rankings[0].outcome.counts["read"]
     assert calls(result) == {"named": read}
 
@@ -54,10 +75,8 @@ def test_snippets_and_an_answer_in_the_form_of_its_type(index: Path) -> None:
 def test_the_command_tells_the_names_and_how_sure_it_is(
     index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    graph = lexical("mentions", ['["Aurora"]'])
-    graph["nodes"]["named"]["with"]["least"] = None
     file = tmp_path / "mentions.yaml"
-    file.write_text(json.dumps(graph), encoding="utf-8")
+    file.write_text(json.dumps(reading(['["Aurora"]'])), encoding="utf-8")
     command = ["search", "ship: Aurora", "--index", str(index), "--graph", str(file), "--no-server"]
     assert main(command) == 0
     told = capsys.readouterr()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rag.ranking import in_this_order
-from rag.types import Answer, Document, Message, Query, Ranking
+from rag.types import Answer, Document, Message, Prompt, Query, Ranking
 from rag.writing import with_picked
 from ragline_recipes.persuade import PersuadeGenerator
 from ragline_recipes.shared_words import shared
@@ -36,7 +38,11 @@ class Shelf:
 
 
 def made(
-    replies: Sequence[str], *, evidence: Sequence[Document] = (FOUNDED,), facts: Sequence[Document] = (), **params: Any
+    replies: Sequence[str],
+    *,
+    evidence: Sequence[Document] = (FOUNDED, SHARE),
+    facts: Sequence[Document] = (),
+    **params: Any,
 ) -> tuple[Answer, Noting, Shelf, Shelf]:
     llm, proof, shelf = Noting(replies), Shelf(*evidence), Shelf(*facts)
     given = {"goal": "that they give", **params}
@@ -63,7 +69,8 @@ def test_the_calls_in_their_order_and_no_more() -> None:
     assert [query.text for query in proof.asked] == [
         "The charity was founded in London in 1919.",
         "The charity has won forty golden medals.",
-    ]
+        SHARE.text,
+    ], "a fact is held against what is found for it, as a claim is"
     assert [query.text for query in shelf.asked] == ["share of each dollar"]
     assert all(query.where == QUERY.where and not query.history for query in [*proof.asked, *shelf.asked])
     assert answer.text == "It was founded in London in 1919."
@@ -102,6 +109,40 @@ def test_what_a_search_brings_and_is_not_what_was_searched_for_replaces_nothing(
     assert [hit.doc_id for hit in answer.context.passages] == ["f"]
     answer, _, _, _ = made(["none", DRAFT, *SECTIONS, "prizes that it won", "Done."], facts=[SHARE], relevance=0.0)
     assert answer.outcome.counts["replaced"] == 1, "0 takes all that is found, as it was"
+
+
+def test_a_fact_that_the_check_does_not_find_backed_replaces_nothing() -> None:
+    """The facts' documents say it, and the evidence does not: pages of one's own beside pages that were looked at."""
+    answer, llm, _, _ = made(
+        ["none", DRAFT, *SECTIONS, "cents of a dollar", "Done."], evidence=[FOUNDED], facts=[SHARE]
+    )
+    assert (answer.outcome.counts["dropped"], answer.outcome.counts["unbacked"]) == (1, 1)
+    assert "replaced" not in answer.outcome.counts
+    assert "cents" not in llm.read[-1]
+
+
+class Judge(Noting):
+    """Finds Yes, No or Unknown by a word of the claim that it is asked of."""
+
+    def choose(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> NDArray[np.float32]:
+        rows = []
+        for prompt in prompts:
+            said = prompt[1].content.partition("Passage: ")[2].partition("\n")[2]
+            sure = next((place for place, word in enumerate(("founded", "medals", "")) if word in said), 2)
+            rows.append([0.0 if place == sure else -9.0 for place in range(len(choices))])
+        return np.array(rows, dtype=np.float32)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_what_a_trusted_check_refutes_is_counted_and_fails(trusted: bool) -> None:
+    llm = Judge(["none", DRAFT, *SECTIONS, "x", "Done."])
+    generator = PersuadeGenerator(
+        llm=llm, evidence=Shelf(FOUNDED), facts=Shelf(), goal="g", check="model", trusted=trusted
+    )
+    [answer] = generator.generate([QUERY])
+    counts = answer.outcome.counts
+    assert (counts["claims"], counts["claims_backed"], counts["dropped"]) == (2, 1, 1)
+    assert counts.get("claims_refuted", 0) == int(trusted)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +248,7 @@ def test_drafts_and_claims_can_be_asked_for_alone() -> None:
         ({"avoid": (" ",)}, "prefer and avoid must be names of strategies, none empty"),
         ({"goal": " "}, "goal must say what the reply is to bring about"),
         ({"check": "faith"}, "check must be one of words, model, got 'faith'"),
+        ({"trusted": True}, "trusted is for check model; words refute nothing"),
         ({"sections": 0}, "sections must be at least 1"),
         ({"relevance": 1.5}, "relevance must be"),
         ({"temperature": -1.0}, "temperature must be 0 or above"),

@@ -12,6 +12,7 @@ from generators.llm.transformers import TransformersLLM
 from rag.core.types import Document
 from rag.models.identity import model_identity
 from rag.stages.transform.identifiers import IdentifierTransform
+from ragline_recipes.mean_of_parts import PART
 from ragline_recipes.rewrite_code import RewriteCodeTransform
 from tests.generators.llm.conftest import save_random_model
 from tests.rag.stages.test_written_context import Served
@@ -34,8 +35,8 @@ REPLIES = ("Purpose: Give x back.", "Give y back.", "```\nx1\n```", "y1", "x2", 
 def test_original_and_rewrites_stand_in_the_index_half_and_half(tmp_path: Path) -> None:
     llm = Served(replies=REPLIES)
     one, two = transform(llm, tmp_path).transform([ONE, TWO])
-    assert one.index_text == "\n".join([ONE.index_text, ONE.index_text, "x1", "x2"])
-    assert two.index_text == "\n".join([TWO.text, TWO.text, "y1", "y2"])
+    assert one.index_text == f"\n{PART}".join([ONE.index_text, ONE.index_text, "x1", "x2"])
+    assert two.index_text == f"\n{PART}".join([TWO.text, TWO.text, "y1", "y2"])
     assert (one.text, one.title, one.full_text) == (ONE.text, ONE.title, ONE.full_text)
     assert one.metadata["code_language"] == "Python"
     assert llm.batches == [2, 2, 2]  # all purposes, then one call per program
@@ -45,13 +46,13 @@ def test_original_and_rewrites_stand_in_the_index_half_and_half(tmp_path: Path) 
 
 def test_the_original_may_weigh_less(tmp_path: Path) -> None:
     [one] = transform(Served(replies=("p", "x1", "x2")), tmp_path, repeat=1).transform([ONE])
-    assert one.index_text == "\n".join([ONE.index_text, "x1", "x2"])
+    assert one.index_text == f"\n{PART}".join([ONE.index_text, "x1", "x2"])
 
 
 def test_what_an_earlier_transform_wrote_for_the_index_is_kept(tmp_path: Path) -> None:
     [before] = IdentifierTransform().transform([Document(doc_id="1", text="read_file")])
     [made] = transform(Served(replies=("p", "x1", "x2")), tmp_path, repeat=1).transform([before])
-    assert made.index_text == "read_file read file\nx1\nx2"
+    assert made.index_text == f"read_file read file\n{PART}x1\n{PART}x2"
 
 
 def test_nothing_is_written_twice_for_the_same_content(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_nothing_is_written_twice_for_the_same_content(tmp_path: Path) -> None:
     copy = Document(doc_id="copy", text=ONE.text)
     again = transform(llm, tmp_path).transform([ONE, TWO, copy])
     assert index_texts(again[:2]) == index_texts(first)
-    assert again[2].index_text == "\n".join([ONE.text, ONE.text, "x1", "x2"])
+    assert again[2].index_text == f"\n{PART}".join([ONE.text, ONE.text, "x1", "x2"])
     assert llm.seen == []
 
 
@@ -124,7 +125,7 @@ def test_a_document_without_a_usable_rewrite_is_indexed_as_it_is(
     with caplog.at_level(logging.WARNING):
         made = transform(Served(replies=("", "Give y back.", "y1", "")), tmp_path).transform([ONE, TWO])
     assert made[0] is ONE
-    assert made[1].index_text == "\n".join([TWO.text, TWO.text, "y1"])
+    assert made[1].index_text == f"\n{PART}".join([TWO.text, TWO.text, "y1"])
     assert "nothing usable was written for 1 of 2 documents" in caplog.text
 
 

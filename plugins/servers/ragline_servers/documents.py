@@ -11,8 +11,8 @@ from itertools import islice
 from rag.filters import OPERATORS
 from rag.indexes import StoredDocuments, read_documents
 from rag.types import Document
-from ragline_servers.ahead import BLOCK, ReadAhead
 from ragline_servers.parts import Parts
+from ragline_servers.read_ahead import BLOCK, ReadAhead
 from ragline_servers.store import CollectionStore, Record
 from ragline_servers.troubles import damaged
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from rag.filters import Filter
 from rag.indexes import Sparse, VectorsElsewhere
 from rag.types import Where
-from ragline_servers.ahead import ReadAhead
 from ragline_servers.hits import Best, best_of
 from ragline_servers.parts import Parts
+from ragline_servers.read_ahead import ReadAhead
 from ragline_servers.store import CollectionStore, Record
 
 NOWHERE = 2**31 - 1

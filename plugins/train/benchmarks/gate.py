@@ -3,7 +3,7 @@
 Read from the answers that `plugins.train.benchmarks.risk` keeps, each with the log-odds that the model gave before it wrote,
 so it takes no model. `--reliefs` and `--leasts` are those of `generate.cited`.
 
-    python -m plugins.train.benchmarks.gate [SET ...] [--leasts 0.5 0.75 1] [--reliefs 0 2 3]
+    python -m plugins.train.benchmarks.gate [SET ...] [--leasts 0.5 0.75 1] [--reliefs 0 2 3] [--record]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Iterator
 
+from benchmarks.record import Record, record
 from generators.enough import spared
 from plugins.train.benchmarks.risk import LINES
 from plugins.train.benchmarks.risk_sets import SETS
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--leasts", type=float, nargs="+", default=[0.5, 0.75, 1.0])
     parser.add_argument("--reliefs", type=float, nargs="+", default=[0.0, 2.0, 3.0])
+    parser.add_argument("--record", action=Record, help="append to results/gate.jsonl")
     given = parser.parse_args()
     rows = {name: list(asked(name, given.n)) for name in given.sets}
     print("| least | relief |", " | ".join(f"{name}: refused with, without" for name in rows), "|")
@@ -46,11 +48,16 @@ def main() -> None:
     for relief in given.reliefs:
         for least in given.leasts:
             cells = []
-            for some in rows.values():
+            for name, some in rows.items():
                 kinds: dict[bool, list[bool]] = {True: [], False: []}
                 for answerable, odds, question, texts in some:
                     kinds[answerable].append(odds < least - spared(question, texts, relief))
-                cells.append(", ".join(f"{sum(each) / len(each):.2f}" for each in kinds.values()))
+                refused = {kind: sum(each) / len(each) for kind, each in kinds.items()}
+                cells.append(f"{refused[True]:.2f}, {refused[False]:.2f}")
+                if given.record:
+                    said = {"set": name, "least": least, "relief": relief}
+                    n = {"n_with": len(kinds[True]), "n_without": len(kinds[False])}
+                    record("gate", {**said, "with": refused[True], "without": refused[False], **n})
             print(f"| {least:g} | {relief:g} |", " | ".join(cells), "|")
 
 

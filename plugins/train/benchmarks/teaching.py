@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -25,18 +25,18 @@ from rag import build_index
 from rag.evaluate import Dataset, Evaluation, Qrels, evaluate, load_beir, paired_randomisation
 from rag.files import write_atomically
 from rag.indexes import IndexSettings, LocalIndex
-from rag.stages.fuse import WeightedFuser
 from rag.types import Document, Query, Ranking
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes import RECIPES, recipe_named
+from ragline_train.teaching.recipes.reranker import FIRST_STAGE
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.training import Data, lessons_of, train
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS
 
 MEASURE = "nDCG@10"
-DEPTH, RERANKED = 100, 40
+DEPTH = 100
 LANGUAGES = {"xquad/de": "de", "poquad": "pl"}
 LEG_OF = {"sparse": ("sparse", "sparse"), "multi_vector": ("late_interaction", "late_interaction")}
 """Recipe -> leg and retriever; of all others the dense ones."""
@@ -72,11 +72,17 @@ def _settings(name: str, **models: str) -> IndexSettings:
     return IndexSettings.model_validate(said).judging_documents()
 
 
-def of_leg(a_set: Set, recipe: str, model: Path, work: Path) -> list[Ranking]:
-    """What the leg that names a model finds over the whole corpus."""
+def of_leg(a_set: Set, recipe: str, model: Path | None, work: Path) -> list[Ranking]:
+    """What the leg that names a model finds over the whole corpus; None asks the index that teaches."""
     leg, retriever = LEG_OF.get(recipe, ("dense", "dense"))
+    if model is None:
+        return _asked(a_set, a_set.index, retriever)
     place = work / "asked" / f"{a_set.name.replace('/', '-')}-{model.parent.name}-{model.name}"
     build_index(a_set.dataset.corpus, place, settings=_settings(a_set.name, **{leg: str(model)}), legs=(leg,))
+    return _asked(a_set, place, retriever)
+
+
+def _asked(a_set: Set, place: Path, retriever: str) -> list[Ranking]:
     with LocalIndex.open(place) as index:
         found: list[Ranking] = RETRIEVERS.get(retriever)(index=index).retrieve(a_set.queries, k=DEPTH)
     return found
@@ -92,24 +98,15 @@ def hybrid_of(a_set: Set) -> list[Ranking]:
     return [each for each in records if isinstance(each, Ranking)]
 
 
-def reranked(rankings: Sequence[Ranking], model: Path) -> dict[str, tuple[list[Ranking], float]]:
-    """By the model alone, and half and half with the hybrid; with seconds a question."""
-    reranker = RERANKERS.get("cross_encoder")(model=str(model), depth=RERANKED, max_tokens=128)
+def reranked(rankings: Sequence[Ranking], model: Path, *, depth: int, max_tokens: int) -> tuple[list[Ranking], float]:
+    """By what the model adds to the hybrid's scores; with seconds a question."""
+    reranker = RERANKERS.get("cross_encoder")(
+        model=str(model), depth=depth, max_tokens=max_tokens, first_stage=FIRST_STAGE
+    )
     reranker.rerank(rankings[:1], k=DEPTH)
     begun = perf_counter()
-    alone = reranker.rerank(rankings, k=DEPTH)
-    seconds = (perf_counter() - begun) / len(rankings)
-    fuser = WeightedFuser(norm="z_score", weights={"hybrid": 0.5, "reranked": 0.5})
-    lists = [_named(_cut(each), "hybrid") for each in rankings] + [_named(_cut(each), "reranked") for each in alone]
-    return {"alone": (alone, seconds), "half": (fuser.fuse(lists, k=RERANKED), seconds)}
-
-
-def _cut(ranking: Ranking) -> Ranking:
-    return replace(ranking, hits=ranking.hits[:RERANKED])
-
-
-def _named(ranking: Ranking, source: str) -> Ranking:
-    return replace(ranking, source=source)
+    found: list[Ranking] = reranker.rerank(rankings, k=DEPTH)
+    return found, (perf_counter() - begun) / len(rankings)
 
 
 def kept_lessons(index: LocalIndex, data: Data, place: Path) -> Lessons:
@@ -125,7 +122,7 @@ def kept_lessons(index: LocalIndex, data: Data, place: Path) -> Lessons:
 
 def _case(said: dict[str, Any]) -> Case:
     documents = tuple(Document(**{**each, "contents": ()}) for each in said["candidates"])
-    return Case(**{**said, "candidates": documents, "grades": tuple(said["grades"])})
+    return Case(**{**said, "candidates": documents, "grades": tuple(said["grades"]), "first": tuple(said["first"])})
 
 
 def told(before: Evaluation, after: Evaluation) -> dict[str, Any]:
@@ -143,7 +140,9 @@ def told(before: Evaluation, after: Evaluation) -> dict[str, Any]:
     }
 
 
-def lines(recipe: str, a_set: Set, settings: Settings, out: Path, work: Path, *, own: int) -> list[dict[str, Any]]:
+def lines(
+    recipe: str, a_set: Set, settings: Settings, out: Path, work: Path, *, own: int, depth: int
+) -> list[dict[str, Any]]:
     """Teach, and ask both."""
     judged = {query.qid: query.text for query in a_set.dataset.queries}
     data = Data(own=own, judged=judged, second=SECOND, seed=settings.seed)
@@ -154,8 +153,9 @@ def lines(recipe: str, a_set: Set, settings: Settings, out: Path, work: Path, *,
         )
         made = perf_counter() - begun
         result = train(recipe, index=index, out=out, data=data, settings=settings, lessons=lessons, say=_say)
-        start = work / "starts" / f"{recipe}-{a_set.name.replace('/', '-')}-{settings.seed}"
-        if recipe != "reranker" and not start.exists():
+        there = recipe == "encoder" and settings.model == index.model_names(("dense",))[0][0]
+        start = None if there else work / "starts" / f"{recipe}-{a_set.name.replace('/', '-')}-{settings.seed}"
+        if recipe != "reranker" and start is not None and not start.exists():
             start.parent.mkdir(parents=True, exist_ok=True)
             recipe_named(recipe)(lessons, settings).save(start)
     facts = result.facts
@@ -181,13 +181,9 @@ def lines(recipe: str, a_set: Set, settings: Settings, out: Path, work: Path, *,
         )
         return [line | told(before, after)]
     first = hybrid_of(a_set)
-    before = evaluate(first, a_set.qrels, [MEASURE])
-    return [
-        line
-        | {"system": f"{how}, 40 of the hybrid", "seconds_a_question": seconds}
-        | told(before, evaluate(run, a_set.qrels, [MEASURE]))
-        for how, (run, seconds) in reranked(first, result.folder).items()
-    ]
+    found, took = reranked(first, result.folder, depth=depth, max_tokens=settings.max_tokens)
+    before, after = (evaluate(run, a_set.qrels, [MEASURE]) for run in (first, found))
+    return [line | {"system": f"{depth} of the hybrid", "seconds_a_question": took} | told(before, after)]
 
 
 def _say(one: Any) -> None:
@@ -210,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--by", choices=("shares", "source"), default="shares")
     parser.add_argument("--tellings", type=int, default=5)
     parser.add_argument("--own", type=int, default=1200, help="questions of the corpus itself")
+    parser.add_argument("--depth", type=int, default=40, help="hits of the hybrid that a reranker reads")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="only the first N judged questions")
     parser.add_argument("--work", type=Path, default=Path("build/teaching"), help="where indexes and models are kept")
@@ -230,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     a_set = opened_set(given.set, given.work, encoder=given.encoder, limit=given.limit)
     name = f"{given.recipe}-{given.set.replace('/', '-')}-{given.seed}"
     out = given.work / "taught" / name
-    for line in lines(given.recipe, a_set, settings, out, given.work, own=given.own):
+    for line in lines(given.recipe, a_set, settings, out, given.work, own=given.own, depth=given.depth):
         shown = (
             "nothing gained"
             if not line["gained"]

@@ -46,7 +46,7 @@ class Bed:
     pairs: Pairs
     rows: list[tuple[int, str]]
     """Of each pair, the place of its picture and its caption."""
-    n_words: int
+    word_names: list[str]
     n_groups: int
     asked: tuple[Found, ...]
     photos: Tensor
@@ -60,7 +60,7 @@ def usual(data: Path, *, side: int | None = None, limit: int | None = None) -> B
     rows = [(place, caption) for place in train for caption in known.pictures[place].captions]
     said = [caption for _, caption in rows]
     places = [place for place, _ in rows]
-    vectors, mask, ids, n_words = words(said)
+    vectors, mask, ids, names = words(said)
     numbers = {group: n for n, group in enumerate(dict.fromkeys(known.pictures[place].group for place in places))}
     groups = torch.tensor([numbers[known.pictures[place].group] for place in places])
     own = torch.from_numpy(texts(said))
@@ -84,7 +84,7 @@ def usual(data: Path, *, side: int | None = None, limit: int | None = None) -> B
         whole={"attributes": attributes},
     )
     photos = torch.tensor([at for at, place in enumerate(places) if known.pictures[place].boxes])
-    return Bed(pairs, rows, n_words, len(numbers), tuple(asked(known)), photos)
+    return Bed(pairs, rows, names, len(numbers), tuple(asked(known)), photos)
 
 
 def asked(known: Read) -> list[Found]:

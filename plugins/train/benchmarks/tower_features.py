@@ -138,16 +138,16 @@ def _seen(images: Sequence[bytes], side: int | None) -> tuple[NDArray[Any], NDAr
     return whole, cells, loud
 
 
-def texts(said: Sequence[str]) -> NDArray[np.float32]:
+def texts(said: Sequence[str], encoder: str = "all-minilm-l6-v2") -> NDArray[np.float32]:
     """float32 [n, 384], of length 1."""
     from retrievers.encoders.sentence_encoder import SentenceEncoder
 
-    return np.asarray(SentenceEncoder(model="all-minilm-l6-v2").encode(list(said), role="document"), dtype=np.float32)
+    return np.asarray(SentenceEncoder(model=encoder).encode(list(said), role="document"), dtype=np.float32)
 
 
-def words(said: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
-    """Of each text float [n, 16, 384] its tokens, bool [n, 16] which there are, int [n, 16] which each is, and how many
-    different ones there are."""
+def words(said: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]:
+    """Of each text float [n, 16, 384] its tokens, bool [n, 16] which there are, int [n, 16] which each is, and what they are
+    called, in this order."""
     from retrievers.encoders.token_encoder import TokenEncoder
 
     encoder = TokenEncoder(model="all-minilm-l6-v2")
@@ -164,4 +164,4 @@ def words(said: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
         vectors[place, :n] = unit(torch.from_numpy(np.asarray(made.row(place)[:n], dtype=np.float32)))
         mask[place, :n] = True
         ids[place, :n] = torch.tensor([numbers[word] for word in own[:n]])
-    return vectors, mask, ids, len(numbers)
+    return vectors, mask, ids, [*numbers]

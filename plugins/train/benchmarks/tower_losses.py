@@ -50,7 +50,7 @@ def makes(bed: Bed) -> Mapping[str, tuple[Callable[[], Loss], int]]:
         *("rewritten", "margin"),
     )
     own: dict[str, Callable[[], Loss]] = {
-        "captioning": partial(LOSSES["captioning"], n_words=bed.n_words, dim=dim),
+        "captioning": partial(LOSSES["captioning"], n_words=len(bed.word_names), dim=dim),
         "guided_mask": partial(LOSSES["guided_mask"], dim=dim),
         "attribute_regions": partial(LOSSES["attribute_regions"], n_attributes=20, dim=dim),
         "margin": partial(LOSSES["margin"], n_classes=bed.n_groups, dim=dim),

@@ -47,6 +47,7 @@ class Case:
     taught: grades are shares that a teacher gives each candidate, and not steps of relevance.
     origin: what the query is: a title, a heading, a sentence, of a log; empty where nobody said.
     source: doc_id of the candidate that the query was made of, or that the teacher likes best; empty where nobody said.
+    first: standardised scores of the first stage, in the order of the candidates; empty where nobody kept them.
     """
 
     query: str
@@ -55,6 +56,7 @@ class Case:
     taught: bool = False
     origin: str = ""
     source: str = ""
+    first: tuple[float, ...] = ()
 
 
 Asker = Callable[[Sequence[Document]], Sequence[tuple[str, Document] | None]]

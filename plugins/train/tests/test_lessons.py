@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
@@ -13,16 +14,18 @@ from plugins.train.tests.teachable import passages, teachable_index, tiny_encode
 from rag import Asker
 from rag.errors import ContractError, SpecError
 from rag.filters import asked_by
-from rag.indexes import LocalIndex
+from rag.indexes import LocalIndex, SentenceEncoder
 from rag.types import Document, Query
-from ragline_train.pseudo import Case
+from ragline_train.pseudo import Case, bare
 from ragline_train.teaching.guard import LeakedQuestion
 from ragline_train.teaching.lessons import Split, divided
 from ragline_train.teaching.measures import ndcg
-from ragline_train.teaching.questions import judged_ones, own_questions
+from ragline_train.teaching.questions import Asked, judged_ones, own_questions
+from ragline_train.teaching.recipes.shares_rows import matching_temperature
 from ragline_train.teaching.task import in_batches, ways
 from ragline_train.teaching.teacher import Teacher, contrasted, shares
 from ragline_train.teaching.training import Data, lessons_of
+from retrievers import RETRIEVERS
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +135,55 @@ def test_judged_questions_teach_half_by_their_passage(index: Path) -> None:
         assert sum(one.grades) == pytest.approx(1)
         assert max(zip(one.grades, one.candidates, strict=True), key=lambda pair: pair[0])[1].doc_id == one.source
         assert all(each.title for each in one.candidates), "nothing was taken out of them"
+
+
+def test_a_passage_with_its_question_in_it_is_judged_without(tmp_path: Path, encoder: Path) -> None:
+    """The legs hold the title; the second encoder reads the passage without it, and stands for the legs."""
+    second = str(tiny_encoder(tmp_path / "second", seed=3))
+    titled = documents()[7]
+    one = Asked(text=titled.title, origin="title", source=bare(titled))
+    with LocalIndex.open(teachable_index(tmp_path / "own", encoder)) as opened:
+        teacher = Teacher(index=opened, second=second)
+        [found], [leaking] = (teacher.cases([each]) for each in (one, replace(one, origin="written")))
+        ids = [each.doc_id for each in found.candidates]
+        query = Query(qid="0", text=one.text)
+        legs = [RETRIEVERS.get(name)(index=opened).scores([query], [ids])[0] for name in ("bm25", "dense")]
+    reads = SentenceEncoder(model=second)
+    cosines = reads.encode([each.text for each in found.candidates], role="document") @ reads.encode(
+        [one.text], role="query"
+    )[0].astype(np.float64)
+    words, vectors = (np.array(each, dtype=np.float64) for each in legs)
+    own = ids.index(titled.doc_id)
+    others = np.arange(len(ids)) != own
+    first = np.empty(len(ids))
+    first[others] = zscore(0.3 * zscore(words[others]) + 0.7 * zscore(vectors[others]))
+    first[own] = zscore(cosines)[own]
+    exponents = np.exp((zscore(first) + zscore(cosines)) / 2 / 0.5)
+    assert found.first == pytest.approx(zscore(first), abs=1e-5)
+    assert found.grades == pytest.approx(exponents / exponents.sum(), abs=1e-5)
+    whole = zscore(0.3 * zscore(words) + 0.7 * zscore(vectors))
+    assert leaking.first == pytest.approx(whole, abs=1e-5), "what a model wrote is in no passage, so the legs speak"
+
+
+def test_scores_are_brought_to_the_spread_of_the_teacher() -> None:
+    """Logarithms of .8 and .2 are .6931 from their mean, and scores of 10 and 4 are 3 from theirs."""
+    graded = case({"a": 0.8, "b": 0.2}, "a")
+    assert matching_temperature([graded], lambda _: np.array([10.0, 4.0])) == pytest.approx(3 / np.log(2))
+    assert matching_temperature([graded], lambda _: np.array([4.0, 4.0])) == 1.0
+    assert matching_temperature([case({"a": 0.5, "b": 0.5}, "a")], lambda _: np.array([10.0, 4.0])) == 1.0
+
+
+def test_the_first_stage_goes_with_its_candidates(index: Path) -> None:
+    with LocalIndex.open(index) as opened:
+        lessons = lessons_of(opened, Data(own=120))
+    for one in (*lessons.taught, *lessons.choosing, *lessons.telling):
+        order = np.argsort(-np.array(one.first), kind="stable")
+        assert len(one.first) == len(one.candidates)
+        assert [one.grades[at] for at in order] == sorted(one.grades, reverse=True), "without a second they agree"
+
+
+def zscore(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean()) / values.std()
 
 
 def test_a_writer_of_nothing_teaches_nothing_and_is_counted(index: Path) -> None:

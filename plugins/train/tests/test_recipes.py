@@ -17,8 +17,10 @@ from rag.errors import SpecError
 from rag.indexes import IndexSettings, LocalIndex, SentenceEncoder
 from rag.types import Document, Query, Ranking, ScoredDocument
 from ragline_train.teaching.lessons import Lessons
+from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes import RECIPES, recipe_named
-from ragline_train.teaching.recipes.align import turned
+from ragline_train.teaching.recipes.align import turned, vector_rows
+from ragline_train.teaching.recipes.reranker import FIRST_STAGE
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.training import Data, Result, lessons_of, train
 from rerankers import RERANKERS
@@ -97,6 +99,7 @@ def test_a_reranker_is_named_by_one_line(index: Path, lessons: Lessons, models: 
     result = taught(index, lessons, tmp_path / "model", "reranker", model=models["encoder"])
     require_falling(result)
     assert result.facts["named_by"] == "rerank.cross_encoder"
+    assert result.facts["facts"]["first_stage"] == FIRST_STAGE
     model = written(lessons, tmp_path / "written", "reranker", model=models["encoder"])
     documents = [Document(doc_id=each["_id"], text=each["text"]) for each in passages(6)]
     hits = tuple(ScoredDocument(document=each, score=-float(at)) for at, each in enumerate(documents))
@@ -109,6 +112,37 @@ def test_a_reranker_is_named_by_one_line(index: Path, lessons: Lessons, models: 
     assert list(ranking.doc_ids) == [documents[place].doc_id for place in np.argsort(-scores, kind="stable")]
 
 
+def test_a_reranker_begins_as_the_order_that_it_mends(
+    index: Path, lessons: Lessons, models: dict[str, str], tmp_path: Path
+) -> None:
+    task = recipe_named("reranker")(lessons, settings(model=models["encoder"]))
+    plain = [ndcg(case.first, case.grades) for case in lessons.telling]
+    assert task.measure(lessons.telling) == pytest.approx(plain)
+    task.save(tmp_path / "start")
+    documents = [Document(doc_id=each["_id"], text=each["text"]) for each in passages(6)]
+    hits = tuple(ScoredDocument(document=each, score=3.0**-at) for at, each in enumerate(documents))
+    asked = Ranking(query=Query(qid="1", text="what"), hits=hits)
+    [ranking] = RERANKERS.get("cross_encoder")(model=str(tmp_path / "start"), first_stage=1.0).rerank([asked], k=6)
+    assert list(ranking.doc_ids) == [each.doc_id for each in documents]
+
+
+def test_a_loss_of_what_is_added_is_that_of_the_sum(lessons: Lessons, models: dict[str, str]) -> None:
+    import torch
+
+    task = recipe_named("reranker")(lessons, settings(model=models["encoder"]))
+    [row, *_] = task.examples
+    with torch.no_grad():
+        task.model.model.classifier.weight.normal_()
+        task.model.eval()
+        inputs = ([row["query"]], [row["documents"]], [row["first"]])
+        found = float(task.loss(inputs, [torch.tensor(row["label"])]))
+    pairs = [(row["query"], text) for text in row["documents"]]
+    logits = task.model.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+    scores = np.asarray(logits, dtype=np.float64) + np.array(row["first"])
+    shares = np.exp(row["label"]) / np.exp(row["label"]).sum()
+    assert found == pytest.approx(-float(shares @ (scores - np.log(np.exp(scores).sum()))), abs=1e-4)
+
+
 def test_a_smaller_encoder_is_fitted_to_a_larger_one(
     index: Path, lessons: Lessons, models: dict[str, str], tmp_path: Path
 ) -> None:
@@ -117,6 +151,22 @@ def test_a_smaller_encoder_is_fitted_to_a_larger_one(
     )
     require_falling(result)
     assert result.facts["facts"]["fitted to"] == models["larger"]
+
+
+def test_sentences_are_fitted_beside_passages_and_questions(lessons: Lessons, models: dict[str, str]) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    text = "The bicycle returns in a day. Wheels leave the wheel here. Far too few."
+    documents = (Document(doc_id="one", text=text), Document(doc_id="two", text="Wheels leave the wheel here."))
+    case = replace(lessons.taught[0], query="lost bicycle", candidates=documents, grades=(0.9, 0.1), first=())
+    student = SentenceTransformer(models["encoder"], device="cpu")
+    of_two = replace(lessons, taught=(case, replace(case, query="wheels")))
+    rows = vector_rows(of_two, SentenceEncoder(model=models["larger"]), student, {"query": "q: ", "document": "d: "})
+    asked = ["lost bicycle", "wheels", "The bicycle returns in a day.", "Wheels leave the wheel here."]
+    assert [row["text"] for row in rows] == [
+        *(f"d: {each.text}" for each in documents),
+        *(f"q: {each}" for each in asked),
+    ]
 
 
 def test_axes_are_turned_and_nothing_else() -> None:

@@ -26,6 +26,12 @@ export function placeOf({ position = {} }) {
   return parts.filter(Boolean).join(" › ");
 }
 
+/** The first words of a passage, on one line. */
+export function beginningOf({ text }) {
+  const line = [...text.slice(0, 1000).replace(/\s+/gu, " ").trim()];
+  return line.length > 120 ? `${line.slice(0, 120).join("")}…` : line.join("");
+}
+
 export const titleOf = ({ title, doc_id }) => title || doc_id;
 
 /** A time that people can read, from seconds. */

@@ -7,14 +7,18 @@ const KEPT = byId("entry-reason").textContent;
 const dialog = byId("entry");
 
 let asking = null; // all that wait for a key wait for the same one
+let answers = 0; // how often the reader was asked
+let answer = false; // and what came last: true for a key
 
-/** Run something; when the server asks for a key, ask for it and run it once more. */
+/** Run something; when the server asks for a key, ask for it and run it once more. What was on its way while the reader was
+ *  asked takes that answer, and does not ask again. */
 export async function withKey(run) {
   for (let reason = ""; ; reason = "The server does not know this key.") {
+    const before = answers;
     try {
       return await run();
     } catch (error) {
-      if (error.status !== 401 || !(await askForKey(reason))) throw error;
+      if (error.status !== 401 || !(before === answers ? await askForKey(reason) : answer)) throw error;
     }
   }
 }
@@ -38,9 +42,10 @@ function entered(reason) {
 function taken() {
   const key = byId("key").value.trim();
   byId("key").value = "";
-  if (dialog.returnValue !== "use" || !key) return false;
-  useKey(key);
-  return true;
+  answers += 1;
+  answer = dialog.returnValue === "use" && Boolean(key);
+  if (answer) useKey(key);
+  return answer;
 }
 
 byId("entry-cancel").addEventListener("click", () => dialog.close(""));

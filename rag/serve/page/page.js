@@ -6,7 +6,7 @@ import { withKey } from "./entry.js";
 import { offerFiles } from "./files.js";
 import { offerFilters, where, within } from "./filters.js";
 import { forget, keep, keepAll, kept, session, setCurrent, setSession } from "./kept.js";
-import { beginParts, taken } from "./parts.js";
+import { taken } from "./parts.js";
 import { closePassage, openDocument } from "./passage.js";
 import { ask, models, readiness, Refused, searched } from "./talk.js";
 import { Turn } from "./turn.js";
@@ -24,7 +24,6 @@ function begin() {
   restore();
   offerConversations(goOnWith);
   showReadiness();
-  beginParts().catch(() => {});
   withKey(meet).catch(() => {});
   showLinked();
 }

@@ -9,7 +9,8 @@ const inputs = [];
 const below = [];
 
 const page = {
-  /** From now on `draw(source)` is asked for an element beside each passage that is shown; null where it has none. */
+  /** From now on `draw(source, support)` is asked for an element beside each passage that is shown; null where it has none.
+   *  `support`: where the sentence that supports the answer stands in `source.text`, if the passage is shown for one. */
   drawPassage: (draw) => drawings.push(draw),
   /** Put `element` beside the question. With each one `contents()` says what is asked beside it, and `clear()` forgets that. */
   addInput(input) {
@@ -24,7 +25,7 @@ const page = {
 };
 
 /** Begin what plug-ins brought. One that fails is told in the console, and the page goes on without it. */
-export async function beginParts() {
+async function beginParts() {
   const response = await fetch("page/parts.json");
   for (const name of await response.json()) await begin(name).catch(told);
 }
@@ -36,12 +37,12 @@ async function begin(name) {
   return document.head.append(link);
 }
 
-/** What plug-ins draw of a passage. */
-export function drawn(source) {
-  return made(drawings, source);
+/** What plug-ins draw of a passage, once they have begun. */
+export function drawn(source, support) {
+  return made(drawings, source, support);
 }
 
-/** What plug-ins draw below a question. */
+/** What plug-ins draw below a question, once they have begun. */
 export function drawnBelow(turn, said) {
   return made(below, said, turn.contents ?? [], (contents) => turn.askAgain(contents));
 }
@@ -58,6 +59,7 @@ function drawnBy(draw, given) {
 
 /** What is asked beside the question now; after that the inputs are empty. */
 export async function taken() {
+  await begun;
   try {
     const contents = (await Promise.all(inputs.map((input) => input.contents()))).flat();
     for (const input of inputs) input.clear();
@@ -68,3 +70,6 @@ export async function taken() {
 }
 
 const told = (error) => console.error("a plug-in of the page failed:", error);
+
+/** Resolved once plug-ins have begun: a reader can be faster, and would see a passage without what they draw of it. */
+export const begun = beginParts().catch(() => {});

@@ -3,7 +3,7 @@
 import { unitsOf, unwrapped } from "./claim.js";
 import { byId, element, placeOf, tell, titleOf } from "./dom.js";
 import { withKey } from "./entry.js";
-import { drawn } from "./parts.js";
+import { begun, drawn } from "./parts.js";
 import { documentOf } from "./talk.js";
 import { originalOf, wayTo, wholeOf } from "./ways.js";
 
@@ -21,7 +21,8 @@ export function followPassage(source, cited) {
 }
 
 /** Show a source; where it is cited, what for, and the sentence that the server found to share most words with that. */
-export function openPassage(source, cited) {
+export async function openPassage(source, cited) {
+  await begun;
   if (!panel.open) cameFrom = document.activeElement;
   open();
   fill(source, cited);
@@ -30,7 +31,7 @@ export function openPassage(source, cited) {
 
 /** Show a passage that a link names, with its document around it. Fails where it is not there, or may not be read. */
 export async function openDocument(passage, model) {
-  const found = await withKey(() => documentOf(passage, model));
+  const [found] = await Promise.all([withKey(() => documentOf(passage, model)), begun]);
   if (!panel.open) cameFrom = document.activeElement;
   open();
   shown = found;
@@ -76,7 +77,7 @@ function fill(source, { claim = "", by = "model", support } = {}) {
   showClaim(claim, by, span);
   showWays([originalOf(source.url), wayTo("Read the document", () => readAround(source))]);
   showText(unwrapped(source.text), span);
-  byId("passage-text").prepend(...drawn(source));
+  byId("passage-text").prepend(...drawn(source, span && { start: span[0], end: span[1] }));
   panel.scrollTop = 0;
   panel.querySelector("mark")?.scrollIntoView({ block: "center" });
 }

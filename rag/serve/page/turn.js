@@ -2,9 +2,9 @@
 
 import { AnswerText } from "./answer.js";
 import { offerCopy } from "./copy.js";
-import { copyOf, placeOf, tell, titleOf } from "./dom.js";
+import { beginningOf, copyOf, placeOf, tell, titleOf } from "./dom.js";
 import { offerFeedback } from "./feedback.js";
-import { drawnBelow } from "./parts.js";
+import { begun, drawnBelow } from "./parts.js";
 import { followPassage, openPassage } from "./passage.js";
 import { showStages } from "./stages.js";
 import { summaryOf, surenessOf } from "./verdict.js";
@@ -62,7 +62,7 @@ export class Turn {
     this.find(".searched q").textContent = query;
     this.find(".searched").hidden = query === this.question;
     tell(this.find(".near"), nearOf(near));
-    this.find(".below").replaceChildren(...drawnBelow(this, said));
+    begun.then(() => this.find(".below").replaceChildren(...drawnBelow(this, said)));
   }
 
   write(piece) {
@@ -130,6 +130,12 @@ export class Turn {
     this.find(".sources ol").replaceChildren(...this.sources.map((source) => this.card(source, citations, uncited)));
   }
 
+  /** Whether another source is called the same and stands at the same place. */
+  hasTwin(source) {
+    const named = (each) => `${titleOf(each)}\n${placeOf(each)}`;
+    return this.sources.some((other) => other !== source && named(other) === named(source));
+  }
+
   card(source, citations, uncited) {
     const made = copyOf("source-form");
     const mine = citations.filter((citation) => citation.marker === source.marker);
@@ -137,6 +143,7 @@ export class Turn {
     made.querySelector(".number").textContent = source.marker;
     made.querySelector(".title").textContent = titleOf(source);
     made.querySelector(".where").textContent = placeOf(source);
+    tell(made.querySelector(".begins"), this.hasTwin(source) ? beginningOf(source) : "");
     made.querySelector(".use").textContent = cited ? useOf(cited, mine) : uncited;
     made.querySelector(".source").addEventListener("click", () => this.open(source, cited));
     return made;

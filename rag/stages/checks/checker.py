@@ -79,7 +79,7 @@ class SentenceChecker(ABC):
 
     def _decided(self, answer: Answer, spans: Sequence[Span], judged: Sequence[tuple[Claim, Weighed]]) -> Answer:
         verdicts = [
-            replace(self._verdict(span, each), not_copied=not_copied(claim))
+            replace(self._verdict(span, each, claim.cited), not_copied=not_copied(claim))
             for span, (claim, each) in zip(spans, judged, strict=True)
             if each.judged
         ]
@@ -95,8 +95,12 @@ class SentenceChecker(ABC):
             return self._refused(answer, counts, len(bad))
         return _dropped(answer, counts, spans, bad)
 
-    def _verdict(self, span: Span, weighed: Weighed) -> Verdict:
+    def _verdict(self, span: Span, weighed: Weighed, cited: Collection[int]) -> Verdict:
+        """Of passages that are near enough one that the sentence cites is told: two numbers for one sentence would confuse."""
         marker, score = max(weighed.support.items(), key=lambda one: one[1], default=(None, 0.0))
+        if marker is not None and marker not in cited:
+            near = [place for place in cited if weighed.support.get(place, 0.0) >= self.threshold]
+            marker = max(near, key=weighed.support.__getitem__, default=marker)
         kind: Kind = "supported" if self.trusted else "similar"
         if marker is None or score < self.threshold:
             marker, share = max(weighed.against.items(), key=lambda one: one[1], default=(None, 0.0))

@@ -172,14 +172,14 @@ class _SuffixPass:
         return None if last else output
 
 
-class _PrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class _PrefixLayer(DynamicLayer):  # type: ignore[misc]
     """A cached prefix, shared by all suffixes of a batch: it is neither copied per suffix nor added to.
 
     `update` gives the suffixes' own states back; `_SuffixPass` finds the prefix itself.
     """
 
     def __init__(self, layer: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.keys, self.values, self.is_initialized = layer.keys, layer.values, True
         self.dtype, self.device = layer.keys.dtype, layer.keys.device
 

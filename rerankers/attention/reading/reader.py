@@ -23,8 +23,8 @@ from rerankers.attention.reading.match import Over, matches, token_matches
 from rerankers.attention.reading.prior import Prior
 from rerankers.attention.reading.prompt import BlockPieces
 from rerankers.attention.reading.weigh import Scores
-from rerankers.attention.states.kept import StateStore, document_digest
 from rerankers.attention.states.layout import State
+from rerankers.attention.states.state_store import StateStore, document_digest
 
 Span = Literal["words", "suffix"]
 _CHARACTERS_PER_TOKEN = 32

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from retrievers.legs.dense.encode_units import PreviousVectors
     from retrievers.legs.dense.leg import DenseLeg
     from retrievers.legs.dense.search import DenseSearch
-    from retrievers.legs.dense.served import ServedEncoder
+    from retrievers.legs.dense.server_encoder import ServedEncoder
     from retrievers.stores.computed import Columns, Compute
     from retrievers.stores.moments import Moments
 
@@ -198,7 +198,7 @@ class DenseMaker(LegMaker):
 
         settings = self.settings
         if self._encoder is None and isinstance(settings.encoder, ServedEncoderSettings):
-            from retrievers.legs.dense.served import ServedEncoder
+            from retrievers.legs.dense.server_encoder import ServedEncoder
 
             self._encoder = ServedEncoder(settings.encoder)
         elif self._encoder is None:

@@ -19,7 +19,7 @@ from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import RECALL
 from retrievers.stores import STRUCTURES
 from retrievers.stores.chain_rows import ChainRows
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 from retrievers.stores.moments import LEAST_KEPT, Moments, Spread
 from retrievers.stores.vectors import ChainsVectors, Hits, VectorStore, VectorStructure
 

@@ -19,7 +19,7 @@ from retrievers.index_protocol import Index
 from retrievers.legs.dense.search import dense
 from retrievers.legs.language_fit import LanguageFit
 from retrievers.legs.protocol import leg_reads
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from retrievers.legs.protocol import MADE_BY, Facts, Mask
 
 if TYPE_CHECKING:
     from retrievers.encoders.sentence_encoder import SentenceEncoder
-    from retrievers.legs.dense.served import ServedEncoder
+    from retrievers.legs.dense.server_encoder import ServedEncoder
 
 
 def is_served(facts: Facts) -> bool:
@@ -20,7 +20,7 @@ def is_served(facts: Facts) -> bool:
 def remade(made_by: Facts) -> SentenceEncoder | ServedEncoder:
     """The encoder that a leg's facts describe."""
     if "server" in made_by:
-        from retrievers.legs.dense.served import ServedEncoder
+        from retrievers.legs.dense.server_encoder import ServedEncoder
 
         return ServedEncoder.from_description(made_by)
     from retrievers.encoders.sentence_encoder import SentenceEncoder

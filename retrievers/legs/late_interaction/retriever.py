@@ -17,7 +17,7 @@ from retrievers.index_protocol import Index
 from retrievers.legs.best_documents import best_documents
 from retrievers.legs.language_fit import LanguageFit
 from retrievers.legs.late_interaction.search import late_interaction
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 _KEPT_BYTES = 4 << 20
 """Of the tokens of questions that were asked last."""

@@ -25,7 +25,7 @@ from retrievers.legs.protocol import ReadableRows
 from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.compiled import Column, Engine, EngineChoice, Summed
 from retrievers.stores.hits import Found, Weighted, nothing_found
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 from retrievers.stores.postings import AllScores, Columns, impact_of, population_over, search_columns, summed, sums_of
 
 BUDGET_BYTES = 64 << 20

@@ -23,7 +23,7 @@ from retrievers.analysis.analyzer import Analysis
 from retrievers.analysis.function_words import function_words, function_words_of, is_right, question_language
 from retrievers.analysis.multilingual import UNKNOWN, tagged, untagged
 from retrievers.legs.lexical.search import LexicalSearch, Words
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 SHORTEST, LONG, LONGEST = 4, 8, 40
 """Letters of a word that is looked for, from how many on two of them may be wrong, and the most."""

@@ -29,7 +29,7 @@ from retrievers.legs.lexical.near_words import (
     words_of,
 )
 from retrievers.legs.lexical.search import LexicalSearch, lexical
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 logger = logging.getLogger(__name__)
 

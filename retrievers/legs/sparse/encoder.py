@@ -22,17 +22,15 @@ from rag.core.memory import Need, place
 from rag.models import ModelFolder, resolve
 from retrievers.encoders.batches import of_like_length
 from retrievers.encoders.descriptions import folder_facts, require_same
-from retrievers.legs.sparse.folder import SparseFolder, read_sparse_folder
+from retrievers.encoders.sentence_folder import Role
+from retrievers.legs.sparse.folder import SparseFolder, Terms, read_sparse_folder
 from retrievers.legs.sparse.settings import SparseSettings
-from retrievers.legs.sparse.vdr import Side
 from retrievers.stores.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from retrievers.encoders.tokenizer import TextTokens
-    from retrievers.legs.sparse.vdr import VdrTerms
-    from retrievers.legs.sparse.vocabulary import Vocabulary
 
 VERSION = 1
 """Raised when the same model weighs a text in another way than before."""
@@ -56,7 +54,7 @@ class SparseEncoder:
     def __init__(self, settings: SparseSettings) -> None:
         self.settings = settings
         self._lock = threading.RLock()
-        self._models: dict[Side, tuple[Any, Vocabulary | VdrTerms]] = {}
+        self._models: dict[Role, tuple[Any, Terms]] = {}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> SparseEncoder:
@@ -129,7 +127,7 @@ class SparseEncoder:
             ContractError: the model gave numbers that are not finite.
         """
         if by in ("model", "asked"):
-            return self._weighed(texts, "encoder_q" if by == "asked" else "encoder_p")
+            return self._weighed(texts, "query" if by == "asked" else "document")
         rows = [sorted(set(ids).difference(self._special)) for ids in self._ids(texts)]
         if by == "words":
             return _rows_of([dict.fromkeys(row, 1.0) for row in rows])
@@ -152,7 +150,7 @@ class SparseEncoder:
 
         folder = read_sparse_folder(resolve(self.settings.model, revision=self.settings.revision, offline=True).path)
         where = place(device())
-        terms = folder.vdr.terms if folder.vdr else read_shape(folder.transformer).vocabulary
+        terms = folder.two.terms if folder.two else read_shape(folder.transformer).vocabulary
         weights = count_parameters(folder.transformer) * _BYTES[self.compute]
         return [
             Need(what=f"sparse encoder in {self.compute}", n_bytes=weights, where=where),
@@ -162,24 +160,26 @@ class SparseEncoder:
     def release(self) -> None:
         """Let go of the weights. The next text loads them again."""
         with self._lock:
+            loaded = bool(self._models)
             self._models.clear()
-        gc.collect()
+        if loaded:
+            gc.collect()
 
-    def _weighed(self, texts: Sequence[str], side: Side) -> SparseRows:
+    def _weighed(self, texts: Sequence[str], role: Role) -> SparseRows:
         from retrievers.encoders.batch_threads import run_batches
 
-        special, vdr = self._special, self._how.vdr
+        special, two = self._special, self._how.two
         rows = self._ids(texts)
-        if vdr and side == "encoder_q":  # which reads less: what is cut goes in front of the closing token
-            longest = min(self.text_tokens, vdr.max_length(side))
+        if two and role == "query":  # which reads less: what is cut goes in front of the closing token
+            longest = min(self.text_tokens, two.max_length(role))
             rows = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in rows]
         read = [(place, ids) for place, ids in enumerate(rows) if not special.issuperset(ids)]
 
         def weigh(batch: Sequence[int]) -> list[dict[int, float]]:
-            found = self._pass([read[at][1] for at in batch], side)
+            found = self._pass([read[at][1] for at in batch], role)
             found[:, sorted(special)] = 0.0
             return [
-                _kept(row, self.keep, said=read[at][1] if vdr else ()) for at, row in zip(batch, found, strict=True)
+                _kept(row, self.keep, said=read[at][1] if two else ()) for at, row in zip(batch, found, strict=True)
             ]
 
         weighed: dict[int, dict[int, float]] = {}
@@ -187,14 +187,14 @@ class SparseEncoder:
             weighed |= {read[at][0]: row for at, row in zip(batch, kept, strict=True)}
         return _rows_of([weighed.get(place, {}) for place in range(len(texts))])
 
-    def _pass(self, rows: Sequence[Sequence[int]], side: Side) -> NDArray[np.float32]:
+    def _pass(self, rows: Sequence[Sequence[int]], role: Role) -> NDArray[np.float32]:
         """float32 [rows, terms]."""
         import torch
 
         longest = max(map(len, rows))
         ids = torch.tensor([[*row, *[self._tokens.pad_id] * (longest - len(row))] for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-        model, vocabulary = self._model(side)
+        model, vocabulary = self._model(role)
         with torch.inference_mode():
             states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
             outside = ~mask.bool().unsqueeze(-1).to(model.device)
@@ -223,8 +223,8 @@ class SparseEncoder:
 
     @cached_property
     def _special(self) -> frozenset[int]:
-        """Tokens that are no terms; of VDR all before the first real word."""
-        before = range(self._how.vdr.before) if self._how.vdr else ()
+        """Tokens that are no terms; of two encoders all before the first real word."""
+        before = range(self._how.two.before) if self._how.two else ()
         with self._lock:
             return frozenset([*self._tokens.special_ids, *before])
 
@@ -244,16 +244,16 @@ class SparseEncoder:
         with self._lock:
             return TextTokens.load(self._how.transformer, max_length=self.text_tokens, lower_case=False)
 
-    def _model(self, side: Side) -> tuple[Any, Vocabulary | VdrTerms]:
-        """The model without its last layer, and that; of VDR's two encoders that of the side."""
-        from retrievers.encoders.transformer import load_transformer
+    def _model(self, role: Role) -> tuple[Any, Terms]:
+        """The model without its last layer, and that; of two encoders that of the role."""
+        from retrievers.encoders.transformer import device, load_transformer
         from retrievers.legs.sparse.vocabulary import Vocabulary
 
-        own: Side = side if self._how.vdr else "encoder_p"
+        own: Role = role if self._how.two else "document"
         with self._lock:
             if own not in self._models:
-                if self._how.vdr:
-                    self._models[own] = self._how.vdr.load(own, compute=self.compute)
+                if self._how.two:
+                    self._models[own] = self._how.two.load(own, compute=self.compute, device=device())
                 else:
                     model = load_transformer(self._how.transformer, compute=self.compute, masked=True)
                     self._models[own] = (model, Vocabulary(model))

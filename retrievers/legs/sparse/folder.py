@@ -7,14 +7,18 @@ queries without the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rag.core.errors import SpecError
-from retrievers.encoders.sentence_folder import json_object, length_limit, modules_of
-from retrievers.legs.sparse.vdr import VdrFolder, read_vdr
+from rag.core.our_plugins import where_it_is
+from rag.core.registry import Registry
+from retrievers.encoders.sentence_folder import Role, json_object, length_limit, modules_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pooling = Literal["max", "sum"]
 Activation = Literal["log1p_relu", "log1p_log1p_relu", "elu1p"]
@@ -22,12 +26,49 @@ Activation = Literal["log1p_relu", "log1p_log1p_relu", "elu1p"]
 _ACTIVATIONS: Mapping[str, Activation] = {"relu": "log1p_relu", "log1p_relu": "log1p_log1p_relu"}
 _READERS = ("Transformer", "MLMTransformer")
 
+SPARSE_LAYOUTS = Registry("sparse_layout", {})
+"""Folders that hold no masked language model: of each a function that is given a folder and its `config.json`, and gives
+`TwoEncoders`, or None where the layout is another."""
+
+
+class Terms(Protocol):
+    """The product of states with a vocabulary."""
+
+    def logits(self, states: Tensor) -> Iterator[Tensor]:
+        """[texts, tokens, width] -> [texts, tokens, terms], some terms after the others."""
+        ...
+
+
+class TwoEncoders(Protocol):
+    """An encoder of queries and one of documents. Documents keep the words that they say beside the highest terms."""
+
+    @property
+    def activation(self) -> Activation: ...
+
+    @property
+    def terms(self) -> int:
+        """Of the vocabulary."""
+        ...
+
+    @property
+    def before(self) -> int:
+        """Terms in front of the first real word, which weigh nothing."""
+        ...
+
+    def max_length(self, role: Role) -> int:
+        """Tokens of a text that are read."""
+        ...
+
+    def load(self, role: Role, *, compute: str, device: str) -> tuple[Any, Terms]:
+        """A model, called as a masked language model is, which gives as `logits` the states that its terms take."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparseFolder:
     """`transformer`: a masked language model. `table`: a folder with a weight for each token of a query; None without.
 
-    `vdr`: the two encoders that the folder has in place of one model.
+    `two`: the encoders that the folder has in place of one model.
     """
 
     transformer: Path
@@ -35,7 +76,7 @@ class SparseFolder:
     activation: Activation
     table: Path | None
     max_length: int
-    vdr: VdrFolder | None = None
+    two: TwoEncoders | None = None
 
 
 def read_sparse_folder(folder: Path) -> SparseFolder:
@@ -75,20 +116,16 @@ def _routed(router: Path, folder: Path) -> SparseFolder:
 
 def _masked(transformer: Path, pooling: Mapping[str, Any], *, table: Path | None) -> SparseFolder:
     config = json_object(transformer / "config.json")
-    if vdr := read_vdr(transformer, config):
-        return SparseFolder(
-            transformer=transformer,
-            pooling="max",
-            activation="elu1p",
-            table=None,
-            max_length=vdr.max_length("encoder_p"),
-            vdr=vdr,
-        )
     architectures = [str(name) for name in config.get("architectures") or ()]
     if not any(name.endswith("ForMaskedLM") for name in architectures):
+        for name in SPARSE_LAYOUTS:
+            read: Any = SPARSE_LAYOUTS.get(name)
+            if two := read(transformer, config):
+                return _of_two(transformer, two)
+        vdr = f" (as VDR's it would be read: {where_it_is('sparse_layout.vdr')})" if "encoder_q" in config else ""
         raise SpecError(
             f"model folder '{transformer}': it is {', '.join(architectures) or 'of an unknown kind'}, and learned sparse "
-            "retrieval needs a masked language model (...ForMaskedLM). Choose another model for index.sparse"
+            f"retrieval needs a masked language model (...ForMaskedLM). Choose another model for index.sparse{vdr}"
         )
     how, activation = pooling.get("pooling_strategy", "max"), pooling.get("activation_function", "relu")
     if how not in ("max", "sum") or activation not in _ACTIVATIONS:
@@ -102,6 +139,13 @@ def _masked(transformer: Path, pooling: Mapping[str, Any], *, table: Path | None
         activation=_ACTIVATIONS[activation],
         table=table,
         max_length=length_limit(transformer, json_object(transformer / "sentence_bert_config.json")),
+    )
+
+
+def _of_two(folder: Path, two: TwoEncoders) -> SparseFolder:
+    longest = two.max_length("document")
+    return SparseFolder(
+        transformer=folder, pooling="max", activation=two.activation, table=None, max_length=longest, two=two
     )
 
 

@@ -152,12 +152,12 @@ def _encode_block(encoder: SparseEncoder, texts: list[str]) -> Columns:
 
 
 def _read(folder: Path, facts: Facts) -> tuple[SparseRows, Sums]:
-    from retrievers.stores.sparse_rows import read_postings, read_rows
+    from retrievers.stores.sparse_rows import SparseRows
     from retrievers.stores.sums import Sums
 
     n, size = (int(facts.get(name) or 0) for name in ("rows", "n_weights"))
-    rows = read_rows(folder, n=n, n_weights=size, kind=np.float32)
-    return rows, Sums(read_postings(folder, rows), n_docs=n)
+    rows = SparseRows.read(folder, n=n, n_weights=size, kind=np.float32)
+    return rows, Sums(rows.postings(folder), n_docs=n)
 
 
 def _rows_before(before: Before | None) -> RowsBefore | None:

@@ -17,7 +17,7 @@ from retrievers.index_protocol import Index
 from retrievers.legs.best_documents import best_documents
 from retrievers.legs.language_fit import LanguageFit
 from retrievers.legs.sparse.search import QueryBy, sparse
-from retrievers.stores.kept import Kept
+from retrievers.stores.lru_cache import Kept
 
 _KEPT = 100_000
 """Terms of the questions that were asked last."""

@@ -11,7 +11,7 @@ from retrievers.legs.model_leg import ModelLeg
 from retrievers.legs.protocol import Facts, Mask
 
 if TYPE_CHECKING:
-    from retrievers.legs.sparse.encoder import SparseEncoder
+    from retrievers.legs.sparse.encoder import Means, SparseEncoder
     from retrievers.legs.sparse.search import QueryBy
     from retrievers.stores.computed import Row
 
@@ -36,7 +36,14 @@ class WeighedTerms(ModelLeg["SparseEncoder"]):
     def weigh(self, texts: Sequence[str], *, by: QueryBy) -> list[dict[int, float]]:
         """Terms and weights of queries."""
         means = ("table" if self.encoder.has_table else "model") if by == "auto" else by
-        made = self.encoder.encode(texts, by="asked" if means == "model" else means)
+        return self._terms(texts, "asked" if means == "model" else means)
+
+    def weigh_documents(self, texts: Sequence[str]) -> list[dict[int, float]]:
+        """Terms and weights that the model gives documents, also where the leg holds their words alone."""
+        return self._terms(texts, "model")
+
+    def _terms(self, texts: Sequence[str], by: Means) -> list[dict[int, float]]:
+        made = self.encoder.encode(texts, by=by)
         rows = (made.row(place) for place in range(len(made)))
         return [dict(zip(row["tokens"].tolist(), row["weights"].tolist(), strict=True)) for row in rows]
 

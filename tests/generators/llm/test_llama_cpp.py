@@ -233,6 +233,39 @@ def test_an_architecture_that_llama_cpp_does_not_know_is_refused(
         model.warm_up()
 
 
+def test_a_warm_model_counts_without_loading_more(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LlamaCppLLM(model=str(gguf), threads=1, slots=1)
+    model.warm_up()
+    monkeypatch.setattr("generators.llm.llama_cpp.light_tokenizer", lambda folder: pytest.fail("loaded late"))
+    try:
+        assert model.count_tokens([asked("zebra")]) > [0]
+    finally:
+        model.release()
+
+
+def test_a_model_that_is_let_go_of_as_soon_as_it_is_loaded_ends(gguf: Path) -> None:
+    for _ in range(10):
+        model = LlamaCppLLM(model=str(gguf), threads=1, slots=1)
+        model.warm_up()
+        model.release()
+
+
+def test_a_long_prompt_that_is_read_faster_raises_its_speed(
+    gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    monkeypatch.setattr("generators.llm.llama_engine._TIMED", 60)
+    monkeypatch.setattr("generators.llm.llama_cpp.measured", lambda read: 0.5)  # as on a very busy machine
+    model = LlamaCppLLM(model=str(gguf), threads=1, slots=1)
+    try:
+        model.complete([asked("b")], SHORT)
+        assert model.reading_speed() == 0.5, "too short to be timed"
+        model.complete([asked("zebra " * 12)], SHORT)
+        assert model.reading_speed() > 5
+    finally:
+        model.release()
+
+
 def test_a_file_without_a_chat_template_is_asked_in_plain_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,3 +408,24 @@ def wait_until(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def test_it_loads_while_something_else_is_done_and_counts_tokens_meanwhile(gguf: Path) -> None:
+    model = LlamaCppLLM(model=str(gguf), threads=1, slots=1)
+    with model._loading:  # as if llama.cpp were at it
+        model.load_beside()
+        model.load_beside()
+        assert model.count_tokens([asked("zebra")]) > [0]
+        assert model.load().places == 1
+    try:
+        [said] = model.complete([asked("zebra")], SamplingParams(max_tokens=2))
+        assert said.completion_tokens == 2
+    finally:
+        model.release()
+
+
+def test_what_goes_wrong_while_it_loads_beside_is_told_by_the_call_that_needs_it(tmp_path: Path) -> None:
+    model = LlamaCppLLM(model=str(tmp_path / "nowhere.gguf"))
+    model.load_beside()
+    with pytest.raises(MissingModel, match="no GGUF file at"):
+        model.complete([asked("zebra")], SamplingParams(max_tokens=2))

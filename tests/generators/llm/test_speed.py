@@ -23,6 +23,21 @@ def test_it_is_measured_once_for_a_model_and_a_number_of_threads() -> None:
     assert list(speeds) == []
 
 
+def test_what_was_seen_is_written_once(home: Path) -> None:
+    kept_speed("model", 2, lambda: 5.0, seen=20.004)
+    [file] = (home / "speeds").iterdir()
+    written = file.stat().st_ino  # a file that is written anew is another one
+    assert kept_speed("model", 2, lambda: 5.0, seen=20.004) == 20.0
+    assert file.stat().st_ino == written
+
+
+def test_what_was_measured_on_a_busy_machine_gives_way_to_what_was_seen_since() -> None:
+    assert kept_speed("model", 2, lambda: 5.0) == 5.0
+    assert kept_speed("model", 2, lambda: 5.0, seen=4.0) == 5.0
+    assert kept_speed("model", 2, lambda: 5.0, seen=20.0) == 20.0
+    assert kept_speed("model", 2, lambda: 5.0) == 20.0, "it is kept"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"tokens_per_second": -1}', '{"tokens_per_second": "many"}', "null"])
 def test_a_file_that_says_nothing_sensible_is_written_anew(text: str, home: Path) -> None:
     kept_speed("model", 2, lambda: 5.0)

@@ -59,6 +59,20 @@ def test_what_was_found_is_told_before_it_is_ranked_and_read(
     assert capsys.readouterr().err == ""
 
 
+def test_why_nothing_was_answered_is_told(capsys: pytest.CaptureFixture[str], asked: list[str], tmp_path: Path) -> None:
+    (tmp_path / "g.yaml").write_text(
+        GRAPH.replace("llm: writer}}\n  checked", "llm: writer, right_kind: true}}\n  checked")
+    )
+    assert main([*asked[:1], "What is the phone number for leave?", *asked[2:]]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "I don't know.\n\nDeclined: the question asks for a telephone number, and the answer has none.\n"
+    )
+    (tmp_path / "g.yaml").write_text(GRAPH)
+    assert main(asked) == 0
+    assert "Declined" not in capsys.readouterr().out
+
+
 def test_they_are_in_the_json(capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
     assert main([*asked, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -13,6 +13,7 @@ import pytest
 
 from rag.cli import main
 from rag.cli.parser import DAILY, parser
+from rag.core.errors import NO_INDEX
 from rag.core.ranking import in_this_order
 from rag.core.types import Ranking
 from rerankers import RERANKERS
@@ -176,7 +177,7 @@ def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFi
     folder = tmp_path / "mixed"
     folder.mkdir()
     for name in ("a.xls", "b.XLS", "c.xls", "Picture"):
-        (folder / name).write_text("x")
+        (folder / name).write_text("x\x00")
     (folder / "west.txt").write_bytes("Der Preis beträgt fünf Euro.".encode("cp1252"))
     (folder / "torn.csv").write_text('a,b\n"x')
     (folder / "lines.jsonl").write_text('{"text": "a whole line"}\nbroken\n')
@@ -206,7 +207,7 @@ def test_a_first_build_that_reads_twice_tells_everything_once(
 ) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
-    for name, text in (("x.psd", "x"), ("HOWTOPUBLISH", "x"), ("a.txt", "hi"), ("b.txt", "")):
+    for name, text in (("x.psd", "x"), ("HOWTOPUBLISH", "x\x00"), ("a.txt", "hi"), ("b.txt", "")):
         (folder / name).write_text(text)
     told = run(capsys, "index", str(folder), "--index", str(tmp_path / "idx"), "--graph", "bm25")[2]
     assert told.splitlines() == [
@@ -381,7 +382,9 @@ EXITS = {
     "graph without search": (2, "search x --index {index} --graph closed-book", "no node of this graph ranks"),
     "answers of a search graph": (2, "ask x --index {index} --graph bm25", "ends in rankings"),
     "answers of a search graph as JSON": (2, "ask x --json --index {index} --graph bm25", "ends in rankings"),
-    "index needed": (2, "ask x --graph ask", "give one with --index DIR"),
+    "index needed": (2, "ask x --graph ask", NO_INDEX),
+    "index needed in a chat": (2, "chat", NO_INDEX),
+    "index needed in a search": (2, "search x", NO_INDEX),
     "no such stage": (2, "list reranker", "Did you mean 'rerank'"),
     "no such model": (3, "models pull all-minilm --revision x", "all-minilm"),
 }

@@ -39,7 +39,10 @@ def test_an_index_is_named_by_the_environment_or_by_a_file_here_or_above(
     monkeypatch.chdir(deep)
     command = ("search", "paid leave", "--graph", "bm25")
     code, _, err = run(capsys, *command)
-    assert (code, "no index. Give --index DIR, set RAGLINE_INDEX, or write index" in err) == (2, True)
+    assert (code, "no index. Give --index DIR (index= in Python), set RAGLINE_INDEX, or write index" in err) == (
+        2,
+        True,
+    )
     (tmp_path / "project" / "idx").symlink_to(lexical_index)
     (tmp_path / "project" / "ragline.toml").write_text('index = "idx"\n')
     assert "leave.md" in run(capsys, *command)[1]

@@ -14,8 +14,9 @@ import pytest
 
 from rag.core.errors import IngestError
 from rag.indexing import build_index, remove_from_index
-from rag.ingest import Limits, Problem, Reader, SourceFile, discover, read
+from rag.ingest import Limits, Problem, Reader, SourceFile, discover
 from retrievers.index.directory import LocalIndex
+from tests.rag.ingest.alone import read
 
 At = Callable[..., SourceFile]
 

@@ -18,8 +18,9 @@ import docx
 import pytest
 
 from rag.core.errors import IngestError
-from rag.ingest import Limits, Problem, Reader, SourceFile, discover, read, worker
+from rag.ingest import Limits, Problem, Reader, SourceFile, discover, worker
 from rag.ingest.worker import serve
+from tests.rag.ingest.alone import read
 
 At = Callable[..., SourceFile]
 

@@ -61,6 +61,30 @@ def test_files_that_nothing_reads_are_listed(tree: Tree) -> None:
     assert found.problems == ()
 
 
+def test_text_without_an_ending_or_with_a_number_for_one_is_read(tmp_path: Path) -> None:
+    read = {
+        "Artistic": b"The Artistic License\n\x0cPage 2\r\n",
+        "Apache-2.0": "Für alle.".encode(),
+        "GPL-3": b"a" * 65_535 + "ü".encode() + b"\xff",  # cut within a letter, and looked at no further
+    }
+    ignored = {
+        "Latin": "Für alle.".encode("latin-1"),
+        "Picture": b"P6 3 2\n\x00\xff",
+        "Terminal": b"\x1b[31mred",
+        "Inbox": b"From ann@example.org Mon Jan  1\nSubject: Leave\n\nIt is paid.\n",
+        "libtext.so.3": b"words",
+        "empty": b"",
+        "notes.2nd": b"words",
+        "notes.xls": b"words",
+    }
+    for name, data in {**read, **ignored}.items():
+        (tmp_path / name).write_bytes(data)
+    os.mkfifo(tmp_path / "pipe")
+    found = discover(tmp_path)
+    assert _names(found) == sorted(read)
+    assert found.ignored == tuple(sorted([*ignored, "pipe"]))
+
+
 def test_a_file_given_by_name_is_taken_whatever_its_suffix(tree: Tree) -> None:
     root = tree("src", "LICENSE")
     assert _names(discover(root / "LICENSE")) == ["LICENSE"]

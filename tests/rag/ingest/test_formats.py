@@ -13,9 +13,9 @@ import pytest
 
 from rag.core.errors import IngestError
 from rag.ingest import ParsedDocument, Problem, Reader, SourceFile, discover
-from rag.ingest import read as read_alone
 from rag.ingest.formats import NAMES, PARSERS, parser_of
 from rag.ingest.parsers import MODULES, STREAMS
+from tests.rag.ingest.alone import read as read_alone
 
 At = Callable[..., SourceFile]
 Read = Callable[[str, "str | bytes"], list[ParsedDocument]]
@@ -57,8 +57,9 @@ def test_every_parser_has_its_module() -> None:
 
 
 def test_files_without_a_suffix_are_found(tmp_path: Path) -> None:
-    for name in ("README", "Makefile", "photo", "a.txt.gz"):
+    for name in ("README", "Makefile", "a.txt.gz"):
         (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "photo").write_bytes(b"\x89PNG\0")
     discovery = discover(tmp_path)
     assert [file.name for file in discovery.files] == ["Makefile", "README", "a.txt.gz"]
     assert discovery.ignored == ("photo",)

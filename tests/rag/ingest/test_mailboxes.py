@@ -12,9 +12,10 @@ import pytest
 
 from rag.core.errors import IngestError
 from rag.indexing import build_index
-from rag.ingest import Limits, ParsedDocument, Problem, SourceFile, discover, read
+from rag.ingest import Limits, ParsedDocument, Problem, SourceFile, discover
 from rag.ingest.formats import parser_of
 from retrievers.index.directory import LocalIndex
+from tests.rag.ingest.alone import read
 
 At = Callable[..., SourceFile]
 Told = list[Problem]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rag.core.errors import IngestError
-from rag.ingest import ParsedDocument, Problem, Reader, SourceFile, read
+from rag.ingest import ParsedDocument, Problem, Reader, SourceFile
+from tests.rag.ingest.alone import read
 
 At = Callable[..., SourceFile]
 REL = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'

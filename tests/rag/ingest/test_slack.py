@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rag.ingest import Problem, SourceFile, discover, read
+from rag.ingest import Problem, SourceFile, discover
+from tests.rag.ingest.alone import read
 
 At = Callable[..., SourceFile]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from rag.core.errors import IngestError
-from rag.ingest import Limits, Problem, Reader, SourceFile, discover, read
+from rag.ingest import Limits, Problem, Reader, SourceFile, discover
 from rag.ingest.types import ReadError
 from rag.ingest.unpack import gunzipped, opened_zip
+from tests.rag.ingest.alone import read
 
 At = Callable[..., SourceFile]
 LIMITS = Limits(seconds=60, unpacked_ratio=200)

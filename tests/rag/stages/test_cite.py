@@ -280,6 +280,15 @@ class TestAimed:
     def test_the_sentence_before_the_marker_counts_and_no_earlier_one(self) -> None:
         assert aim_at(self.documents())("You may carry five days [2]. The office closes at six.", [1]) == [1]
 
+    def test_a_number_that_one_passage_lacks_and_another_has_decides(self) -> None:
+        titled = Document(
+            doc_id="a", title="Constitution 1.8", text="The Technical Committee may have members at most."
+        )
+        holds = Document(doc_id="b", title="Constitution 1.8", text="The Technical Committee has at most 8 members.")
+        assert aim_at([titled, holds])("The Technical Committee can have 8 members at most.", [1]) == [2]
+        assert aim_at([titled, holds])("The Technical Committee can have 9 members at most.", [1]) == [1]
+        assert aim_at([titled, holds])("The Technical Committee can have members at most.", [1]) == [1]
+
     @pytest.mark.parametrize("before", ["", "[2] ", "Zebras are striped animals."])
     def test_where_words_say_nothing_nothing_changes(self, before: str) -> None:
         assert aim_at(self.documents())(before, [1]) == [1]

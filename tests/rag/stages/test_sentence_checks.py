@@ -50,6 +50,20 @@ class Told(SentenceChecker):
         return [Weighed(support={0: s or 0.0}, against={0: self.no}, judged=s is not None) for s in scores]
 
 
+def test_of_passages_that_are_near_enough_one_that_is_cited_is_told() -> None:
+    passages = (
+        "Steel frames are heavy and last.",
+        "Steel frames are heavy and last long, says the maker.",
+        "Pigs fly.",
+    )
+    checker = WordsChecker()
+    for cited, marker in (("[1]", 1), ("[2]", 2), ("[3]", 2)):
+        [found] = checker.check([answer(f"Steel frames are heavy and last long {cited}.", passages)])
+        [verdict] = found.verdicts
+        assert (verdict.marker, verdict.kind) == (marker, "similar")
+        assert verdict.score == pytest.approx(1.0), "how like it is does not depend on what is cited"
+
+
 class TestClaims:
     def test_a_marker_behind_a_full_stop_is_of_the_sentence_before_it(self) -> None:
         said = [TEXT[start:end] for start, end in claim_spans(TEXT)]

@@ -29,9 +29,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from rerankers.attention.states import segments as state_segments
-from rerankers.attention.states.kept import StateStore, document_digest
 from rerankers.attention.states.layout import State, StateKind, StateLayout
 from rerankers.attention.states.segments import ENTRY_BYTES, Entry, digest_of
+from rerankers.attention.states.state_store import StateStore, document_digest
 from tests.cpu_time import least_cpu_s
 
 N_PAIRS, HEAD_SIZE = 3, 4

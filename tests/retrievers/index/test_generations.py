@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rag.cli import main
 from rag.core.errors import IndexBusy, IndexProblem
 from retrievers.index.generations import CURRENT, HOLD, building, hold_current
 
@@ -294,6 +295,16 @@ def test_a_file_in_the_place_of_the_index_is_an_error(tmp_path: Path) -> None:
 def test_an_absent_index_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(IndexProblem, match=r"no index at .*rag index SRC --index"):
         hold_current(tmp_path / "nothing")
+
+
+def test_a_folder_of_documents_is_no_index_and_what_is_advised_works(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "keys.txt").write_text("Keys are lent for three days.")
+    with pytest.raises(IndexProblem, match=r"Make one: rag index \S+/notes --index NEWDIR$") as said:
+        hold_current(tmp_path / "notes")
+    advised = str(said.value).partition("Make one: rag ")[2].replace("NEWDIR", str(tmp_path / "new")).split()
+    assert main([*advised, "--graph", "bm25"]) == 0
+    assert (tmp_path / "new" / CURRENT).is_file()
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc", "generation-000001/..", "", "generation-1", "\xff\0"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from rag.core import plugins
 from rag.core.errors import IndexMismatch, IndexProblem
 from rag.ingest.settings import ChunkSettings
 from rag.models import weights_sha256
@@ -25,7 +27,7 @@ from retrievers.index.manifest import (
 )
 from retrievers.index.opened import require_match
 from retrievers.index.settings import IndexSettings
-from retrievers.legs.promptreps.settings import PromptRepsSettings
+from retrievers.legs import LEGS
 
 A, B = "a" * 64, "b" * 64
 
@@ -84,14 +86,62 @@ OLD = {
 """A manifest as ragline wrote it before legs were a table."""
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_an_old_manifest_is_read_and_written_as_it_was(tmp_path: Path, version: int) -> None:
-    old = json.loads(json.dumps(OLD))
-    if version == 2:
-        settings, files = old["settings"], old.pop("files")
-        rest = {name: settings.pop(name) for name in ("chunking", "transforms")}
-        settings |= {"promptreps": PromptRepsSettings(text_tokens=7).model_dump(), **rest}
-        old |= {"format_version": 2, "legs": [*old["legs"], "promptreps"], "promptreps": {"rows": 3}, "files": files}
+PROMPTREPS = {
+    "model": "smollm2-135m-instruct",
+    "revision": None,
+    "dtype": "auto",
+    "prompt": "promptreps",
+    "text_tokens": 512,
+    "sparse_tokens": 128,
+}
+
+
+def old_manifest(*, promptreps: dict[str, int] | None, **said: Any) -> dict[str, Any]:
+    """Of format 2, which said of every index what its promptreps leg would be."""
+    old: dict[str, Any] = json.loads(json.dumps(OLD))
+    settings, files = old["settings"], old.pop("files")
+    rest = {name: settings.pop(name) for name in ("chunking", "transforms")}
+    settings |= {"promptreps": PROMPTREPS | said, **rest}
+    legs = [*old["legs"], *(["promptreps"] if promptreps else [])]
+    return old | {"format_version": 2, "legs": legs, "promptreps": promptreps, "files": files}
+
+
+@pytest.fixture
+def no_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where ragline is installed alone."""
+    monkeypatch.setattr("rag.core.plugins.all_shipped", dict)
+    monkeypatch.setattr(LEGS, "_table", {name: LEGS._table[name] for name in LEGS.shipped})
+    plugins.shipped.cache_clear()
+    yield
+    plugins.shipped.cache_clear()
+
+
+def test_an_old_index_of_words_opens_without_the_plugin_of_a_leg_that_it_has_not(
+    tmp_path: Path, no_plugins: None
+) -> None:
+    _stays_what_it_was(tmp_path, old_manifest(promptreps=None))
+
+
+@pytest.mark.parametrize("legs", [{"promptreps": {"rows": 3}}, ["lexical", "promptreps"]])
+def test_an_index_with_a_leg_of_a_plugin_says_which_to_install(tmp_path: Path, no_plugins: None, legs: Any) -> None:
+    (tmp_path / MANIFEST).write_text(
+        json.dumps({**OLD, "format_version": 9 if isinstance(legs, dict) else 2, "legs": legs})
+    )
+    with pytest.raises(
+        IndexProblem, match=r"a leg 'promptreps', which is not known here.*pip install \./plugins/recipes"
+    ):
+        read_manifest(tmp_path, name="x")
+
+
+@pytest.mark.parametrize(
+    "old", [OLD, old_manifest(promptreps=None), old_manifest(promptreps={"rows": 3}, text_tokens=7)]
+)
+def test_an_old_manifest_is_read_and_written_as_it_was(tmp_path: Path, old: dict[str, Any]) -> None:
+    _stays_what_it_was(tmp_path, old)
+
+
+def _stays_what_it_was(tmp_path: Path, old: dict[str, Any]) -> None:
+    old = dict(old)
     text = json.dumps(old, indent=1) + "\n"
     (tmp_path / MANIFEST).write_text(text)
     opened = read_manifest(tmp_path, name="x")

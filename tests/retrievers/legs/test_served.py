@@ -14,7 +14,7 @@ from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
-from retrievers.legs.dense.served import ServedEncoder
+from retrievers.legs.dense.server_encoder import ServedEncoder
 from retrievers.legs.dense.settings import ServedEncoderSettings
 from tests.other_server import OtherServer
 from tests.serve.asking import create_app

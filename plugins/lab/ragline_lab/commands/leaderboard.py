@@ -8,8 +8,8 @@ from pathlib import Path
 from rag.commands import progress_bar, say, say_json, warn, writable
 from rag.evaluate import Evaluation, answer_measure_name, is_measured, measured_run
 from ragline_lab.leaderboard import Board, board_of, facts_of, find_runs, page, read_published
-from ragline_lab.leaderboard.found import Found
 from ragline_lab.leaderboard.judgements import Judgements, qrels_by_set
+from ragline_lab.leaderboard.run_folders import Found
 from ragline_lab.pages.document import write_page
 
 

@@ -10,7 +10,7 @@ from rag.commands import add_plugins, positive, progress_bar, say, say_json
 from rag.errors import SpecError
 from rag.graphs import Spec, load_spec
 from ragline_lab.robust import RobustReport, robust, ways_of
-from ragline_lab.robust.told import asked_told, defences_told, rows_of
+from ragline_lab.robust.report_text import asked_told, defences_told, rows_of
 from ragline_lab.robust.ways import UNDEFENDED, model_part
 from ragline_lab.robust.written import PAGE
 

@@ -10,9 +10,9 @@ page.py       tables and pictures -> one HTML file
 
 from ragline_lab.leaderboard.board import Board, Cell, System, Table, board_of
 from ragline_lab.leaderboard.facts import RunFacts, facts_of
-from ragline_lab.leaderboard.found import Found, find_runs
 from ragline_lab.leaderboard.page import page
 from ragline_lab.leaderboard.published import Figure, read_published
+from ragline_lab.leaderboard.run_folders import Found, find_runs
 
 __all__ = [
     "Board",

@@ -11,7 +11,7 @@ from rag.errors import SpecError
 from rag.evaluate import Item, holds, load_beir, read_items
 from rag.files import data_sha256
 from rag.indexes import Index, is_index, open_index
-from ragline_lab.questions.found import Legs
+from ragline_lab.questions.legs_alone import Legs
 from ragline_lab.questions.lines import Line
 from ragline_lab.questions.writer import QuestionWriter
 

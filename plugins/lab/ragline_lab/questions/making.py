@@ -16,7 +16,7 @@ from rag.indexes import Index
 from rag.types import Document
 from ragline_lab.llms import NamedLLM
 from ragline_lab.questions.elsewhere import Elsewhere, answered_here, lines_of
-from ragline_lab.questions.found import Legs
+from ragline_lab.questions.legs_alone import Legs
 from ragline_lab.questions.lines import Line, Side, line_key, read_line, sieved
 from ragline_lab.questions.repeats import NEAREST, Repeats
 from ragline_lab.questions.report import QuestionsReport, Yield

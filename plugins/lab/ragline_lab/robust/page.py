@@ -11,7 +11,7 @@ from ragline_lab.pages.escaping import escaped
 from ragline_lab.pages.svg import legend
 from ragline_lab.robust.contexts import CONTEXTS
 from ragline_lab.robust.report import LEVEL, RobustReport, Row
-from ragline_lab.robust.told import asked_told, defence_rows, rows_of, ways_told
+from ragline_lab.robust.report_text import asked_told, defence_rows, rows_of, ways_told
 from ragline_lab.robust.verdicts import Verdict
 
 _DRAWN: tuple[tuple[Verdict, str], ...] = (("right", "Right answers"), ("misled", "Answers that were planted"))

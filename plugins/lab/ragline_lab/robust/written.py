@@ -12,7 +12,7 @@ from ragline_lab.pages.document import write_page
 from ragline_lab.robust.contexts import CONTEXTS
 from ragline_lab.robust.page import robust_page
 from ragline_lab.robust.report import RobustReport
-from ragline_lab.robust.told import asked_told, defence_rows, rows_of, ways_told
+from ragline_lab.robust.report_text import asked_told, defence_rows, rows_of, ways_told
 
 JSON, MARKDOWN, PAGE = "robust.json", "robust.md", "robust.html"
 

@@ -20,6 +20,24 @@ class Geometry:
     uniformity: float
 
 
+def linear_cka(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+    """How alike two networks lay out the same items, from 0 to 1 (centred kernel alignment; Kornblith et al., ICML 2019).
+
+    |Y' X|^2 / (|X' X| |Y' Y|) of centred features [n, d] and [n, e], row by row, by Frobenius norms. A turn of either side changes
+    nothing. By it the projector alignment of Maniparambil et al. (CVPR 2025) chooses which two towers to bring together.
+
+    Raises:
+        ValueError: sides that do not fit, or a side whose items are all the same.
+    """
+    if len(x) != len(y) or len(x) < 2:
+        raise ValueError(f"linear_cka takes features of the same items, two at least, got {len(x)} and {len(y)}")
+    x, y = x - x.mean(axis=0, dtype=np.float64), y - y.mean(axis=0, dtype=np.float64)
+    own = float(np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y))
+    if not own:
+        raise ValueError("linear_cka: all items of a side are the same")
+    return float(np.linalg.norm(y.T @ x) ** 2) / own
+
+
 def geometry(v: NDArray[np.floating], t: NDArray[np.floating]) -> Geometry:
     """Of pairs [n, d], of length 1, row by row.
 

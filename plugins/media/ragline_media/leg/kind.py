@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.errors import SpecError
 from rag.indexes import (
     LEGS,
     Built,
@@ -25,8 +26,8 @@ from rag.indexes import (
 from rag.types import Content, Need, TextWith, beside
 from ragline_media.leg.leg import PicturesLeg, write_leg
 from ragline_media.leg.settings import AUTO, ENGLISH, PicturesSettings
-from ragline_media.tower.space import Projector, Space, concepts_of
-from ragline_media.tower.tower import Tower
+from ragline_media.tower.joint import JointTower, concepts_for, is_joint, tower_of
+from ragline_media.tower.space import Projector, Space
 
 KIND = "picture"
 _BLOCK = 256
@@ -61,11 +62,13 @@ class PicturesKind(LegKind):
         return ""
 
     def left_open(self, settings: Sections) -> frozenset[str]:
-        said = settings.section(self.section).model_fields_set
-        return frozenset() if "encoder" in said else frozenset({"encoder"})
+        said = cast(PicturesSettings, settings.section(self.section))
+        fixed = "encoder" in said.model_fields_set or _reads_its_own(said)
+        return frozenset() if fixed else frozenset({"encoder"})
 
     def by_languages(self, settings: Sections, seen: Mapping[str, int]) -> Mapping[str, Any]:
-        if dict(settings.section(self.section))["encoder"] != AUTO:
+        said = cast(PicturesSettings, settings.section(self.section))
+        if said.encoder != AUTO or _reads_its_own(said):
             return {}
         of_texts = LEGS.get("dense")().by_languages(settings, seen).get("encoder")
         return {"encoder": of_texts or self._encoder(settings)}
@@ -87,8 +90,12 @@ class PicturesKind(LegKind):
         return [f"its encoder {leg.encoder.describe()['name']} is here, with the same weights"]
 
     def _encoder(self, settings: Sections) -> str:
-        """What reads questions: as settings say, or as those of the vectors of texts do where that is a model of this process."""
-        own = str(dict(settings.section(self.section))["encoder"])
+        """What reads questions: as settings say, else the tower itself where it can, else as those of the vectors of texts do
+        where that is a model of this process."""
+        said = cast(PicturesSettings, settings.section(self.section))
+        if said.encoder == AUTO and _reads_its_own(said):
+            return said.tower
+        own = said.encoder
         of_texts = dict(settings.section("dense"))["encoder"]
         found = of_texts if own == AUTO and isinstance(of_texts, str) else own
         return ENGLISH if found == AUTO else found
@@ -99,7 +106,7 @@ class PicturesMaker(LegMaker):
 
     def __init__(self, settings: PicturesSettings, encoder: SentenceEncoder) -> None:
         self.settings, self.encoder = settings, encoder
-        self.tower = Tower(settings.tower)
+        self.tower = tower_of(settings.tower)
 
     def describe(self) -> dict[str, Any]:
         projector = {"projector_sha256": self._projector.sha256} if self._projector is not None else {}
@@ -109,9 +116,10 @@ class PicturesMaker(LegMaker):
         return self.describe()
 
     def build(self, job: Job) -> Built:
+        self._require_one_space()
         held = [*_held(job)]
         texts = [_alone(sha256) for _, sha256 in held]
-        concepts = concepts_of(self._encode) if texts else np.zeros((1000, self.encoder.dim), np.float32)
+        concepts = concepts_for(self.tower, self._encode if texts else None, dim=self.encoder.dim)
         space = Space(concepts, self._projector)
         before = job.before.leg() if job.before else None
 
@@ -148,8 +156,28 @@ class PicturesMaker(LegMaker):
     def _projector(self) -> Projector | None:
         return None if self.settings.projector is None else Projector.load(Path(self.settings.projector).expanduser())
 
+    def _require_one_space(self) -> None:
+        """Pictures and questions are to lie in one space."""
+        if self._projector is not None or not isinstance(self.tower, JointTower):
+            return
+        if not self.tower.reads_texts:
+            raise SpecError(
+                f"index.pictures: '{self.settings.tower}' reads no texts, so words do not find its pictures. Fit a projector"
+                " (ragline_media.tower.fitting), or name another tower"
+            )
+        if self.encoder.model != self.settings.tower:
+            raise SpecError(
+                f"index.pictures: pictures of '{self.settings.tower}' lie beside its own texts, and not beside those of"
+                f" '{self.encoder.model}'. Leave `encoder` out, or fit a projector"
+            )
+
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.encoder.encode(texts, role="query")
+
+
+def _reads_its_own(said: PicturesSettings) -> bool:
+    """Whether questions are read by the tower itself."""
+    return said.projector is None and is_joint(said.tower)
 
 
 def _held(job: Job) -> Iterator[tuple[int, str]]:

@@ -3,7 +3,7 @@
 rows.npy       int32 [n], the row of the document that holds a picture, ascending
 vectors.npy    float32 [n, dim], unit norm
 keys.npy       uint8 [n, 32], sha256 of its bytes
-concepts.npy   float32 [1000, dim], and projector.*.npy where there is one: what brings the picture of a question there
+concepts.npy   float32 [1000, dim], or none of them, and projector.*.npy where there is one: what brings a picture there
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rag.filters import readers_of
 from rag.indexes import Opening, SentenceEncoder, population_of
 from rag.types import Population, Where
+from ragline_media.tower.joint import AnyTower, tower_of
 from ragline_media.tower.space import Projector, Space
-from ragline_media.tower.tower import Tower
 
 _AT_ONCE = 65_536
 """Vectors that are scored together."""
@@ -86,9 +86,9 @@ class PicturesLeg:
         return SentenceEncoder.from_description(self._made_by["text"])
 
     @cached_property
-    def tower(self) -> Tower:
+    def tower(self) -> AnyTower:
         """What sees pictures."""
-        return Tower(self._made_by["tower"])
+        return tower_of(self._made_by["tower"])
 
     @cached_property
     def space(self) -> Space:

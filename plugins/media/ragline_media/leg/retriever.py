@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from rag.filters import WhereData, both
 from rag.indexes import Index, SentenceEncoder, encoder_of
 from rag.ranking import ranked, require_k
 from rag.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage, Where
-from ragline_media.leg.composed import weighted
+from rag.writing import Recipe
+from ragline_media.leg.composed import along, edited, weighted
 from ragline_media.leg.leg import PicturesLeg
 from ragline_media.questions import pictures_of
 from ragline_media.tower.fitting import spoken
@@ -20,6 +22,10 @@ from ragline_media.tower.fitting import spoken
 _LEAST_TEXTS = 30
 """Texts from which on their mean and deviation are told."""
 _WIDER = 3.0
+_CAPTIONS = 10
+"""Nearest pictures among which a caption is looked for."""
+
+Composed = Literal["weighted", "rewritten", "direction"]
 
 _EMPTY = Outcome(kind="empty", detail="the query has neither words nor a picture")
 
@@ -27,23 +33,44 @@ _EMPTY = Outcome(kind="empty", detail="the query has neither words nor a picture
 class PicturesRetriever:
     """Pictures by inner product, in the space of the index's text encoder.
 
-    A document is as near as the nearest of its pictures. A question with a picture and words is a mix of both
-    (WeiMoCIR; Wu et al., 2024, arXiv 2409.04918).
+    A document is as near as the nearest of its pictures. Of a question with a picture and words there are three readings:
+
+    - weighted: a mix of both (WeiMoCIR; Wu et al., 2024, arXiv 2409.04918);
+    - rewritten: the picture's caption with the words behind it, and no picture (CIReVL; Karthik et al., ICLR 2024, arXiv
+      2310.09291, without a model that rewrites);
+    - direction: picture and caption, both moved from the caption to that one (PDV; WACV 2026, arXiv 2502.07215).
+
+    The caption is the text of the document with the nearest picture that whoever asks may read. Without one it is weighted.
 
     Args:
         index: the index that the pipeline is bound to.
         leg: name of the leg that is searched, where the index has several of this kind.
         where: a filter that holds beside the query's own.
-        words: of a question with a picture, how much its words count: 0 is the picture alone, 1 the words alone.
+        words: of a question with a picture, how much its words count where they are weighted: 0 is the picture alone, 1 the
+            words alone.
+        composed: weighted, rewritten or direction.
     """
 
     leg: str = "pictures"
     reads = frozenset({"picture", "text"})
+    recipe: ClassVar[Recipe] = Recipe(system="WeiMoCIR", source="Wu et al., 2024, arXiv 2409.04918")
 
-    def __init__(self, *, index: Index, leg: str = leg, where: WhereData | None = None, words: float = 0.35) -> None:
+    def __init__(
+        self,
+        *,
+        index: Index,
+        leg: str = leg,
+        where: WhereData | None = None,
+        words: float = 0.35,
+        composed: Composed = "weighted",
+    ) -> None:
         if not 0 <= words <= 1:
             raise ValueError(f"retrieve.pictures: words must be from 0 to 1, got {words}")
-        self.leg, self.words = leg, words
+        if composed not in get_args(Composed):
+            raise ValueError(
+                f"retrieve.pictures: composed must be one of {', '.join(get_args(Composed))}, got {composed!r}"
+            )
+        self.leg, self.words, self.composed = leg, words, composed
         self._index, self._where = index, where
 
     def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
@@ -126,8 +153,25 @@ class PicturesRetriever:
         for place, query in enumerate(queries):
             pictures = pictures_of(query, self._index)
             seen = self._leg.space(self._leg.tower.features(pictures)).mean(0) if pictures else None
-            vectors.append(weighted(seen, of_words.get(place), self.words))
+            vectors.append(self._composed(query, texts[place], seen, of_words.get(place)))
         return vectors
+
+    def _composed(
+        self, query: Query, text: str, picture: NDArray[np.float32] | None, words: NDArray[np.float32] | None
+    ) -> NDArray[np.float32] | None:
+        if self.composed == "weighted" or picture is None or words is None:
+            return weighted(picture, words, self.words)
+        if not (caption := self._caption(picture, both(self._where, query.where))):
+            return weighted(picture, words, self.words)
+        before, after = self._encoder.encode([caption, edited(caption, text)], role="query")
+        return after if self.composed == "rewritten" else along(picture, before, after)
+
+    def _caption(self, picture: NDArray[np.float32], where: Where | None) -> str:
+        """The text of the document with the nearest picture, of the nearest that have any; empty where none has."""
+        rows, scores = self._leg.scores(picture, where=where)
+        near = np.argsort(-scores, kind="stable")[:_CAPTIONS]
+        texts = (spoken(document.text) for document in self._index.documents.many(rows[near].tolist()))
+        return next(filter(None, texts), "")
 
     @property
     def _leg(self) -> PicturesLeg:

@@ -16,10 +16,14 @@ class PicturesSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tower: str = Field(default=TOWER, description="What sees pictures: a packaged name, or a folder of its weights.")
+    tower: str = Field(
+        default=TOWER,
+        description="What sees pictures: a packaged name, a folder of its weights, or one of a published layout.",
+    )
     encoder: str = Field(
         default=AUTO,
-        description="What reads questions: a packaged name, a folder or a hub id; auto is that of the dense leg.",
+        description="What reads questions: a packaged name, a folder or a hub id; auto is the tower itself where it reads texts,"
+        " else that of the dense leg.",
     )
     projector: str | None = Field(
         default=None,

@@ -8,18 +8,19 @@ as EXIF says and without EXIF: that may hold the place where it was taken, and w
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from rag.reading import Block, Content, Kept, Note, ParsedDocument, ReadError
+from rag.reading import Beside, Block, Content, Kept, Note, ParsedDocument, ReadError
+from ragline_media.reading.names import words_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 KIND = "picture"
+KINDS = frozenset({KIND})
+"""What its documents hold."""
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF")
 MOST_PIXELS = 64_000_000
 """Of one picture: a camera of the largest kind. Decoded they take 256 MB."""
@@ -59,11 +60,14 @@ _OF_PIXELS = frozenset(
 """What formats say beside pixels that is about pixels alone. All else may say where, when and by whom."""
 _DRAWN_PIXELS = 2_000_000
 """Up to so many, what came without loss is kept without loss."""
-_CAMERA = re.compile(r"(?:img|dsc|dscn|dscf|pxl|mvi|image|photo|picture|scan|screenshot|wa|p)?[\W_\d]*", re.IGNORECASE)
 _LONGEST_CAPTION = 2_000
 
 
-def parse(data: bytes, name: str, note: Note, *, caption: str = "") -> Iterator[ParsedDocument]:
+def require() -> None:
+    """Nothing: what it needs is installed with this package."""
+
+
+def parse(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[ParsedDocument]:
     """One document without pages: its text is the caption, its title the words of the file's name, if it has some.
 
     Raises:
@@ -84,7 +88,7 @@ def parse(data: bytes, name: str, note: Note, *, caption: str = "") -> Iterator[
             ) from None
         except (OSError, ValueError, SyntaxError, EOFError) as cause:
             raise ReadError(f"damaged: {str(cause)[:200] or type(cause).__name__}") from None
-    said = caption[:_LONGEST_CAPTION]
+    said = beside.caption[:_LONGEST_CAPTION]
     content = Content(
         kind=KIND,
         uri=f"sha256:{kept.sha256}",
@@ -105,20 +109,6 @@ def parse(data: bytes, name: str, note: Note, *, caption: str = "") -> Iterator[
     )
 
 
-def words_of(name: str) -> str:
-    """What the name of a file says in words; empty where a camera or a program gave it.
-
-    >>> words_of("trip/red_bus-at night.jpg"), words_of("IMG_2034.JPG"), words_of("000000107438.png")
-    ('red bus at night', '', '')
-    """
-    stem = PurePosixPath(name).stem
-    words = " ".join(re.sub(r"[\W_]+", " ", stem).split())
-    letters = sum(each.isalpha() for each in words)
-    if _CAMERA.fullmatch(stem) or 2 * letters < len(words):
-        return ""
-    return words[:200]
-
-
 def _kept(picture: Image, data: bytes, note: Note) -> tuple[Kept, str, tuple[int, int]]:
     """What is kept of an opened picture, its media type, and its width and height."""
     across, down = picture.size
@@ -136,7 +126,7 @@ def _kept(picture: Image, data: bytes, note: Note) -> tuple[Kept, str, tuple[int
     else:
         media_type = _SHOWN[str(picture.format)]
     size = turned.size if plain else _bounded(turned, LONGEST_SIDE).size
-    return Kept(data=data, thumbnail=_thumbnail(turned)), media_type, size
+    return Kept(data=data, thumbnail=thumbnail_of(turned)), media_type, size
 
 
 def _moves(picture: Image) -> bool:
@@ -204,7 +194,8 @@ def _written(picture: Image, *, lossless: bool) -> tuple[bytes, str]:
     return stream.getvalue(), "image/jpeg"
 
 
-def _thumbnail(picture: Image) -> bytes:
+def thumbnail_of(picture: Image) -> bytes:
+    """A small one of it, as WebP."""
     stream = io.BytesIO()
     _bounded(picture, THUMBNAIL).save(stream, "WEBP", quality=80, method=2)
     return stream.getvalue()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rag.indexes import SentenceEncoder
-from ragline_media.tower.space import PENALTY, Projector, concepts_of, inputs
-from ragline_media.tower.tower import Tower
+from ragline_media.tower.joint import AnyTower, concepts_for
+from ragline_media.tower.space import PENALTY, Projector, inputs
 
 
 def spoken(text: str) -> str:
@@ -24,7 +24,7 @@ def fit_pairs(
     pictures: Sequence[bytes],
     captions: Sequence[Sequence[str]],
     *,
-    tower: Tower,
+    tower: AnyTower,
     encoder: SentenceEncoder,
     penalty: float = PENALTY,
 ) -> Projector:
@@ -38,7 +38,7 @@ def fit_pairs(
         raise ValueError(f"{len(pictures)} pictures and {len(captions)} lists of captions")
     places = [place for place, own in enumerate(captions) for _ in own]
     texts = [spoken(text) for own in captions for text in own]
-    concepts = concepts_of(lambda some: encoder.encode(some, role="query"))
+    concepts = concepts_for(tower, lambda some: encoder.encode(some, role="query"), dim=encoder.dim)
     features = inputs(tower.features(pictures), concepts)
     return Projector.fit(
         features[np.array(places, dtype=np.intp)], encoder.encode(texts, role="query"), penalty=penalty

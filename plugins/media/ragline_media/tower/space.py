@@ -45,7 +45,7 @@ def concepts_of(encode: EncodeTexts) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Projector:
-    """`mean`: float32 [2280 + dim], of features. `weights`: float32 [2280 + dim, dim]. `offset`: float32 [dim]."""
+    """`mean`: float32 [m], of features. `weights`: float32 [m, dim]. `offset`: float32 [dim]."""
 
     mean: NDArray[np.float32]
     weights: NDArray[np.float32]
@@ -99,14 +99,17 @@ class Projector:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Features -> vectors beside texts. `concepts`: float32 [1000, dim]. `projector`: None where there is no fit."""
+    """Features -> vectors beside texts. `concepts`: float32 [1000, dim]; none where the tower says no classes, and then what it
+    pools lies beside its own texts. `projector`: None where there is no fit."""
 
     concepts: NDArray[np.float32]
     projector: Projector | None = None
 
     def __call__(self, seen: Features) -> NDArray[np.float32]:
         """float32 [n, dim], unit norm."""
-        return tags(seen, self.concepts) if self.projector is None else self.projector(inputs(seen, self.concepts))
+        if self.projector is not None:
+            return self.projector(inputs(seen, self.concepts))
+        return tags(seen, self.concepts) if len(self.concepts) else unit(seen.pooled)
 
 
 def tags(seen: Features, concepts: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -118,7 +121,9 @@ def tags(seen: Features, concepts: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def inputs(seen: Features, concepts: NDArray[np.float32]) -> NDArray[np.float32]:
     """float32 [n, 2280 + dim]: what a projector is fitted on. Pooled numbers, tags, and square roots of flattened probabilities,
-    each so long that none drowns the others."""
+    each so long that none drowns the others. Pooled numbers alone where the tower says no classes."""
+    if not len(concepts):
+        return np.asarray(4 * unit(seen.pooled), dtype=np.float32)
     return np.hstack(
         [4 * unit(seen.pooled), 2 * tags(seen, concepts), np.sqrt(_softmax(seen.logits / np.float32(2)))],
         dtype=np.float32,

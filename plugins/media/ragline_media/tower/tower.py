@@ -31,7 +31,8 @@ _WEIGHTS_BYTES = 4_652_008 * 4
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a network says of pictures. `pooled`: float32 [n, 1280]. `logits`: float32 [n, 1000], of its classes."""
+    """What a network says of pictures. `pooled`: float32 [n, 1280], of another network as many as it has. `logits`: float32
+    [n, 1000], of its classes, or [n, 0]."""
 
     pooled: NDArray[np.float32]
     logits: NDArray[np.float32]

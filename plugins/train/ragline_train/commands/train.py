@@ -15,6 +15,7 @@ from rag.evaluate import load_beir, read_questions
 from rag.filters import asked_by
 from rag.indexes import open_index
 from ragline_train.teaching.recipes import RECIPES
+from ragline_train.teaching.recipes.reranker import FIRST_STAGE
 from ragline_train.teaching.run_folder import Told
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.training import Ahead, Data, Result, train
@@ -178,7 +179,7 @@ def show(result: Result) -> None:
 def _named(key: str, folder: Path) -> str:
     first, second, *rest = key.split(".")
     if first == "rerank":
-        return f"ranked: {{use: {key}, in: fused, k: 10, with: {{model: {folder}, depth: 40}}}}"
+        return f"ranked: {{use: {key}, in: fused, k: 10, with: {{model: {folder}, depth: 40, first_stage: {FIRST_STAGE:g}}}}}"
     return f"index: {{{second}: {{{rest[0]}: {folder}}}}}"
 
 

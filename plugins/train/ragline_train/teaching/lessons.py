@@ -142,7 +142,7 @@ def divided(cases: Sequence[Case], split: Split, *, left_out: Mapping[str, int],
         if max(grades) - min(grades) < 1e-9:
             counts["the teacher finds all alike"] += 1
             continue
-        taught.append(replace(case, candidates=tuple(case.candidates[place] for place in places), grades=grades))
+        taught.append(_of(case, places))
     if len(taught) < 2:
         raise SpecError(
             f"{len(taught)} questions are left to teach, and two are the fewest. Of {len(cases) + sum(left_out.values())}"
@@ -185,10 +185,16 @@ def _shortened(case: Case) -> Case:
     """Its source, and the first others up to `SHOWN`."""
     places = sorted(range(len(case.candidates)), key=lambda place: case.candidates[place].doc_id != case.source)[:SHOWN]
     places.sort(key=lambda place: case.candidates[place].doc_id)  # so that no order gives the source away
+    return _of(case, places)
+
+
+def _of(case: Case, places: Sequence[int]) -> Case:
+    """The case with the candidates at these places alone."""
     return replace(
         case,
         candidates=tuple(case.candidates[place] for place in places),
         grades=tuple(case.grades[place] for place in places),
+        first=tuple(case.first[place] for place in places) if case.first else (),
     )
 
 

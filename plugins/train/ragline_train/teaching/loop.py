@@ -132,7 +132,7 @@ def fit(
     return Fitted(told=tuple(told), stopped=watcher.stopped)
 
 
-class _Watcher(TrainerCallback):
+class _Watcher(TrainerCallback):  # type: ignore[misc]
     """Tells the gain when it is time, keeps the best, seals checkpoints, and ends a run that gains nothing more."""
 
     def __init__(

@@ -3,6 +3,10 @@
 Each leg finds candidates, and each scores those of all others. Scores are standardised over a question's candidates and
 weighed as the built-in hybrid does, words with .3 and the other legs with the rest, evenly. A second encoder has half, as in
 `rerank.cosine`. What no single leg knows, such as another encoder's opinion, is what a student can learn.
+
+A question that was taken out of its passage is still in the passage that the legs hold. They would give that passage nearly
+all of the shares, and the teacher would say nothing of the others. So the second encoder reads the passage without the
+question, and what it says stands for the legs too.
 """
 
 from __future__ import annotations
@@ -78,22 +82,26 @@ class Teacher:
         queries = [Query(qid=str(number), text=one.text, where=self.where) for number, one in enumerate(asked)]
         retrievers = {leg: RETRIEVERS.get(name)(index=self.index) for leg, name in self._legs.items()}
         pools = self._pools(queries, asked, [*retrievers.values()])
-        opinions = self._opinions(queries, pools, retrievers)
+        shown = [_shown(pool, one) for pool, one in zip(pools, asked, strict=True)]
+        leaks = [_leak(pool, one) for pool, one in zip(pools, asked, strict=True)]
+        firsts = self._by_legs(queries, pools, retrievers, leaks)
+        seconds: Sequence[Scores | None] = [None] * len(pools)
+        if self.second is not None:
+            seconds = _cosines(SentenceEncoder(model=self.second), queries, shown)
         cases = []
-        for one, pool, scores in zip(asked, pools, opinions, strict=True):
-            if len(pool) < 2:
+        for one, texts, leg_scores, second, leak in zip(asked, shown, firsts, seconds, leaks, strict=True):
+            if len(texts) < 2:
                 continue
+            first, scores = _together(leg_scores, second, leak)
             if not np.all(np.isfinite(scores)):
                 raise SpecError(f"the teacher ({self.name}) gives a score that is no number to '{one.text[:60]}'")
-            shown = (
-                pool if one.source is None or one.origin == "judged" else [_shown(each, one.source) for each in pool]
-            )
-            source = pool[int(scores.argmax())] if one.source is None else one.source
+            source = texts[int(scores.argmax())] if one.source is None else one.source
             cases.append(
                 Case(
                     query=one.text,
-                    candidates=tuple(shown),
-                    grades=tuple(_grades(one, pool, scores).tolist()),
+                    candidates=tuple(texts),
+                    grades=tuple(_grades(one, texts, scores).tolist()),
+                    first=tuple(first.tolist()),
                     taught=True,
                     origin=one.origin,
                     source=source.doc_id,
@@ -120,23 +128,42 @@ class Teacher:
         documents = self.index.documents
         return documents[documents.row(source.doc_id)]
 
-    def _opinions(
-        self, queries: Sequence[Query], pools: Sequence[Sequence[Document]], retrievers: dict[str, Retriever]
+    def _by_legs(
+        self,
+        queries: Sequence[Query],
+        pools: Sequence[Sequence[Document]],
+        retrievers: dict[str, Retriever],
+        leaks: Sequence[int | None],
     ) -> list[Scores]:
+        """What all legs say of each candidate together, standardised over those that do not hold the question."""
         doc_ids = [[each.doc_id for each in pool] for pool in pools]
         others = [leg for leg in retrievers if leg != "lexical"]
         weights = {leg: (1 - LEXICAL) / len(others) for leg in others} | {"lexical": LEXICAL if others else 1.0}
         sums: list[Scores] = [np.zeros(len(pool)) for pool in pools]
         for leg, retriever in retrievers.items():
             for place, scores in enumerate(cast(ScoresDocuments, retriever).scores(queries, doc_ids)):
-                sums[place] += weights[leg] * standardised(_known(scores))
-        if self.second is not None:
-            read = _cosines(SentenceEncoder(model=self.second), queries, pools)
-            sums = [
-                (1 - _SECOND) * standardised(first) + _SECOND * standardised(second)
-                for first, second in zip(sums, read, strict=True)
-            ]
-        return sums
+                sums[place] += weights[leg] * _apart(_known(scores), leaks[place])
+        return [_apart(each, leak) for each, leak in zip(sums, leaks, strict=True)]
+
+
+def _apart(scores: Scores, leak: int | None) -> Scores:
+    """Standardised over all but the passage that holds the question, which gets as much as the best of the others."""
+    if leak is None or len(scores) < 2:
+        return standardised(scores)
+    rest = standardised(np.delete(scores, leak))
+    return np.insert(rest, leak, rest.max())
+
+
+def _together(first: Scores, second: Scores | None, leak: int | None) -> tuple[Scores, Scores]:
+    """What the legs say, and the whole teacher: of a passage that holds the question the second encoder speaks for the legs."""
+    if second is None:
+        return first, first
+    read = standardised(second)
+    if leak is not None:
+        first = first.copy()
+        first[leak] = read[leak]
+    first = standardised(first)
+    return first, (1 - _SECOND) * first + _SECOND * read
 
 
 def shares(scores: Scores) -> Scores:
@@ -175,8 +202,19 @@ def _cosines(encoder: SentenceEncoder, queries: Sequence[Query], pools: Sequence
     ]
 
 
-def _shown(document: Document, source: Document) -> Document:
-    return source if document.doc_id == source.doc_id else bare(document)
+def _shown(pool: Sequence[Document], asked: Asked) -> list[Document]:
+    """Candidates as they teach: without titles, and the passage without the question, where it was taken out of it."""
+    source = asked.source
+    if source is None or asked.origin == "judged":
+        return list(pool)
+    return [source if each.doc_id == source.doc_id else bare(each) for each in pool]
+
+
+def _leak(pool: Sequence[Document], asked: Asked) -> int | None:
+    """Place of the passage that the legs hold with the question in it; None where there is none, as where a model wrote it."""
+    if asked.source is None or asked.origin in ("judged", "written"):
+        return None
+    return [each.doc_id for each in pool].index(asked.source.doc_id)
 
 
 def contrasted(case: Case, *, least: float = 0.95) -> Case | None:

@@ -9,7 +9,7 @@ far as its pieces of words tell them apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rag.errors import SpecError
 from rag.indexes import SentenceEncoder
+from rag.writing import sentences
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes.encoder import saved_with
 from ragline_train.teaching.recipes.opened import (
@@ -33,6 +34,8 @@ from ragline_train.teaching.task import Example, Task, texts_of
 _TEACHER = "multilingual-e5-small"
 _TURNED_BY = 800
 """Texts that say how the axes lie."""
+_FEWEST_WORDS, _MOST_WORDS = 4, 40
+"""Of a sentence that teaches as a question."""
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
@@ -76,12 +79,14 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
 
 
 def vector_rows(lessons: Lessons, teacher: SentenceEncoder, student: Any, prompts: Mapping[str, str]) -> list[Example]:
-    """`text` and where the teacher puts it, in the student's axes: all candidates and questions that teach, each once.
+    """`text` and where the teacher puts it, in the student's axes: what teaches, each text once.
 
-    The student's prompts are before its texts.
+    Those are all candidates, the questions, and as questions the sentences of the candidates too: few passages have many,
+    and what people ask is as short. The student's prompts are before its texts.
     """
     documents = list(dict.fromkeys(text for case in lessons.taught for text in texts_of(case)))
-    questions = list(dict.fromkeys(case.query for case in lessons.taught))
+    asked = [case.query for case in lessons.taught]
+    questions = list(dict.fromkeys([*asked, *_sentences_of(lessons)]))
     theirs = np.concatenate([teacher.encode(documents, role="document"), teacher.encode(questions, role="query")])
     some = np.linspace(0, len(documents) - 1, min(_TURNED_BY, len(documents))).astype(int)
     ours = encoded(student, [documents[at] for at in some], prompts.get("document", ""))
@@ -92,6 +97,13 @@ def vector_rows(lessons: Lessons, teacher: SentenceEncoder, student: Any, prompt
         {"text": f"{prompt}{text}", "label": vector.tolist()}
         for prompt, text, vector in zip(before, [*documents, *questions], placed, strict=True)
     ]
+
+
+def _sentences_of(lessons: Lessons) -> Iterator[str]:
+    for text in dict.fromkeys(each.text for case in lessons.taught for each in case.candidates):
+        for start, end in sentences(text):
+            if _FEWEST_WORDS <= len(text[start:end].split()) <= _MOST_WORDS:
+                yield " ".join(text[start:end].split())
 
 
 def turned(theirs: NDArray[np.float32], ours: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes.opened import KEPT, encoder_folder, require_trainer, weights_digest
-from ragline_train.teaching.recipes.shares_rows import share_rows
+from ragline_train.teaching.recipes.shares_rows import matching_temperature, share_rows
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Task, texts_of
-
-_TEMPERATURE = 0.5
-"""Of sums over a question's tokens, each from -1 to 1."""
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
@@ -38,14 +36,18 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # of the new head
         model: Any = MultiVectorEncoder(str(folder.path), **KEPT)
-    model.max_seq_length = min(settings.max_tokens, folder.how.max_length)
+    own = model.max_seq_length
+    model.max_seq_length = taught = min(settings.max_tokens, folder.how.max_length)
+    temperature = matching_temperature(lessons.taught, lambda case: _scores(model, case))
 
     def save(place: Path) -> None:
+        model.max_seq_length = own
         model.save_pretrained(str(place), create_model_card=False)
+        model.max_seq_length = taught
 
     return Task(
         model=model,
-        loss=losses.MultiVectorDistillKLDivLoss(model, student_temperature=_TEMPERATURE, teacher_temperature=1.0),
+        loss=losses.MultiVectorDistillKLDivLoss(model, student_temperature=temperature, teacher_temperature=1.0),
         trainer=MultiVectorEncoderTrainer,
         arguments=MultiVectorEncoderTrainingArguments,
         examples=share_rows(lessons.taught, settings.ways),
@@ -56,7 +58,7 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         start_sha256=weights_digest(folder.path),
         named_by="index.late_interaction.model",
         learning_rate=5e-5,
-        facts={"max_tokens": settings.max_tokens},
+        facts={"max_tokens": settings.max_tokens, "temperature": temperature},
     )
 
 
@@ -70,6 +72,12 @@ def _asked_apart(model: Any, cases: Sequence[Case]) -> list[float]:
         ndcg([_max_sim(query, documents[rows[text]]) for text in texts_of(case)], case.grades)
         for case, query in zip(cases, queries, strict=True)
     ]
+
+
+def _scores(model: Any, case: Case) -> NDArray[np.float64]:
+    how = {"batch_size": 32, "show_progress_bar": False}
+    query = model.encode_query([case.query], **how)[0].numpy()
+    return np.array([_max_sim(query, each.numpy()) for each in model.encode_document(texts_of(case), **how)])
 
 
 def _max_sim(query: Any, document: Any) -> float:

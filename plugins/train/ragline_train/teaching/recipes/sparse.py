@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.indexes import EncoderFolder
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes.opened import KEPT, require_trainer, weights_digest
-from ragline_train.teaching.recipes.shares_rows import share_rows
+from ragline_train.teaching.recipes.shares_rows import matching_temperature, share_rows
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Task, texts_of
 
 _PRICE_OF_DOCUMENTS, _PRICE_OF_QUERIES = 3e-4, 5e-4
-_TEMPERATURE = 2.0
+_BATCH = 32
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
@@ -31,7 +32,8 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     model: Any = SparseEncoder(str(folder.path), **KEPT)
     own = model.max_seq_length
     model.max_seq_length = taught = min(settings.max_tokens, own or settings.max_tokens)
-    shares = losses.SparseDistillKLDivLoss(model, student_temperature=_TEMPERATURE, teacher_temperature=1.0)
+    temperature = matching_temperature(lessons.taught, lambda case: _scores(model, case))
+    shares = losses.SparseDistillKLDivLoss(model, student_temperature=temperature, teacher_temperature=1.0)
 
     def save(place: Path) -> None:
         model.max_seq_length = own
@@ -56,13 +58,29 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         start_sha256=weights_digest(folder.path),
         named_by="index.sparse.model",
         learning_rate=5e-5,
+        facts={"temperature": temperature},
     )
 
 
 def _asked_apart(model: Any, cases: Sequence[Case]) -> list[float]:
-    values = []
-    how = {"batch_size": 32, "show_progress_bar": False, "convert_to_sparse_tensor": False}
-    for case in cases:
-        documents, query = (np.asarray(model.encode(texts, **how)) for texts in (texts_of(case), [case.query]))
-        values.append(ndcg(documents @ query[0], case.grades))
-    return values
+    texts = list(dict.fromkeys(text for case in cases for text in texts_of(case)))
+    rows = {text: row for row, text in enumerate(texts)}
+    documents, queries = _terms(model, texts), _terms(model, [case.query for case in cases])
+    return [
+        ndcg((documents[[rows[text] for text in texts_of(case)]] @ queries[[at]].T).toarray()[:, 0], case.grades)
+        for at, case in enumerate(cases)
+    ]
+
+
+def _scores(model: Any, case: Case) -> NDArray[np.float64]:
+    products: NDArray[np.float64] = (_terms(model, texts_of(case)) @ _terms(model, [case.query]).T).toarray()[:, 0]
+    return products
+
+
+def _terms(model: Any, texts: Sequence[str]) -> Any:
+    """Weights of terms: a sparse matrix [n, vocabulary]. A batch at a time is held with all its zeros."""
+    from scipy.sparse import csr_matrix, vstack
+
+    how = {"batch_size": _BATCH, "show_progress_bar": False, "convert_to_sparse_tensor": False}
+    batches = (texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH))
+    return vstack([csr_matrix(np.asarray(model.encode(batch, **how))) for batch in batches], format="csr")

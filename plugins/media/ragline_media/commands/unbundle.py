@@ -1,0 +1,22 @@
+"""the index that a bundle holds, if not a byte of it changed"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from rag.commands import say
+from ragline_media.bundles import unbundle
+
+
+def options(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("file", metavar="FILE", help="what `rag bundle` wrote")
+    parser.add_argument("--index", required=True, metavar="DIR", help="folder to write, which must not be there")
+
+
+def run(given: Namespace) -> int:
+    """Check the file, write the folder, and say which it is."""
+    sha256 = unbundle(Path(given.file), Path(given.index))
+    say(f"{given.index}: the index of {given.file}, sha256 {sha256}")
+    return 0

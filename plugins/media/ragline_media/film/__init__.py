@@ -1,0 +1,1 @@
+"""Film: one picture of each scene."""

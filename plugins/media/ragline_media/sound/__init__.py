@@ -1,0 +1,1 @@
+"""Sound: what is said in it, and when."""

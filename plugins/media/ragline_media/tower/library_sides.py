@@ -1,0 +1,112 @@
+"""Sides of towers that a library's class runs: ALIGN and XLM-R by transformers, MobileCLIP by open_clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rag.errors import MissingDependency, SpecError
+
+Side = Literal["seen", "said"]
+_PAD = 1
+"""What fills texts of XLM-R up."""
+
+
+class Align(nn.Module):
+    """One side of ALIGN (Jia et al., ICML 2021; the open weights of another group)."""
+
+    def __init__(self, model: Any, side: Side) -> None:
+        super().__init__()
+        self.model, self._side = model, side
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Pixels, or ids filled up with 0 -> float32 [n, dim]."""
+        if self._side == "seen":
+            return torch.as_tensor(self.model.get_image_features(given).pooler_output)
+        return torch.as_tensor(self.model.get_text_features(given, attention_mask=(given != 0).long()).pooler_output)
+
+
+def align(config: Mapping[str, Any], weights: dict[str, Tensor], side: Side) -> nn.Module:
+    """As `AlignModel` of transformers."""
+    from transformers import AlignConfig, AlignModel
+
+    own = {key: value for key, value in config.items() if key not in ("layout", "reads", "auto_map")}
+    model = AlignModel(AlignConfig.from_dict(own))
+    model.load_state_dict({name: each for name, each in weights.items() if not name.endswith("position_ids")})
+    return Align(model, side).eval().requires_grad_(False)
+
+
+class Roberta(nn.Module):
+    """XLM-R (Conneau et al., ACL 2020), the mean of its tokens, and two layers, as open_clip has it."""
+
+    def __init__(self, model: Any, *, width: int, inner: int, dim: int) -> None:
+        super().__init__()
+        self.model = model
+        self.first, self.second = nn.Linear(width, inner, bias=False), nn.Linear(inner, dim, bias=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """int [n, tokens], filled up with 1 -> float32 [n, dim]."""
+        mask = ids != _PAD
+        states = self.model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        mean = (states * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        found: Tensor = self.second(nn.functional.gelu(self.first(mean)))
+        return found
+
+
+def roberta(weights: dict[str, Tensor]) -> nn.Module:
+    """With its weights, from whose shapes its sizes are read; heads have 64 numbers, as those of the published ones."""
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    weights = {name: each for name, each in weights.items() if not name.endswith("position_ids")}
+    words = weights["model.embeddings.word_embeddings.weight"]
+    layers = {name.split(".")[3] for name in weights if name.startswith("model.encoder.layer.")}
+    config = XLMRobertaConfig(
+        vocab_size=len(words),
+        hidden_size=words.shape[1],
+        num_hidden_layers=len(layers),
+        num_attention_heads=words.shape[1] // 64,
+        intermediate_size=len(weights["model.encoder.layer.0.intermediate.dense.weight"]),
+        max_position_embeddings=len(weights["model.embeddings.position_embeddings.weight"]),
+        type_vocab_size=len(weights["model.embeddings.token_type_embeddings.weight"]),
+        layer_norm_eps=1e-5,
+        pad_token_id=_PAD,
+    )
+    inner, dim = len(weights["first.weight"]), len(weights["second.weight"])
+    made: Any = XLMRobertaModel  # has no types
+    network = Roberta(made(config, add_pooling_layer=False), width=words.shape[1], inner=inner, dim=dim)
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+class OpenClip(nn.Module):
+    """One side of a model of open_clip."""
+
+    def __init__(self, model: Any, side: Side) -> None:
+        super().__init__()
+        self.model, self._side = model, side
+
+    def forward(self, given: Tensor) -> Tensor:
+        """Pixels, or ids filled up with 0 to the longest text that there is -> float32 [n, dim]."""
+        encode = self.model.encode_image if self._side == "seen" else self.model.encode_text
+        return torch.as_tensor(encode(given))
+
+
+def open_clip(config: Mapping[str, Any], weights: dict[str, Tensor], side: Side) -> nn.Module:
+    """As the class of open_clip that its `open_clip_config.json` describes; nothing is fetched for it."""
+    try:
+        from open_clip.model import CLIP, CustomTextCLIP
+    except ImportError as cause:
+        raise MissingDependency(
+            f"towers of open_clip need open_clip. Run: pip install './plugins/media[towers]' in a clone of ragline ({cause})"
+        ) from cause
+    vision, text = dict(config.get("vision_cfg") or {}), dict(config.get("text_cfg") or {})
+    if text.get("hf_model_name") or not vision:
+        raise SpecError("open_clip_config.json must have a vision_cfg, and no text model of another place")
+    vision["timm_model_pretrained"] = False
+    made = CustomTextCLIP if config.get("custom_text") or any(name.startswith("text.") for name in weights) else CLIP
+    model = made(config["embed_dim"], vision, text, quick_gelu=bool(config.get("quick_gelu", False)))
+    model.load_state_dict(weights)
+    return OpenClip(model, side).eval().requires_grad_(False)

@@ -1,0 +1,1 @@
+"""PromptReps: a leg of the index that a chat model makes."""

@@ -1,0 +1,93 @@
+"""Numbers of pages are those of recorded lines: what no line reaches is listed, with the reason, and gets less."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docs import held, leaves
+from docs.held import Except, Listed, amiss, listed, unreached
+from docs.page_figures import numbers, sections
+
+ROOT = Path(__file__).resolve().parents[1]
+UNREACHED = 1517
+"""Measured numbers that no line reaches, of all pages. Take a figure's line again, reach it or drop it; never raise this."""
+
+
+@pytest.mark.parametrize("page", listed().pages)
+def test_numbers_of_a_page_are_those_of_lines_or_listed(page: str) -> None:
+    assert list(amiss(page, (ROOT / page).read_text(encoding="utf-8"))) == []
+
+
+def test_ever_fewer_are_reached_by_nothing() -> None:
+    assert sum(len(said.unreached.split()) for page in listed().pages.values() for said in page.values()) == UNREACHED
+
+
+class TestHolding:
+    TEXT = """
+## Legs (`python -m benchmarks.legs`)
+Over 50 questions of scifact words have .653 and both .712, +.059 above words. [one](a.md#b-3) `rag -k 9` R@100 E5
+
+| set | BM25 | both | gain |
+| --- | ---: | ---: | --- |
+| scifact | .653 | **.712** | +.059 [+.011, +.102] |
+| cranfield | .341 | .402 | +.061 [+.021, +.099] |
+| cacm | .477 | .583 | +.106 [+.052, +.160] |
+"""
+
+    @pytest.fixture(autouse=True)
+    def _lines(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        lines: list[Mapping[str, Any]] = []
+        sets = {"scifact": (0.6532, 0.7119, 0.011, 0.102), "cranfield": (0.341, 0.4021, 0.0211, 0.0993)}
+        for name, (words, both, low, high) in {**sets, "cacm": (0.4772, 0.5832, 0.052, 0.16)}.items():
+            common = {"set": name, "queries": 50, "commit": "0123456789ab"}
+            lines += [{**common, "system": "bm25", "nDCG@10": words}]
+            lines += [{**common, "system": "both", "nDCG@10": both, "gain": [both - words, low, high]}]
+        leaves.leaves.cache_clear()
+        monkeypatch.setattr(leaves, "recorded", lambda name: lines)
+        monkeypatch.setattr(held, "listed", lambda: Listed(pages={"page": {}}))
+        yield
+        leaves.leaves.cache_clear()
+
+    def test_cells_and_sentences_of_lines_are_reached(self) -> None:
+        assert list(amiss("page", self.TEXT)) == []
+
+    @pytest.mark.parametrize(
+        ("said", "wrong"),
+        [
+            ("scifact | .653", "scifact | .654"),
+            ("**.712**", "**.713**"),
+            ("cacm | .477", "cacm | .341"),  # what a line has of another set
+            ("| .341 | .402 |", "| .402 | .341 |"),  # and of another system
+            ("+.052, +.160", "+.053, +.160"),
+            ("both .712", "both .711"),
+            ("+.059 above", "+.058 above"),
+            ("Over 50", "Over 51"),
+        ],
+    )
+    def test_what_no_line_has_is_told(self, said: str, wrong: str) -> None:
+        assert said in self.TEXT
+        assert "no line has" in "".join(amiss("page", self.TEXT.replace(said, wrong)))
+
+    def test_what_is_listed_must_be_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        heading = "Legs (`python -m benchmarks.legs`)"
+        monkeypatch.setattr(
+            held, "listed", lambda: Listed(pages={"page": {heading: Except(whole="7"), "Gone": Except()}})
+        )
+        assert [each[:20] for each in amiss("page", self.TEXT)] == ["there is no section ", "'Legs (`python -m be"]
+
+    def test_a_section_without_lines_reaches_nothing(self) -> None:
+        (section,) = [each for each in sections("# A\nIt has 3 and +.02.\n") if each.heading]
+        assert [(home, number.text) for home, number in unreached(section, Except())] == [
+            ("whole", "3"),
+            ("unreached", "+.02"),
+        ]
+
+
+def test_names_dates_and_versions_have_no_numbers() -> None:
+    text = "E5 of 1.5B on 2026-11-30, nDCG@10, arXiv 2404.18812, p < .05, a 4-bit `--k 3` [x](y#z-7): 95% interval"
+    assert numbers(text) == ()
+    assert [each.digits for each in numbers("1,190 +.025 0.0120 2.4e-6 42.8%")] == [4, 2, 3, 2, 3]
