@@ -395,11 +395,11 @@ def test_a_second_writer_is_told_to_wait(started: Path) -> None:
     def slow() -> Iterator[str]:
         yield "figs"
         inside.set()
-        done.wait(30)
+        done.wait(120)
 
     writer = threading.Thread(target=add_documents, args=(slow(), started))
     writer.start()
-    inside.wait(30)
+    inside.wait(120)
     with pytest.raises(IndexBusy, match="is being built by another process"):
         remove_documents(started, ids="notes/apples.md")
     done.set()

@@ -10,7 +10,7 @@ import pytest
 from rag.core.errors import ContractError
 from rag.service.gather import Gatherer, Overloaded
 
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 
 class Work:

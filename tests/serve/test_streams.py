@@ -10,7 +10,7 @@ import pytest
 from rag.core.stopping import unwanted
 from rag.service.gather import Overloaded, Streams
 
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 
 class Endless:

@@ -100,7 +100,7 @@ def test_a_closed_stream_hangs_up_and_frees_its_place(served: Served) -> None:
     next(stream)
     stream.close()
     assert llm.complete(PROMPTS[:1], SHORT)[0].text
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not served.broken_streams and time.monotonic() < deadline:
         time.sleep(0.01)
     assert served.broken_streams == 1
@@ -121,10 +121,10 @@ def test_a_stream_that_nobody_wants_hangs_up_on_a_silent_server(served: Served) 
 
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read)
-        assert heard.wait(10)
+        assert heard.wait(60)
         stop.say()
         reading.result(10)
-    assert left.wait(10)
+    assert left.wait(60)
     assert llm.complete(PROMPTS[:1], SHORT)[0].text  # the place is free
 
 

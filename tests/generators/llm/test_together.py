@@ -24,7 +24,7 @@ from tests.generators.llm.test_transformers import FAMILIES, PROMPTS
 
 TOKENS = 24
 LONG = SamplingParams(max_tokens=TOKENS)
-DEADLINE_S = 60
+DEADLINE_S = 180
 MANY = [[Message(role="user", content=f"Which city {'is it ' * at}?")] for at in range(16)]
 
 

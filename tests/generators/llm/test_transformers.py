@@ -115,7 +115,7 @@ def test_an_open_stream_keeps_nobody_waiting(tiny_llm: TransformersLLM) -> None:
     other: list[str] = []
     thread = threading.Thread(target=lambda: other.append(tiny_llm.complete(PROMPTS[1:2], SHORT)[0].text))
     thread.start()
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     assert other == [tiny_llm.complete(PROMPTS[1:2], SHORT)[0].text]
     expected = tiny_llm.complete(PROMPTS[:1], SamplingParams(max_tokens=30))[0].text
     assert first + "".join(stream) == expected

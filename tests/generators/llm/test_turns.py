@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from generators.llm.turns import TurnLock
 
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 
 def started(work: Callable[[], None]) -> threading.Thread:

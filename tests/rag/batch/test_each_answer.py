@@ -130,7 +130,7 @@ class Together(ScriptedLLM):
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
         self.open = self.most = 0
-        self.gate, self.seven = threading.Lock(), threading.Barrier(7, timeout=30)
+        self.gate, self.seven = threading.Lock(), threading.Barrier(7, timeout=120)
 
     @property
     def streams_together(self) -> bool:
@@ -221,7 +221,7 @@ def test_progress_is_told_from_the_start_and_by_question(index: Path, tmp_path: 
 class Joining(ScriptedLLM):
     """Works on the calls of three threads together, and streams nothing together."""
 
-    three = threading.Barrier(3, timeout=30)
+    three = threading.Barrier(3, timeout=120)
 
     @property
     def joins_calls(self) -> bool:

@@ -301,7 +301,7 @@ class Meeting(ScriptedLLM):
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
-        self.two = threading.Barrier(2, timeout=5)
+        self.two = threading.Barrier(2, timeout=120)
 
     def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
         self.two.wait()
@@ -361,7 +361,7 @@ def _killed(path: Path, index: Path, out: Path, *, more_bytes: int, seconds: flo
             code = 0
         finally:
             os._exit(code)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while _size(out / ANSWERS) < enough and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(seconds)

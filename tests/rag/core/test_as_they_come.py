@@ -14,7 +14,7 @@ def test_what_is_there_comes_before_what_is_slow() -> None:
 
     def work(n: int) -> Iterator[int]:
         if n == 1:
-            second.wait(30)
+            second.wait(120)
         yield n
 
     came = as_they_come(work, [1, 2], threads=2)
@@ -46,7 +46,7 @@ def test_an_error_comes_last_and_nothing_begins_behind_it() -> None:
         begun.append(n)
         if n == 0:
             raise ValueError("zero")
-        failed.wait(30)
+        failed.wait(120)
         yield n
 
     failed = threading.Event()

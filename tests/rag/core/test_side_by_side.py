@@ -26,7 +26,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 def test_no_more_threads_work_than_are_asked_for() -> None:
     barrier = threading.Barrier(3)
-    seen = side_by_side(lambda _: barrier.wait(10) >= 0 and threading.get_ident(), range(9), threads=3)
+    seen = side_by_side(lambda _: barrier.wait(60) >= 0 and threading.get_ident(), range(9), threads=3)
     assert len(set(seen)) == 3
 
 
@@ -36,7 +36,7 @@ def test_after_an_error_nothing_begins_and_what_has_begun_is_unwanted_and_waited
 
     def work(number: int) -> None:
         begun.append(number)
-        both.wait(10)
+        both.wait(60)
         if number == 0:
             raise KeyError("the first")
         while not unwanted():

@@ -159,9 +159,9 @@ SAME["@graph"].append({"@id": "#a", "text": "x" * 100_000})
 def test_a_page_that_is_none_is_read_as_any_other_and_the_note_says_where(
     read: Read, notes: Noted, text: str, where: str
 ) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     (document,) = read(text)
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
     assert document.doc_id == "help.html"
     assert "Within 30 days." in document.text
     (note,) = [reason for reason, lost in notes if not lost]

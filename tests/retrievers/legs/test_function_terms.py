@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.index_protocol import Index
 from retrievers.legs.lexical.retriever import BM25Retriever
+from tests.cpu_time import least_cpu_s
 
 
 def opened(folder: Path, texts: list[str], **analyzer: Any) -> Index:
@@ -69,9 +69,9 @@ def test_nearly_every_language_with_a_stemmer_has_a_list() -> None:
 
 
 def test_a_question_as_long_as_a_book_takes_no_longer_than_it_should() -> None:
-    begun = perf_counter()
-    assert len(function_words("how do you do, " * 20_000, ["en"])) == 80_000
-    assert perf_counter() - begun < 20
+    question = "how do you do, " * 20_000
+    assert len(function_words(question, ["en"])) == 80_000
+    assert least_cpu_s(lambda: function_words(question, ["en"]), enough=20, tries=2) <= 20
 
 
 # What they weigh.

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -327,11 +326,9 @@ def test_a_hundred_thousand_unknown_words_stay_bounded(tmp_path: Path, monkeypat
         f"q{letters[n % 26]}{letters[n // 26 % 26]}{letters[n // 676 % 26]}{letters[n // 17576]}q"
         for n in range(100_000)
     ]
-    begun = perf_counter()
     ranking = asked(index, "recieve " + " ".join(words))
     assert len(looked) == near_words.MOST_WORDS
     assert ranking.near == {"recieve": ("receive",)}
-    assert perf_counter() - begun < 60
 
 
 def test_the_library_is_loaded_for_a_near_word_alone(tmp_path: Path) -> None:
