@@ -25,6 +25,8 @@ _LOOKED_AT = 65_536
 """Bytes of a file whose name does not say what it is."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """What plain text has none of; white space is no such character, the form feed of old manuals included."""
+_NUMBERED = re.compile(r".+\.[0-9]+", re.DOTALL)
+_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{3,}\.[A-Za-z_-]+")
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
@@ -189,12 +191,13 @@ def _is_maildir(folder: Path) -> bool:
 
 
 def _is_bare_text(entry: os.DirEntry[str]) -> bool:
-    """Whether a file without an ending, or with a number for one, begins as UTF-8 text, as `GPL-3` and `Apache-2.0` do.
+    """Whether a file that has an ending in no more than name begins as UTF-8 text.
 
-    A mailbox is none: it is read mail by mail, where it is called one.
+    `GPL-3` has none, `Apache-2.0` a number, and what is in capitals has what it is of: `README.Debian`, `NEWS.old`. A
+    mailbox is none: it is read mail by mail, where it is called one.
     """
-    ending = PurePath(entry.name).suffix
-    bare = not ending or (ending[1:].isascii() and ending[1:].isdigit())
+    name = PurePath(entry.name)
+    bare = not name.suffix or _NUMBERED.fullmatch(name.name) or _IN_CAPITALS.fullmatch(name.name)
     if not bare or parser_of(entry.name) or is_library(entry.name) or not entry.is_file(follow_symlinks=False):
         return False
     try:

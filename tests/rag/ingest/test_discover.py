@@ -61,10 +61,12 @@ def test_files_that_nothing_reads_are_listed(tree: Tree) -> None:
     assert found.problems == ()
 
 
-def test_text_without_an_ending_or_with_a_number_for_one_is_read(tmp_path: Path) -> None:
+def test_text_whose_ending_is_none_is_read(tmp_path: Path) -> None:
     read = {
         "Artistic": b"The Artistic License\n\x0cPage 2\r\n",
         "Apache-2.0": "Für alle.".encode(),
+        "HOWTOPLAY.de": "Für alle.".encode(),
+        "README.Debian": b"words",
         "GPL-3": b"a" * 65_535 + "ü".encode() + b"\xff",  # cut within a letter, and looked at no further
     }
     ignored = {
@@ -72,6 +74,7 @@ def test_text_without_an_ending_or_with_a_number_for_one_is_read(tmp_path: Path)
         "Picture": b"P6 3 2\n\x00\xff",
         "Terminal": b"\x1b[31mred",
         "Inbox": b"From ann@example.org Mon Jan  1\nSubject: Leave\n\nIt is paid.\n",
+        "README.7z": b"7z\xbc\xaf\x27\x1c",
         "libtext.so.3": b"words",
         "empty": b"",
         "notes.2nd": b"words",
