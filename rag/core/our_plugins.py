@@ -98,6 +98,7 @@ OURS = {
         "command.heads",
         "command.train",
         "command.weigh",
+        "encoder.calibrated",
     ),
 }
 """Plug-in -> its components, graphs, commands, servers and clusters.

@@ -1,0 +1,255 @@
+"""An encoder whose vectors are calibrated by language: CCP's mean and variance, which bring languages to one place.
+
+    python -m ragline_train.calibrated all-minilm-l6-v2 minilm-of-languages INDEX [INDEX ...]
+
+reads the documents of indexes, and writes a folder that an index takes as `dense: {encoder: minilm-of-languages}`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import SpecError
+from rag.files import file_sha256
+from rag.indexes import EncoderFolder, SentenceEncoder, open_index, unit
+from rag.types import Document, Need
+
+SETTINGS = "calibrated.json"
+LEAST_TEXTS = 50
+"""Of a language: a variance of fewer says little."""
+_PLAIN = "plain"
+"""The kind that descriptions do not name."""
+_SURE = 0.5
+"""Probability below which a text is said to be in the likeliest of the folder's own languages."""
+_READ = 1_000
+"""Characters of a text that its language is told by."""
+_SHAPE = '{"kind": "plain", "languages": {"de": {"mean": [...], "deviation": [...], "texts": 100}, ...}}'
+
+Vector = NDArray[np.float32]
+
+
+class CalibratedEncoder:
+    """An encoder's folder with one file more, `calibrated.json`: a mean and a standard deviation for each language.
+
+    A vector is brought to mean 0 and variance 1 by the language that its text is in, and to length 1 again (the first two
+    steps of the calibration of CCP: Wu et al., IJCAI 2022, arXiv 2206.03281; the third, a turn that is learnt, is not here).
+    So what all texts of a language share, which says nothing of what they are about, is taken out. A text in a language that
+    the folder does not know is calibrated by the mean of all that it knows.
+    """
+
+    reads: ClassVar[str] = f"an encoder's folder with {SETTINGS}"
+
+    def __init__(self, folder: Path, *, requested: Literal["auto", "float32", "bfloat16"]) -> None:
+        self._folder, self._requested = folder, requested
+
+    @staticmethod
+    def refuses(folder: Path) -> str | None:
+        """Why this is no such folder.
+
+        Raises:
+            SpecError: it is one, and what it says cannot be read.
+        """
+        if not (folder / SETTINGS).is_file():
+            return f"it has no {SETTINGS}."
+        _said(folder)
+        return None
+
+    @property
+    def dim(self) -> int:
+        """Numbers per vector."""
+        return self._encoder.dim
+
+    @property
+    def compute(self) -> Literal["float32", "bfloat16"]:
+        """The data type of the products."""
+        return self._encoder.compute
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the encoder says of itself, but for where it is, and by what it is calibrated."""
+        said = {key: value for key, value in self._encoder.describe().items() if key not in ("name", "revision")}
+        digest = file_sha256(self._folder / SETTINGS)
+        return {"calibrated": said, "by": digest, "dim": self.dim, "compute": self.compute}
+
+    def batches(
+        self, texts: Sequence[str], role: Literal["query", "document"]
+    ) -> Iterator[tuple[NDArray[np.intp], Vector]]:
+        """All of them at once."""
+        vectors = self._encoder.encode(texts, role=role)
+        yield np.arange(len(texts)), self._maps.applied(vectors, [self._languages.of(text) for text in texts])
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where each token of each text begins and ends, in characters; nothing is cut."""
+        return self._encoder.spans(texts)
+
+    def memory(self) -> list[Need]:
+        """That of the encoder, and of the table by which languages are told."""
+        return [*self._encoder.memory(), Need(what="languages of texts", n_bytes=130_000_000)]
+
+    def release(self) -> None:
+        """Let go of the weights. The next text loads them again."""
+        self._encoder.release()
+
+    @cached_property
+    def _encoder(self) -> SentenceEncoder:
+        return SentenceEncoder(model=str(self._folder), compute=self._requested, kind=_said(self._folder)["kind"])
+
+    @cached_property
+    def _maps(self) -> Maps:
+        maps = Maps(_said(self._folder)["languages"])
+        if maps.dim != self.dim:
+            raise SpecError(f"'{self._folder / SETTINGS}' is of vectors of {maps.dim} numbers, and the encoder gives {self.dim}")
+        return maps
+
+    @cached_property
+    def _languages(self) -> Languages:
+        return Languages(list(self._maps.languages))
+
+
+class Maps:
+    """Language -> mean and standard deviation, and those of all languages together for any other."""
+
+    def __init__(self, said: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+        self.languages = {language: place for place, language in enumerate(said)}
+        means = np.array([each["mean"] for each in said.values()], dtype=np.float32)
+        deviations = np.array([each["deviation"] for each in said.values()], dtype=np.float32)
+        self._means = np.vstack([means, means.mean(axis=0)])
+        self._deviations = np.vstack([deviations, deviations.mean(axis=0)])
+
+    @property
+    def dim(self) -> int:
+        """Numbers per vector."""
+        return int(self._means.shape[1])
+
+    def applied(self, vectors: Vector, languages: Sequence[str | None]) -> Vector:
+        """Vectors of length 1, [n, dim]: each calibrated by its language, by all together where that is None or not known."""
+        rows = [self.languages.get(each or "", len(self.languages)) for each in languages]
+        found: Vector = unit((vectors - self._means[rows]) / self._deviations[rows]).astype(np.float32)
+        return found.reshape(len(rows), self.dim)
+
+
+class Languages:
+    """Tells which of some languages a text is in. Loads a table at the first text: a second, and 130 MB."""
+
+    def __init__(self, among: Sequence[str]) -> None:
+        self._among = frozenset(among)
+
+    def of(self, text: str) -> str | None:
+        """The ISO 639 code; None where the text is surely in another language, or has no letters.
+
+        Where nothing is sure, as of a few words, it is the likeliest of these languages.
+        """
+        start = text[:_READ]
+        if not any(map(str.isalpha, start)):
+            return None
+        ranked = self._identifier.rank(start)
+        code, probability = ranked[0]
+        if code in self._among:
+            return str(code)
+        if probability >= _SURE:
+            return None
+        return next((str(code) for code, _ in ranked if code in self._among), None)
+
+    @cached_property
+    def _identifier(self) -> Any:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def write_folder(encoder: str, out: Path, texts: Mapping[str, Sequence[str]]) -> None:
+    """A copy of an encoder's folder that is calibrated by what it gives for texts of each language.
+
+    Args:
+        encoder: a packaged name, a folder, or a hub id.
+        out: a folder that is not there yet.
+        texts: ISO 639 code -> texts, as they are indexed; at least `LEAST_TEXTS` of each. Nothing has to be said twice:
+            the languages' texts may be about different things.
+    Raises:
+        MissingModel: the encoder is not here and cannot be fetched.
+        SpecError: `out` is there already; or a language has too few texts.
+    """
+    if out.exists():
+        raise SpecError(f"'{out}' is there already. Name a folder that is not")
+    few = {language: len(set(each)) for language, each in texts.items() if len(set(each)) < LEAST_TEXTS}
+    if few or not texts:
+        said = ", ".join(f"{language}: {n}" for language, n in few.items()) or "none at all"
+        raise SpecError(f"a language needs at least {LEAST_TEXTS} different texts to be calibrated by; there are {said}")
+    model = SentenceEncoder(model=encoder)
+    kind = str(model.describe().get("kind", _PLAIN))
+    languages = {language: _statistics(model, sorted(set(each))) for language, each in sorted(texts.items())}
+    shutil.copytree(EncoderFolder.of(encoder).path, out)
+    (out / SETTINGS).write_text(json.dumps({"kind": kind, "languages": languages}), encoding="utf-8")
+
+
+def texts_by_language(documents: Iterable[Document]) -> dict[str, list[str]]:
+    """Texts as they are indexed, by the language that their metadata says as `lang`; others are left out."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for document in documents:
+        language = document.metadata.get("lang")
+        if isinstance(language, str) and language:
+            found[language].append(document.index_text)
+    return dict(found)
+
+
+def _statistics(model: SentenceEncoder, texts: Sequence[str]) -> dict[str, Any]:
+    vectors = model.encode(texts, role="document").astype(np.float64)
+    deviations = vectors.std(axis=0)
+    # A number that never changes tells nothing, and is not divided by nothing.
+    deviations[deviations < 1e-6] = 1.0
+    return {
+        "mean": [round(each, 7) for each in vectors.mean(axis=0).tolist()],
+        "deviation": [round(each, 7) for each in deviations.tolist()],
+        "texts": len(texts),
+    }
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    """What the file says: the kind that reads the folder without it, and the languages."""
+    file = folder / SETTINGS
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise SpecError(f"'{file}' cannot be read ({cause}). It holds {_SHAPE}") from cause
+    if not _is_whole(said):
+        raise SpecError(f"'{file}' holds {json.dumps(said)[:200]}, and not {_SHAPE}")
+    return dict(said)
+
+
+def _is_whole(said: object) -> bool:
+    if not isinstance(said, dict) or said.keys() != {"kind", "languages"}:
+        return False
+    kind, languages = said["kind"], said["languages"]
+    if not isinstance(kind, str) or kind in ("", "calibrated") or not isinstance(languages, dict) or not languages:
+        return False
+    lengths = set[int]()
+    for each in languages.values():
+        if not isinstance(each, dict) or each.keys() != {"mean", "deviation", "texts"}:
+            return False
+        for name in ("mean", "deviation"):
+            if not isinstance(each[name], list) or not all(isinstance(n, float) for n in each[name]):
+                return False
+            lengths.add(len(each[name]))
+        if not all(n > 0 for n in each["deviation"]):
+            return False
+    return len(lengths) == 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit("python -m ragline_train.calibrated ENCODER FOLDER INDEX [INDEX ...]")
+    gathered: dict[str, list[str]] = defaultdict(list)
+    for name in sys.argv[3:]:
+        with open_index(name) as index:
+            for language, texts in texts_by_language(index.documents).items():
+                gathered[language] += texts
+    write_folder(sys.argv[1], Path(sys.argv[2]), {code: each for code, each in gathered.items() if len(set(each)) >= LEAST_TEXTS})
