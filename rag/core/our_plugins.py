@@ -99,6 +99,7 @@ OURS = {
         "command.train",
         "command.weigh",
         "encoder.calibrated",
+        "encoder.code_graph",
     ),
 }
 """Plug-in -> its components, graphs, commands, servers and clusters.

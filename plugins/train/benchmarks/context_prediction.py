@@ -59,7 +59,8 @@ class Texts:
     def __init__(self, limit: int | None) -> None:
         sets = {language: load_beir(data_folder() / "xquad" / language) for language in LANGUAGES}
         self.questions = {
-            language: {query.qid: query.text for query in list(dataset.queries)[:limit]} for language, dataset in sets.items()
+            language: {query.qid: query.text for query in list(dataset.queries)[:limit]}
+            for language, dataset in sets.items()
         }
         self._relevant = {language: dataset.qrels() for language, dataset in sets.items()}
         self.passages = {
@@ -94,14 +95,10 @@ def pairs() -> list[Pair]:
 def rankings(encoder: SentenceEncoder, texts: Texts) -> dict[Pair, dict[str, list[str]]]:
     """Of each pair the hundred passages that are nearest to each question."""
     ids = {language: list(each) for language, each in texts.passages.items()}
-    rows = {
-        language: encoder.encode(list(each.values()), role="document") for language, each in texts.passages.items()
-    }
+    rows = {language: encoder.encode(list(each.values()), role="document") for language, each in texts.passages.items()}
     ids[ALL] = [doc_id for language in LANGUAGES for doc_id in ids[language]]
     rows[ALL] = np.concatenate([rows[language] for language in LANGUAGES])
-    asked = {
-        language: encoder.encode(list(each.values()), role="query") for language, each in texts.questions.items()
-    }
+    asked = {language: encoder.encode(list(each.values()), role="query") for language, each in texts.questions.items()}
     found: dict[Pair, dict[str, list[str]]] = {}
     for pair in pairs():
         places = np.argsort(-(asked[pair[0]] @ rows[pair[1]].T), axis=1, kind="stable")[:, :100]
@@ -137,7 +134,8 @@ def runs(name: str, texts: Texts, settings: ContextSettings | None, room: Path) 
     bases = {"plain": name}
     if settings is not None:
         bases = {
-            way: str(taught(name, texts, replace(settings, across=way == "across"), room / way)) for way in ("context", "across")
+            way: str(taught(name, texts, replace(settings, across=way == "across"), room / way))
+            for way in ("context", "across")
         }
     for way, base in bases.items():
         if way != "across":
@@ -168,7 +166,13 @@ def lines(name: str, texts: Texts, taught_by: Sequence[ContextSettings]) -> Iter
         for way, seed in of:
             test = tests[pair, (way, seed)]
             told = line_of(name, pair, way, seed, of[way, seed][pair], found[way, seed][pair])
-            yield {**told, "gain": test.difference, "low": test.low, "high": test.high, "p": corrected[pair, (way, seed)]}
+            yield {
+                **told,
+                "gain": test.difference,
+                "low": test.low,
+                "high": test.high,
+                "p": corrected[pair, (way, seed)],
+            }
 
 
 def line_of(
@@ -198,14 +202,18 @@ def show(line: Mapping[str, Any]) -> None:
     way = line["way"] if line["seed"] is None else f"{line['way']} ({line['seed']})"
     mean = f"{line[MEASURE]:.4f} [{line['low_of_mean']:.4f}, {line['high_of_mean']:.4f}]"
     own = f"  own {line['own']:.3f}" if "own" in line else ""
-    gain = f"  {line['gain']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] p {line['p']:.4f}" if "gain" in line else ""
+    gain = (
+        f"  {line['gain']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}] p {line['p']:.4f}" if "gain" in line else ""
+    )
     print(f"{line['encoder']} {line['asked']} over {line['searched']:3} {way:24} {mean}{own}{gain}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every encoder, pair, way and seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("encoders", nargs="*", default=list(ENCODERS), metavar="ENCODER", help="packaged names or folders")
+    parser.add_argument(
+        "encoders", nargs="*", default=list(ENCODERS), metavar="ENCODER", help="packaged names or folders"
+    )
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2], help="of teaching; none teaches nothing")
     parser.add_argument("--steps", type=int, default=300, help="of teaching (300)")
     parser.add_argument("--limit", type=int, help="questions of each language, over few passages; all when left out")

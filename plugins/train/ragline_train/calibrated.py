@@ -107,7 +107,9 @@ class CalibratedEncoder:
     def _maps(self) -> Maps:
         maps = Maps(_said(self._folder)["languages"])
         if maps.dim != self.dim:
-            raise SpecError(f"'{self._folder / SETTINGS}' is of vectors of {maps.dim} numbers, and the encoder gives {self.dim}")
+            raise SpecError(
+                f"'{self._folder / SETTINGS}' is of vectors of {maps.dim} numbers, and the encoder gives {self.dim}"
+            )
         return maps
 
     @cached_property
@@ -183,7 +185,9 @@ def write_folder(encoder: str, out: Path, texts: Mapping[str, Sequence[str]]) ->
     few = {language: len(set(each)) for language, each in texts.items() if len(set(each)) < LEAST_TEXTS}
     if few or not texts:
         said = ", ".join(f"{language}: {n}" for language, n in few.items()) or "none at all"
-        raise SpecError(f"a language needs at least {LEAST_TEXTS} different texts to be calibrated by; there are {said}")
+        raise SpecError(
+            f"a language needs at least {LEAST_TEXTS} different texts to be calibrated by; there are {said}"
+        )
     model = SentenceEncoder(model=encoder)
     kind = str(model.describe().get("kind", _PLAIN))
     languages = {language: _statistics(model, sorted(set(each))) for language, each in sorted(texts.items())}
@@ -252,4 +256,6 @@ if __name__ == "__main__":
         with open_index(name) as index:
             for language, texts in texts_by_language(index.documents).items():
                 gathered[language] += texts
-    write_folder(sys.argv[1], Path(sys.argv[2]), {code: each for code, each in gathered.items() if len(set(each)) >= LEAST_TEXTS})
+    write_folder(
+        sys.argv[1], Path(sys.argv[2]), {code: each for code, each in gathered.items() if len(set(each)) >= LEAST_TEXTS}
+    )

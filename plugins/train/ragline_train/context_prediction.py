@@ -17,7 +17,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -131,7 +131,9 @@ def context_pairs(
         yield language, pairs
 
 
-def teach_context(model: Any, passages: Mapping[str, Passages], settings: ContextSettings, *, prompt: str = "") -> list[float]:
+def teach_context(
+    model: Any, passages: Mapping[str, Passages], settings: ContextSettings, *, prompt: str = ""
+) -> list[float]:
     """Teach a model of sentence-transformers, in place, and give the loss of each step. Equal settings give equal weights.
 
     Args:
@@ -160,7 +162,7 @@ def teach_context(model: Any, passages: Mapping[str, Passages], settings: Contex
             if not math.isfinite(losses[-1]):
                 raise SpecError(f"the loss is {losses[-1]} after {step} steps. A lower learning rate may help")
             optimiser.zero_grad()
-            loss.backward()
+            cast(Any, loss).backward()
             optimiser.step()
             schedule.step()
             bank.add(language, other)

@@ -57,9 +57,7 @@ def test_a_vector_is_calibrated_by_the_language_of_its_text(folder: Path, bert: 
     whole, other = SentenceEncoder(model=str(folder)), SentenceEncoder(model=bert)
     russian = "Заявление на отпуск подаётся за две недели."
     found = whole.encode([GERMAN, ENGLISH, russian, "1984"], role="query")
-    for vector, text, language in zip(
-        found, (GERMAN, ENGLISH, russian, "1984"), ("de", "en", None, None), strict=True
-    ):
+    for vector, text, language in zip(found, (GERMAN, ENGLISH, russian, "1984"), ("de", "en", None, None), strict=True):
         np.testing.assert_allclose(vector, by_hand(other, text, language), atol=1e-4)
     assert whole.encode([], role="document").shape == (0, whole.dim)
 

@@ -107,7 +107,7 @@ def test_a_rate_that_breaks_the_loss_is_told(tmp_path: Path) -> None:
     model = opened(tiny_encoder(tmp_path / "tiny"))
     with torch.no_grad():
         next(iter(model.parameters())).fill_(float("nan"))
-    with pytest.raises(SpecError, match="the loss is nan after 0 steps. A lower learning rate may help"):
+    with pytest.raises(SpecError, match=r"the loss is nan after 0 steps\. A lower learning rate may help"):
         teach_context(model, texts, ContextSettings(steps=2, batch=4))
 
 

@@ -189,7 +189,9 @@ def test_a_query_of_100_000_characters_takes_no_more_a_character_than_a_tenth_of
         return lambda: _rows(leg, Counter(leg.analyzer.terms(text)))
 
     enough = 40 * max(least_cpu_s(search(1_000), enough=0), 0.001)
-    assert least_cpu_s(search(10_000), enough=enough) <= enough, "a hundred times as long where each is held against all"
+    assert least_cpu_s(search(10_000), enough=enough) <= enough, (
+        "a hundred times as long where each is held against all"
+    )
 
 
 def test_facts_say_how_the_leg_was_made(tmp_path: Path) -> None:

@@ -1,0 +1,167 @@
+"""An encoder that reads code by its syntax tree too: a folder that an index names, as `dense: {encoder: my-code-encoder}`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import SpecError
+from rag.files import data_sha256, file_sha256
+from rag.indexes import EncoderFolder, SentenceEncoder
+from rag.types import Need
+from ragline_train.code_graphs.trees import CodeGraph, graph_of
+
+if TYPE_CHECKING:
+    from ragline_train.code_graphs.network import CodeNetwork
+
+ROOM = "code_graph"
+"""The folder within an encoder's folder that has what is more: `settings.json`, `network.safetensors`, and `nodes`, an encoder."""
+_PLAIN = "plain"
+"""The kind that descriptions do not name."""
+_SHAPE = '{"kind": "plain", "width": 128}'
+_BATCH = 64
+
+
+class CodeGraphEncoder:
+    """An encoder's folder with `code_graph/` in it (GNN-Coder: Ye et al., 2025, arXiv 2502.15202).
+
+    A document that is Python is read by the encoder and by a network over its syntax tree, whose nodes' texts an encoder of
+    their own reads. Any other, and code that cannot be parsed, has what was learnt of texts alone. Queries are the encoder's.
+    """
+
+    reads: ClassVar[str] = f"an encoder's folder with {ROOM}/settings.json"
+
+    def __init__(self, folder: Path, *, requested: Literal["auto", "float32", "bfloat16"]) -> None:
+        self._folder, self._requested = folder, requested
+
+    @staticmethod
+    def refuses(folder: Path) -> str | None:
+        """Why this is no such folder.
+
+        Raises:
+            SpecError: it is one, and what it says cannot be read.
+        """
+        if not (folder / ROOM / "settings.json").is_file():
+            return f"it has no {ROOM}/settings.json."
+        _said(folder)
+        return None
+
+    @property
+    def dim(self) -> int:
+        """Numbers per vector."""
+        return self._encoder.dim
+
+    @property
+    def compute(self) -> Literal["float32", "bfloat16"]:
+        """The data type of the encoder's products."""
+        return self._encoder.compute
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the encoder says of itself, but for where it is, and a digest of what is more."""
+        said = {key: value for key, value in self._encoder.describe().items() if key not in ("name", "revision")}
+        room = self._folder / ROOM
+        files = sorted(path for path in room.rglob("*") if path.is_file())
+        digest = data_sha256({path.relative_to(room).as_posix(): file_sha256(path) for path in files})
+        return {"with_trees": said, "network": digest, "dim": self.dim, "compute": self.compute}
+
+    def batches(
+        self, texts: Sequence[str], role: Literal["query", "document"]
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float32]]]:
+        """Documents some dozens at a time; queries all at once."""
+        if role == "query" or not texts:
+            yield np.arange(len(texts)), self._encoder.encode(texts, role=role)
+            return
+        for start in range(0, len(texts), _BATCH):
+            some = texts[start : start + _BATCH]
+            yield np.arange(start, start + len(some)), self._read(some)
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where each token of each text begins and ends, in characters; nothing is cut."""
+        return self._encoder.spans(texts)
+
+    def memory(self) -> list[Need]:
+        """That of both encoders."""
+        return [*self._encoder.memory(), *self._nodes.memory()]
+
+    def release(self) -> None:
+        """Let go of the weights. The next text loads them again."""
+        self._encoder.release()
+        self._nodes.release()
+
+    def _read(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import torch
+
+        from ragline_train.code_graphs.teaching import Code, read
+
+        wholes = self._encoder.encode(texts, role="document")
+        graphs = [graph_of(text) for text in texts]
+        nodes = node_vectors(self._nodes, graphs)
+        with torch.inference_mode():
+            codes = [Code(graph, whole) for graph, whole in zip(graphs, wholes, strict=True)]
+            return np.asarray(read(self._network, codes, nodes), dtype=np.float32)
+
+    @cached_property
+    def _encoder(self) -> SentenceEncoder:
+        return SentenceEncoder(model=str(self._folder), compute=self._requested, kind=_said(self._folder)["kind"])
+
+    @cached_property
+    def _nodes(self) -> SentenceEncoder:
+        return SentenceEncoder(model=str(self._folder / ROOM / "nodes"), compute="float32")
+
+    @cached_property
+    def _network(self) -> CodeNetwork:
+        from safetensors.torch import load_file
+
+        from ragline_train.code_graphs.network import CodeNetwork
+
+        network = CodeNetwork(self._nodes.dim, self.dim, width=_said(self._folder)["width"])
+        network.load_state_dict(load_file(self._folder / ROOM / "network.safetensors"))
+        return network.eval()
+
+
+def node_vectors(encoder: SentenceEncoder, graphs: Sequence[CodeGraph | None]) -> dict[str, NDArray[np.float32]]:
+    """The vector of each text of a node; a text that stands in many trees is read once."""
+    texts = list(dict.fromkeys(text for graph in graphs if graph is not None for text in graph.texts))
+    return dict(zip(texts, encoder.encode(texts, role="document"), strict=True))
+
+
+def write_folder(encoder: str, nodes: Path, network: CodeNetwork, out: Path, *, width: int) -> None:
+    """A copy of an encoder's folder with a taught network.
+
+    Args:
+        nodes: the folder of the encoder of nodes' texts, such as one of `rag distil`.
+        out: a folder that is not there yet.
+    Raises:
+        MissingModel: the encoder is not here and cannot be fetched.
+        SpecError: `out` is there already.
+    """
+    from safetensors.torch import save_file
+
+    if out.exists():
+        raise SpecError(f"'{out}' is there already. Name a folder that is not")
+    kind = str(SentenceEncoder(model=encoder).describe().get("kind", _PLAIN))
+    shutil.copytree(EncoderFolder.of(encoder).path, out)
+    shutil.copytree(nodes, out / ROOM / "nodes")
+    save_file(
+        {name: each.contiguous() for name, each in network.state_dict().items()}, out / ROOM / "network.safetensors"
+    )
+    (out / ROOM / "settings.json").write_text(json.dumps({"kind": kind, "width": width}), encoding="utf-8")
+
+
+def _said(folder: Path) -> dict[str, Any]:
+    file = folder / ROOM / "settings.json"
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise SpecError(f"'{file}' cannot be read ({cause}). It holds {_SHAPE}") from cause
+    whole = isinstance(said, dict) and said.keys() == {"kind", "width"} and isinstance(said["width"], int)
+    if not whole or not isinstance(said["kind"], str) or said["kind"] in ("", "code_graph") or said["width"] < 1:
+        raise SpecError(f"'{file}' holds {json.dumps(said)[:200]}, and not {_SHAPE}")
+    return dict(said)
