@@ -26,6 +26,7 @@ OURS = {
         "content_reader.wav",
         "content_reader.webm",
         "content_reader.webp",
+        "encoder.protst",
         "encoder.tower",
         "in_words.sound",
         "in_words.video",
