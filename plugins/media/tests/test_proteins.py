@@ -172,5 +172,5 @@ def test_other_weights_are_told(tmp_path: Path) -> None:
         SentenceEncoder(model=str(place)).encode([INSULIN], role="document")
     place = protst(tmp_path / "heads", "esm2")
     (place / "config.json").write_text(json.dumps({"layout": "protst", "protein_heads": 5}))
-    with pytest.raises(SpecError, match="config.json says protein_heads: 5, and the width is 32"):
+    with pytest.raises(SpecError, match=r"config\.json says protein_heads: 5, and the width is 32"):
         SentenceEncoder(model=str(place)).encode([INSULIN], role="document")

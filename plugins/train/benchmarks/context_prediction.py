@@ -46,6 +46,8 @@ ENCODERS = ("all-minilm-l6-v2", "multilingual-e5-small")
 NOT_TAUGHT = ("multilingual-e5-small",)
 LANGUAGES = ("de", "en", "zh")
 ALL = "all"
+_SHORT = 160
+"""Characters of a passage where it is only tried."""
 MEASURE = "nDCG@10"
 Pair = tuple[str, str]
 """The languages of questions and of passages."""
@@ -69,11 +71,11 @@ class Texts:
         }
 
     def _kept(self, language: str, passages: Mapping[str, str], limit: int | None) -> dict[str, str]:
-        """All; of a limit those that answer its questions, and others up to as many as a calibration needs."""
+        """All; of a limit the beginnings of those that answer its questions, and of as many as a calibration needs."""
         if limit is not None:
             answers = {doc_id for qid in self.questions[language] for doc_id in self._relevant[language].get(qid, ())}
             some = dict.fromkeys([*(each for each in passages if each in answers), *list(passages)[:LEAST_TEXTS]])
-            passages = {doc_id: passages[doc_id] for doc_id in some}
+            passages = {doc_id: passages[doc_id][:_SHORT] for doc_id in some}
         return {f"{language}-{doc_id}": text for doc_id, text in passages.items()}
 
     def qrels(self, pair: Pair) -> dict[str, dict[str, int]]:
