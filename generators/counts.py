@@ -138,7 +138,8 @@ class CountsAssembler:
     def _carried_out(self, plan: Plan, counting: _Counting) -> Context:
         query = counting.context.query
         documents = self._planner.kept(both(both(plan.where, counting.rows), query.where))
-        draft = drafted(plan, documents, counting.planned.fields, shown=self.shown)
+        called = "row" if counting.asked.sources else "document"
+        draft = drafted(plan, documents, counting.planned.fields, shown=self.shown, called=called)
         if not draft.counts["matched"] and (doubt := _doubt(plan, counting)):
             return _not_counted(counting, doubt)
         draft.add(f"\n{_counted_by(plan, counting)}")

@@ -44,20 +44,22 @@ class Draft:
             self.citations.append(Citation(marker=marker, doc_id=document.doc_id, start=start, end=len(self.text)))
 
 
-def drafted(plan: Plan, documents: Iterable[Document], fields: Mapping[str, Field], *, shown: int) -> Draft:
+def drafted(
+    plan: Plan, documents: Iterable[Document], fields: Mapping[str, Field], *, shown: int, called: str = "document"
+) -> Draft:
     """The answer of a plan that these documents fulfil, one passage each, in the order in which they are listed.
 
-    They are read once and not kept. At most `shown` are named and cited; how many there are beside is said. Counts: documents
-    that `matched`, and those `without_field`.
+    They are read once and not kept. At most `shown` are named and cited; how many there are beside is said. `called`: what
+    one of them is to who asks, such as a row. Counts: documents that `matched`, and those `without_field`.
     """
     draft = Draft()
     going = _noted(documents, draft)
     if plan.operation == "count":
         cited = list(islice(going, shown))
         n = len(cited) + sum(1 for _ in going)
-        draft.add(f"{_documents(n, shown)}.", *cited)
+        draft.add(f"{_many(n, called, shown)}.", *cited)
     elif plan.operation == "sum":
-        _sum(going, fields[plan.field], draft, shown)
+        _sum(going, fields[plan.field], draft, shown, called)
     elif plan.operation == "list":
         _list(((_title(document), document) for document in going), draft, shown)
     elif plan.operation == "group":
@@ -99,12 +101,12 @@ def _value(value: object) -> str:
     return f"'{_line(value)}'" if isinstance(value, str) else _line(str(value))
 
 
-def _documents(n: int, shown: int) -> str:
+def _many(n: int, called: str, shown: int) -> str:
     more = f", of which the first {shown} are cited" if n > shown else ""
-    return f"{n:,} document{'s' * (n != 1)}{more}"
+    return f"{n:,} {called}{'s' * (n != 1)}{more}"
 
 
-def _sum(documents: Iterable[Document], by: Field, draft: Draft, shown: int) -> None:
+def _sum(documents: Iterable[Document], by: Field, draft: Draft, shown: int, called: str) -> None:
     """The sum of a field. Exact: decimals are added as decimals."""
     total, n, cited = Decimal(), 0, list[Document]()
     for document in documents:
@@ -113,7 +115,7 @@ def _sum(documents: Iterable[Document], by: Field, draft: Draft, shown: int) -> 
         if amounts:
             total, n = sum(amounts, total), n + 1
             cited += [document] if n <= shown else []
-    draft.add(f"{total:,f}: {_line(by.name)} of {_documents(n, shown)}.", *cited)
+    draft.add(f"{total:,f}: {_line(by.name)} of {_many(n, called, shown)}.", *cited)
     draft.found = n > 0
 
 

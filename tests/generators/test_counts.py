@@ -75,7 +75,7 @@ def test_a_number_is_worked_out_over_all_rows_of_the_table_that_is_named(index: 
     context, model = counted(index, "How many orders came from Berlin?", plan("count", where="city = 'berlin'"))
     n = sum(row["city"] == "Berlin" for row in rows())
     assert context.settled is not None
-    assert context.settled.text.startswith(f"{n} documents, of which the first 5 are cited. [1] [2] [3] [4] [5]\n")
+    assert context.settled.text.startswith(f"{n} rows, of which the first 5 are cited. [1] [2] [3] [4] [5]\n")
     assert context.settled.text.endswith("Worked out over all rows of docs/orders.csv with city = 'Berlin'.")
     assert [hit.document.metadata["city"] for hit in context.passages] == ["Berlin"] * 5
     assert [each.doc_id for each in context.settled.citations] == [hit.doc_id for hit in context.passages]
@@ -122,7 +122,7 @@ def test_a_date_that_equals_a_year_or_a_month_is_within_it(index: LocalIndex, pe
     context, _ = counted(index, f"How many orders came in {period}?", plan("count", where=f"date = '{period}'"))
     n = sum(row["date"].startswith(period) for row in rows())
     assert context.settled is not None
-    assert context.settled.text.startswith(f"{n} documents")
+    assert context.settled.text.startswith(f"{n} rows")
     assert f"date >= '{period}" in context.settled.text
     assert context.outcome.counts == {"matched": n, "mended_values": 1}
 
@@ -132,11 +132,11 @@ def test_a_field_that_equals_the_name_of_the_table_says_no_more_than_which_table
     context, _ = counted(index, "How many orders came from Rome?", plan("count", where=where))
     n = sum(row["city"] == "Rome" for row in rows())
     assert context.settled is not None
-    assert context.settled.text.startswith(f"{n} documents")
+    assert context.settled.text.startswith(f"{n} rows")
     assert context.settled.text.endswith("over all rows of docs/orders.csv with city = 'Rome'.")
     alone, _ = counted(index, "How many orders are there?", plan("count", where="customer = 'orders'"))
     assert alone.settled is not None
-    assert alone.settled.text.startswith("90 documents")
+    assert alone.settled.text.startswith("90 rows")
 
 
 def test_the_last_by_a_field(index: LocalIndex) -> None:
@@ -227,7 +227,7 @@ def test_in_a_graph_no_generator_is_asked_and_no_check_made(folder: Path) -> Non
     with load_pipeline(graph, index=folder / "index") as pipeline:
         n = sum(row["city"] == "Berlin" for row in rows())
         number, days = pipeline.ask_batch(["How many orders came from Berlin?", "How many days of leave do I have?"])
-        assert number.text.startswith(f"{n} documents")
+        assert number.text.startswith(f"{n} rows")
         assert (number.status, number.verdicts, len(number.citations)) == ("answered", (), 5)
         assert days.text == "Thirty days of leave [1]."
         assert [verdict.kind for verdict in days.verdicts] == ["similar"]
@@ -268,7 +268,7 @@ def test_a_plan_that_leaves_out_a_value_of_the_question_counts_nothing(sightings
 def test_a_value_may_be_in_the_plural_in_the_question_and_in_the_plan(sightings: LocalIndex, value: str) -> None:
     context, _ = counted(sightings, OTTERS, plan("count", where=f"species = '{value}'"))
     assert context.settled is not None
-    assert context.settled.text.startswith("3 documents")
+    assert context.settled.text.startswith("3 rows")
     assert "species = 'otter'" in context.settled.text
 
 
@@ -279,7 +279,7 @@ def test_a_value_of_several_words_is_left_out_where_the_plan_has_none_of_it(sigh
     assert "it takes reading for 'calm'" in part.settled.text
     whole, _ = counted(sightings, question, plan("count", where="species = 'grey seal' and sea = 'calm'"))
     assert whole.settled is not None
-    assert whole.settled.text.startswith("2 documents")
+    assert whole.settled.text.startswith("2 rows")
 
 
 def test_a_plan_over_fields_that_no_document_has_together_is_none(sightings: LocalIndex) -> None:
@@ -299,7 +299,7 @@ def test_nothing_found_by_a_condition_from_nowhere_is_no_number(sightings: Local
     asked = plan("count", where="species = 'eider' and sea = 'fresh'")
     honest, _ = counted(sightings, question, asked)
     assert honest.settled is not None
-    assert honest.settled.text.startswith("0 documents.")
+    assert honest.settled.text.startswith("0 rows.")
     made_up, _ = counted(sightings, question, plan("count", where="species = 'eider' and sea = 'fresh' and id = 'S0'"))
     assert made_up.settled is not None
     assert made_up.settled.status == "no_answer"
