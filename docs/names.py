@@ -21,6 +21,7 @@ MODULES = (
     "rag.evaluate",
     "rag.files",
     "rag.commands",
+    "rag.doors",
     "rag.serving",
     "rag.tracing",
     "prompts",

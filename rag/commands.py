@@ -4,7 +4,7 @@ from rag.cli.asking import ASKING, asker_of
 from rag.cli.commands import Command, add_commands
 from rag.cli.compare import names_of, require_queries, show_compared, show_extremes
 from rag.cli.console import say, say_json, warn
-from rag.cli.options import GRAPH_HELP, add_plugins, indexed, permitted, positive, running, written
+from rag.cli.options import GRAPH_HELP, add_plugins, indexed, logged, patient, permitted, positive, running, written
 from rag.cli.outputs import writable
 from rag.cli.progress import progress_bar
 from rag.cli.risk_table import risk_table
@@ -17,7 +17,9 @@ __all__ = [
     "add_plugins",
     "asker_of",
     "indexed",
+    "logged",
     "names_of",
+    "patient",
     "permitted",
     "positive",
     "progress_bar",

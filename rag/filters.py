@@ -1,7 +1,9 @@
 """Metadata filters, by their short name."""
 
+from rag.core.access import asker_of_text
 from rag.core.filters import (
     OPERATORS,
+    REQUEST,
     AllOf,
     AnyOf,
     Condition,
@@ -10,6 +12,7 @@ from rag.core.filters import (
     Operator,
     Value,
     WhereData,
+    added,
     as_mapping,
     asked_by,
     both,
@@ -25,6 +28,7 @@ from rag.core.versions import VersionsData
 
 __all__ = [
     "OPERATORS",
+    "REQUEST",
     "AllOf",
     "AnyOf",
     "Condition",
@@ -34,8 +38,10 @@ __all__ = [
     "Value",
     "VersionsData",
     "WhereData",
+    "added",
     "as_mapping",
     "asked_by",
+    "asker_of_text",
     "both",
     "conditions",
     "fold",

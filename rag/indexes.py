@@ -15,11 +15,20 @@ from retrievers.index.built import IndexServer, IndexWriter
 from retrievers.index.contents import contents_of
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import StoredDocuments, read_documents
-from retrievers.index.fields import Field, fields_of
+from retrievers.index.fields import OF_CHUNKS, Field, fields_of
+from retrievers.index.generations import newest_stamp
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.opening import encoder_of, is_index, open_index
 from retrievers.index.settings import IndexSettings
-from retrievers.index_protocol import ContentStore, Index, KeepsContents, is_labelled, let_through
+from retrievers.index_protocol import (
+    ContentStore,
+    HasGenerations,
+    HasParts,
+    Index,
+    KeepsContents,
+    is_labelled,
+    let_through,
+)
 from retrievers.legs import LEGS
 from retrievers.legs.best_documents import best_documents
 from retrievers.legs.model_leg import ModelLeg, ModelLegKind
@@ -46,12 +55,15 @@ from retrievers.stores.sums import Sums
 
 __all__ = [
     "LEGS",
+    "OF_CHUNKS",
     "SERVERS",
     "AsVectors",
     "Built",
     "ContentStore",
     "EncoderFolder",
     "Field",
+    "HasGenerations",
+    "HasParts",
     "Index",
     "IndexServer",
     "IndexSettings",
@@ -89,6 +101,7 @@ __all__ = [
     "key_for",
     "let_through",
     "load_array",
+    "newest_stamp",
     "of_like_length",
     "open_index",
     "population_of",

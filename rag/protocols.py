@@ -19,6 +19,7 @@ from rag.core.llm_protocols import (
     StandsInAFile,
     Weights,
 )
+from rag.core.load import Load, TellsLoad
 from rag.core.protocols import (
     LLM,
     AsksModel,
@@ -107,6 +108,7 @@ __all__ = [
     "KnowsItsRoom",
     "KnowsItsSpeed",
     "LeavesOut",
+    "Load",
     "LoadsModels",
     "LocalLLM",
     "NeedsPowers",
@@ -123,6 +125,7 @@ __all__ = [
     "SignsItsWork",
     "StandsInAFile",
     "Subgraph",
+    "TellsLoad",
     "Transform",
     "WantsScores",
     "Weights",

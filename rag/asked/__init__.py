@@ -1,5 +1,5 @@
 """What was asked and answered, kept where somebody switched it on: to look at, to rate, to learn from, and to forget."""
 
-from rag.asked.log import Entry, QuestionLog, UnknownEntry
+from rag.asked.log import LONGEST_COMMENT, Entry, QuestionLog, UnknownEntry
 
-__all__ = ["Entry", "QuestionLog", "UnknownEntry"]
+__all__ = ["LONGEST_COMMENT", "Entry", "QuestionLog", "UnknownEntry"]

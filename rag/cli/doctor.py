@@ -7,7 +7,7 @@ import os
 import platform
 import socket
 from argparse import ArgumentParser, Namespace
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -43,6 +43,10 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--connect", action="store_true", help="also ask the graph's servers, with the keys it names")
     parser.add_argument("--port", type=int, metavar="N", help="a server is to listen there: fail if it cannot")
     parser.add_argument("--keys", type=Path, metavar="FILE", help="also look at this file of keys")
+    for _, each in sorted(shipped("check").items()):
+        if ":" not in each.component:
+            with suppress(Exception):  # told when it is to check
+                loaded(each.component).options(parser)
     add_plugins(parser)
 
 
@@ -55,29 +59,36 @@ def run(args: Namespace) -> int:
         say("-    no graph is named: its servers and engines were not tried. Try them: rag doctor --graph G --connect")
     if args.index:
         codes.append(_index(args.index))
-    codes.append(_plugins())
+    codes.append(_plugins(args))
     return max(codes)
 
 
-def _plugins() -> int:
-    """What installed packages check themselves: functions that give pairs of whether all is well, and a sentence."""
+def _plugins(args: Namespace) -> int:
+    """What installed packages check themselves: functions that give pairs of whether all is well, and a sentence.
+
+    A module has such a function, `findings(given)`, beside its `options(parser)`. None: it was not looked at, or need not be
+    well. In the place of a sentence may stand an error, whose exit code counts.
+    """
     code = 0
     for package in installed():
         _line(True, f"plug-in {' '.join(package)}")
     for name, each in sorted(shipped("check").items()):
         try:
-            found = list(loaded(each.component)())
+            check = loaded(each.component)
+            found = list(check() if ":" in each.component else check.findings(args))
         except Exception as cause:
             found = [(False, f"its check '{name}' failed: {type(cause).__name__}: {cause}")]
         for good, words in found:
             _line(good, f"{each.package}: {words}")
-            code = code if good else 3
+            if good is False:
+                code = max(code, words.exit_code if isinstance(words, RagError) else 3)
     return code
 
 
-def _line(good: bool, what: str) -> None:
+def _line(good: bool | None, what: str) -> None:
     """One line, also of an error that lists its problems one below the other."""
-    say(f"{'ok  ' if good else 'BAD '} {'; '.join(what.splitlines())}")
+    sign = "-   " if good is None else "ok  " if good else "BAD "
+    say(f"{sign} {'; '.join(what.splitlines())}")
 
 
 def _house() -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from rag.cli.console import warn
+from rag.cli.options import positive
 from rag.core.errors import SpecError
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -15,6 +17,17 @@ FOLLOW_S = 1.0
 """Seconds between two looks for a newer generation of the index."""
 
 _LAST_PORT = 65_535
+
+
+def walled(sub: ArgumentParser) -> None:
+    """Who may ask a server over HTTP, how often, and over how many connections."""
+    rate_help = "requests a minute of a caller; 0: any (600)"
+    sub.add_argument("--rate", type=int, default=600, metavar="N", help=rate_help)
+    sub.add_argument("--connections", type=positive, default=512, metavar="N", help="most open connections (512)")
+    header_help = "header in which the proxy in front says who asks, as JSON; it must drop what clients send there"
+    sub.add_argument("--asker-header", metavar="NAME", help=header_help)
+    origin_help = "origin whose pages may ask; behind a proxy, its public one"
+    sub.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
 
 
 def listen(host: str, port: int) -> socket.socket:

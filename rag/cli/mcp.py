@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from rag.cli.asking import asker_of
 from rag.cli.console import warn
-from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
-from rag.cli.options import GRAPH_HELP, indexed, logged, patient, permitted, running, walled, written
+from rag.cli.listening import FOLLOW_S, address, listen, names, walled, warn_if_open
+from rag.cli.options import GRAPH_HELP, indexed, logged, patient, permitted, running, written
 from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.pipeline import Pipeline, load_pipeline

@@ -120,17 +120,6 @@ def logged(sub: ArgumentParser) -> None:
     sub.add_argument("--log", metavar="FILE", default=os.environ.get("RAGLINE_LOG"), help=log_help)
 
 
-def walled(sub: ArgumentParser) -> None:
-    """Who may ask a server over HTTP, how often, and over how many connections."""
-    rate_help = "requests a minute of a caller; 0: any (600)"
-    sub.add_argument("--rate", type=int, default=600, metavar="N", help=rate_help)
-    sub.add_argument("--connections", type=positive, default=512, metavar="N", help="most open connections (512)")
-    header_help = "header in which the proxy in front says who asks, as JSON; it must drop what clients send there"
-    sub.add_argument("--asker-header", metavar="NAME", help=header_help)
-    origin_help = "origin whose pages may ask; behind a proxy, its public one"
-    sub.add_argument("--origin", action="append", default=[], metavar="URL", help=origin_help)
-
-
 def consenting(sub: ArgumentParser) -> None:
     """The switch of commands that may lose documents."""
     sub.add_argument("--yes", action="store_true", help="go on though over half of the documents would go")

@@ -75,7 +75,7 @@ def front_page(said: Mapping[str, str]) -> str:
             "Search and ask over your own documents with retrieval graphs.",
             "",
             "every day:",
-            *_lines(said, DAILY),
+            *_lines(said, [name for name in DAILY if name in said]),
             "",
             "more:",
             *_lines(said, others),

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.cli.console import warn
-from rag.cli.listening import FOLLOW_S, address, listen, names, warn_if_open
-from rag.cli.options import GRAPH_HELP, indexed, logged, patient, positive, running, walled, written
+from rag.cli.listening import FOLLOW_S, address, listen, names, walled, warn_if_open
+from rag.cli.options import GRAPH_HELP, indexed, logged, patient, positive, running, written
 from rag.core.errors import SpecError
 from rag.core.optional import need
 from rag.core.run_folder import graph_key
 from rag.pipeline import Pipeline, load_pipeline
-from rag.pipeline.memory_plan import plan_side_by_side, require_room
+from rag.pipeline.memory_plan import require_room_together
 from retrievers.index.opening import open_index
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _pipelines(graphs: Mapping[str, str], args: Namespace, stack: ExitStack) -> 
     }
     if len(pipelines) > 1:
         parts = {name: pipeline.graph for name, pipeline in pipelines.items()}
-        require_room([plan_side_by_side(parts, index=index)])
+        require_room_together(parts, index=index)
     return pipelines
 
 

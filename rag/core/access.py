@@ -150,7 +150,7 @@ def read_asker(data: Any, *, place: str = "asker") -> Asker:
 
 
 def asker_of_text(text: str, *, place: str = "asker") -> Asker:
-    """The same from JSON.
+    """An asker from JSON: an object with user, tenant and groups.
 
     Raises:
         SpecError: it is no JSON, or no asker.

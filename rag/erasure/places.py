@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from glob import escape
 from pathlib import Path
+from typing import ClassVar
 
 from rag.batch.folder import ANSWERS, FAILURES, RUN
 from rag.core.errors import SpecError
@@ -16,7 +17,6 @@ from rag.core.held_folder import held
 from rag.erasure.erased_documents import Leaving
 from rag.erasure.store_protocol import Keeper
 
-_TABLES = {"sessions", "turns"}
 _HEADER = b"SQLite format 3\0"
 _ENDINGS = (".jsonl", ".ndjson")
 _FIRST = b'{"trace_id":'
@@ -39,19 +39,27 @@ class BatchKeeper(Keeper):
         return f"{n:,} answers taken out"
 
 
-class QuestionsKeeper(Keeper):
+class DatabaseKeeper(Keeper):
+    """Files of SQLite that have certain `tables`."""
+
+    tables: ClassVar[frozenset[str]]
+
+    def recognises(self, path: Path) -> bool:
+        return _has_tables(path, self.tables)
+
+    def places(self, path: Path) -> Sequence[Path]:
+        """The file, and what SQLite keeps beside it."""
+        return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
+
+
+class QuestionsKeeper(DatabaseKeeper):
     """Files of questions (`--log`): an entry that quotes or cites documents that go is taken out.
 
     Entries stand alone, so those of other documents stay.
     """
 
     name = "questions"
-
-    def recognises(self, path: Path) -> bool:
-        return _has_tables(path, {"questions"})
-
-    def places(self, path: Path) -> Sequence[Path]:
-        return _beside(path)
+    tables = frozenset({"questions"})
 
     def erase(self, path: Path, leaving: Leaving) -> str:
         from rag.asked import Entry, QuestionLog
@@ -68,19 +76,14 @@ class QuestionsKeeper(Keeper):
         return f"{n:,} questions taken out"
 
 
-class SessionsKeeper(Keeper):
+class SessionsKeeper(DatabaseKeeper):
     """Files of conversations of `rag serve`: one that quotes or cites documents that go is forgotten as a whole.
 
     A half of it would mislead whoever goes on with it.
     """
 
     name = "sessions"
-
-    def recognises(self, path: Path) -> bool:
-        return _has_tables(path, _TABLES)
-
-    def places(self, path: Path) -> Sequence[Path]:
-        return _beside(path)
+    tables = frozenset({"sessions", "turns"})
 
     def erase(self, path: Path, leaving: Leaving) -> str:
         from rag.serve.sessions import Sessions
@@ -143,7 +146,7 @@ def _erase_lines(path: Path, leaving: Leaving) -> int:
     return n_gone
 
 
-def _has_tables(path: Path, tables: set[str]) -> bool:
+def _has_tables(path: Path, tables: frozenset[str]) -> bool:
     """Whether a path is a database that has these tables.
 
     Raises:
@@ -161,11 +164,6 @@ def _has_tables(path: Path, tables: set[str]) -> bool:
     except sqlite3.Error:  # damaged
         return False
     return names >= tables
-
-
-def _beside(path: Path) -> Sequence[Path]:
-    """A database, and the files that SQLite keeps beside it."""
-    return [path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
 
 
 def _is_database(path: Path) -> bool:

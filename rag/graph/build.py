@@ -66,15 +66,18 @@ class Graph:
     def node(self, name: str) -> BoundNode:
         return next(node for node in self.nodes if node.name == name)
 
+    def ranking_nodes(self) -> Sequence[str]:
+        """The nodes that rank on the way to the output, in order."""
+        return [node.name for node in self.up_to(self.output) if node.stage in RANKING_STAGES]
+
     def last_ranking(self) -> str:
         """The last node that ranks on the way to the output.
 
         Raises:
             SpecError: the graph ranks nothing, as a closed-book one.
         """
-        for node in reversed(self.up_to(self.output)):
-            if node.stage in RANKING_STAGES:
-                return node.name
+        if names := self.ranking_nodes():
+            return names[-1]
         raise SpecError(
             f"{self.spec.source.name}: no node of this graph ranks documents, so there is nothing to search"
         )

@@ -235,6 +235,12 @@ def _model_of(component: type[Any], method: str | None) -> type[BaseModel]:
     return create_model(f"{component.__name__}Parameters", __config__=config, **fields)
 
 
+def needs_index(component: type[Any]) -> bool:
+    """Whether a component cannot be made without an index."""
+    params = signature(component, None).params
+    return any(param.resource == "index" and param.default is REQUIRED for param in params)
+
+
 def needed_powers(annotation: Any) -> tuple[str, ...]:
     """Methods that an LLM needs beyond `LLM` to serve a parameter of this annotation."""
     core = core_of(annotation)

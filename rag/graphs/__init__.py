@@ -8,6 +8,7 @@ from rag.graph.form import form_problems
 from rag.graph.kinds import parameters_of
 from rag.graph.load import builtin_names, load_spec, spec_of
 from rag.graph.names import new_name
+from rag.graph.signature import needs_index
 from rag.graph.spec import GraphSpec, Node, Part, Spec
 from rag.graph.wiring import ancestors, topological
 from rag.graph.writer import with_writer
@@ -42,6 +43,7 @@ __all__ = [
     "index_identity",
     "load_spec",
     "model_identity",
+    "needs_index",
     "new_name",
     "parameters_of",
     "provenance_of",

@@ -23,7 +23,7 @@ from rag.core.access import Asker
 from rag.core.errors import RagError, SpecError, StageError
 from rag.core.filters import Filter as OwnFilter
 from rag.core.filters import added, asked_by, parted
-from rag.core.protocols import close
+from rag.core.protocols import Closable
 from rag.core.types import Answer, Message, Query
 from rag.mcp.answering import ToolServer
 from rag.mcp.tools import TOOLS, Tool, callable_tool
@@ -186,7 +186,8 @@ def _write(asked: Query, pipeline: Pipeline) -> Answer:
             anyio.from_thread.check_cancelled()
             answer = piece.answer or answer
     finally:
-        close(pieces)
+        if isinstance(pieces, Closable):
+            pieces.close()
     if answer is None:
         raise StageError("the stream ended without an answer")
     return answer

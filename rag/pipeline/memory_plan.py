@@ -174,6 +174,15 @@ def plan_turns(
     return [plan_memory(graph, index=index, machine=machine, node=node) for node in nodes]
 
 
+def require_room_together(graphs: Mapping[str, Graph], *, index: Index | None) -> None:
+    """Go on if several graphs over one index fit into one process.
+
+    Raises:
+        SpecError: they do not; with numbers.
+    """
+    require_room([plan_side_by_side(graphs, index=index)])
+
+
 def require_room(plans: Iterable[MemoryPlan]) -> None:
     """Do nothing if each of them fits.
 

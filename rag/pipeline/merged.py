@@ -19,7 +19,7 @@ from rag.graph.run import failed_output, run_nodes
 from rag.graph.spec import QUERY, Spec
 from rag.pipeline.calibrated import require_calibrated
 from rag.pipeline.identity import node_identities
-from rag.pipeline.memory_plan import plan_side_by_side, require_room
+from rag.pipeline.memory_plan import require_room_together
 from retrievers.index_protocol import Index
 
 
@@ -38,7 +38,7 @@ def built_together(specs: Mapping[str, Spec], index: Index | None) -> list[Graph
         graphs.append(build(spec, index=index, kept={key: graphs[0].facts[key] for key in same}))
     for graph in graphs:
         require_calibrated(graph, index)
-    require_room([plan_side_by_side(dict(zip(specs, graphs, strict=True)), index=index)])
+    require_room_together(dict(zip(specs, graphs, strict=True)), index=index)
     return graphs
 
 

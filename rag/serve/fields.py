@@ -21,7 +21,8 @@ from rag.service.services import Services
 from rag.service.wire.errors import refusals
 from rag.service.wire.forms import Form
 from rag.service.wire.where import FILTER_HELP, Where
-from retrievers.index import fields as known_fields
+from retrievers.index.fields import OF_CHUNKS, fields_of
+from retrievers.index.fields import Field as IndexField
 from retrievers.index_protocol import Index
 
 MOST_FIELDS, MOST_VALUES = 40, 50
@@ -93,7 +94,7 @@ def router(services: Services) -> APIRouter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    fields: tuple[known_fields.Field, ...]
+    fields: tuple[IndexField, ...]
     looked_at: int
     passages: int
 
@@ -120,19 +121,19 @@ class _Known:
 def _seen(index: Index, reader: Filter | None) -> _Seen:
     rows = readable(index, reader)
     some = rows[:: max(1, -(-len(rows) // _LOOKED_AT))]
-    found = known_fields.fields_of(index.documents.many(some), but_not=known_fields.OF_CHUNKS | {"index_name"})
+    found = fields_of(index.documents.many(some), but_not=OF_CHUNKS | {"index_name"})
     kept = [field for field in found.values() if _can_be_chosen(field, len(some))]
     return _Seen(fields=tuple(kept[:MOST_FIELDS]), looked_at=len(some), passages=len(rows))
 
 
-def _can_be_chosen(field: known_fields.Field, n_passages: int) -> bool:
+def _can_be_chosen(field: IndexField, n_passages: int) -> bool:
     """Whether a field parts the passages into some groups: one that names each of them, such as an id, does not."""
     if not field.name.isprintable() or not 0 < len(field.name) <= _LONGEST_NAME:
         return False
     return field.ordered or len(field.values) <= max(_FEW, n_passages // 2)
 
 
-def _described(field: known_fields.Field) -> Mapping[str, Any]:
+def _described(field: IndexField) -> Mapping[str, Any]:
     values = [value for value in field.values if _can_be_shown(value)][:MOST_VALUES]
     return {"name": field.name, "kind": field.kind, "values": values, "more": len(values) < len(field.values)}
 

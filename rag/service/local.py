@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rag.core.errors import RagError
-from rag.core.protocols import close
+from rag.core.protocols import Closable
 from rag.core.run_folder import graph_key, socket_of
 from rag.pipeline import Pipeline
 from rag.pipeline.plain_results import Wanted, told
@@ -115,7 +115,8 @@ class LocalDoor:
             except RagError as error:
                 connection.sendall(json.dumps({"error": str(error), "exit_code": error.exit_code}).encode() + b"\n")
             finally:
-                close(events)
+                if isinstance(events, Closable):
+                    events.close()
 
     def _same(self, request: Mapping[str, Any], pipelines: Mapping[str, Pipeline]) -> Pipeline | None:
         """The pipeline that answers as the command itself would: the same graph, its file unchanged, the same generation."""

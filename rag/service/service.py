@@ -20,8 +20,8 @@ from rag.core.protocols import LLM, CanSample, CanStreamAnswers, CapsTokens
 from rag.core.report import RunResult, apart
 from rag.core.side_thread import Reader
 from rag.core.types import AnswerDelta, Query, Ranking, Where
-from rag.graph.signature import REQUIRED, signature
-from rag.graph.spec import RANKING_STAGES
+from rag.graph.kinds import parameters_of
+from rag.graph.signature import needs_index
 from rag.pipeline import Pipeline
 from rag.pipeline.streaming import AnswerStream
 from rag.pipeline.turns import answering_llm
@@ -29,7 +29,7 @@ from rag.service.down import UNAVAILABLE, Down
 from rag.service.gather import Gatherer, Streams
 from rag.service.settings import ServeSettings
 from rag.service.threads import Threads
-from retrievers.legs.dense.search import dense
+from retrievers.index.opening import encoder_of
 
 logger = logging.getLogger(__name__)
 
@@ -176,16 +176,15 @@ class Service:
         most, name = self.settings.max_documents, _last_rerank(self.pipeline)
         if name is None:
             return most
-        params = self.pipeline.spec.graph.nodes[name].params
-        declared = {param.name: param.default for param in signature(type(self.reranker), "rerank").params}
-        depth = params.get("depth", declared.get("depth"))
+        node = self.pipeline.spec.graph.nodes[name]
+        declared = parameters_of(node.use).model_fields
+        depth = node.params.get("depth", declared["depth"].default if "depth" in declared else None)
         return min(most, depth) if isinstance(depth, int) else most
 
     @property
     def ranking_nodes(self) -> list[str]:
         """Nodes that rank on the way to the output, the last one first."""
-        graph = self.pipeline.graph
-        return [node.name for node in reversed(graph.up_to(graph.output)) if node.stage in RANKING_STAGES]
+        return [*reversed(self.pipeline.graph.ranking_nodes())]
 
     async def search(self, query: Query, *, k: int | None = None) -> tuple[RunResult, str]:
         """A run up to the last ranking node that answers, and that node. `k`: hits; unset takes the last node's.
@@ -332,12 +331,13 @@ def _rerank(batch: list[_Rerank]) -> list[Ranking | Exception]:
 
 def _embed(batch: list[_Texts]) -> list[Embedded | Exception]:
     index = batch[0].pipeline.index
-    if index is None:
-        raise SpecError("this graph has no index, so it has no encoder")
+    encoder = None if index is None else encoder_of(index)
+    if encoder is None:
+        raise SpecError("this graph has no index of vectors, so it has no encoder")
     texts = [text for one in batch for text in one.texts]
-    vectors = dense(index).encoder.encode(texts, role=batch[0].role)
+    vectors = encoder.encode(texts, role=batch[0].role)
     # One by one: the spans of a text take many times its memory, and a batch can have thousands of texts.
-    tokens = [len(dense(index).encoder.spans([text])[0]) for text in texts]
+    tokens = [len(encoder.spans([text])[0]) for text in texts]
     ends = np.cumsum([len(one.texts) for one in batch]).tolist()
     return [
         Embedded(vectors=vectors[start:end], n_tokens=sum(tokens[start:end])) for start, end in pairwise([0, *ends])
@@ -347,12 +347,7 @@ def _embed(batch: list[_Texts]) -> list[Embedded | Exception]:
 def _last_rerank(pipeline: Pipeline) -> str | None:
     graph = pipeline.graph
     nodes = (node.name for node in reversed(graph.up_to(graph.output)) if node.stage == "rerank")
-    return next((name for name in nodes if not _needs_index(graph.parts[name])), None)
-
-
-def _needs_index(reranker: Any) -> bool:
-    """Whether it can put nothing in order but documents of the index."""
-    return any(p.resource == "index" and p.default is REQUIRED for p in signature(type(reranker), "rerank").params)
+    return next((name for name in nodes if not needs_index(type(graph.parts[name]))), None)
 
 
 def _reranker(pipeline: Pipeline) -> Any:

@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rag.core.access import NOBODY
+from rag import Asker
 from rag.service.askers import asker_in
 from rag.service.disconnects import ClientGone
 from rag.service.errors import ApiError, explained
@@ -201,7 +201,7 @@ class KeyWall(Wall):
             return refusal
         writes = known is not None and known.writes
         owner = known.owner if known is not None else ""
-        writer = asker or (None if self._asker_header is None else NOBODY)
+        writer = asker or (None if self._asker_header is None else Asker())
         scope.setdefault("state", {}).update(owner=owner, asker=asker, writes=writes, writer=writer)
         return None
 

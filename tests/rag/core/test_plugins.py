@@ -223,13 +223,22 @@ def toys():
 def fails():
     raise ValueError("no toys")
 """,
+    "toy/asked_checks.py": """
+from rag.errors import SpecError
+def options(parser):
+    parser.add_argument("--toy")
+def findings(given):
+    yield None, f"no toy was looked at but {given.toy}"
+    if given.toy == "bear":
+        yield False, SpecError("a bear is no toy", "leave it")
+""",
     "toy-1.0.dist-info/METADATA": "Name: ragline-toy\nVersion: 1.0\n",
     "toy-1.0.dist-info/entry_points.txt": "[ragline.graphs]\ntoy = toy.graphs\n[ragline.prompts]\ntoy = toy.prompts\n"
     "[ragline.shots]\ntoy = toy.shots\n"
     "[ragline.reader]\nbackwards = toy.backwards\n[ragline.models]\ntoy = toy.models:TABLE\n"
     "[ragline.encoder]\ntoy = toy.encoder:Toy\n[ragline.token_encoder]\ntoy = toy.encoder:Toy\n"
     "[ragline.server]\ntoy = toy.encoder:Toy\n[ragline.index]\ntoy = toy.encoder:Toy\n[ragline.cluster]\ntoy = toy.encoder:Toy\n"
-    "[ragline.check]\ntoys = toy.checks:toys\nfails = toy.checks:fails\n",
+    "[ragline.check]\ntoys = toy.checks:toys\nfails = toy.checks:fails\nasked = toy.asked_checks\n",
 }
 """A package that adds one of everything."""
 
@@ -293,7 +302,7 @@ print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (
 
 def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> None:
     listed = rag("list", "plugins", cwd=folder, path=toy).stdout
-    adds = "check.fails check.toys cluster.toy encoder.toy graphs.toy index.toy models.toy prompts.toy reader.backwards"
+    adds = "check.asked check.fails check.toys cluster.toy encoder.toy graphs.toy index.toy models.toy prompts.toy reader.backwards"
     assert (
         f"ragline-toy 1.0\n    {', '.join([*adds.split(), 'server.toy', 'shots.toy', 'token_encoder.toy'])}\n" in listed
     )
@@ -308,6 +317,18 @@ def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> No
     assert "ok   plug-in ragline-toy 1.0\n" in looked.stdout
     assert "ok   ragline-toy: the toys are there\nBAD  ragline-toy: one is broken: mend it\n" in looked.stdout
     assert "BAD  ragline-toy: its check 'fails' failed: ValueError: no toys\n" in looked.stdout
+
+
+def test_a_check_of_a_package_has_options_and_exit_codes(folder: Path, toy: Path) -> None:
+    points = toy / "toy-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[ragline.check]\nasked = toy.asked_checks\nbroken = toy.no_such_module\n")
+    assert "--toy TOY" in rag("doctor", "--help", cwd=folder, path=toy).stdout
+    points.write_text("[ragline.check]\nasked = toy.asked_checks\n")
+    looked = rag("doctor", "--toy", "top", cwd=folder, path=toy)
+    assert (looked.returncode, "-    ragline-toy: no toy was looked at but top\n" in looked.stdout) == (0, True)
+    looked = rag("doctor", "--toy", "bear", cwd=folder, path=toy)
+    assert looked.returncode == 2
+    assert "BAD  ragline-toy: a bear is no toy; leave it\n" in looked.stdout
 
 
 GREETING = """
