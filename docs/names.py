@@ -22,7 +22,6 @@ MODULES = (
     "rag.files",
     "rag.commands",
     "rag.doors",
-    "rag.serving",
     "rag.tracing",
     "prompts",
 )

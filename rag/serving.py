@@ -1,10 +1,5 @@
-"""For authors of what serves: routes of the server, tools of MCP, parts of the page, and contents on the wire."""
+"""Moved for one release: what authors of routes, tools and parts of the page import is in the plug-in `ragline-serve`."""
 
-from rag.core.content_forms import CONTENTS
-from rag.mcp.tools import TOOLS
-from rag.serve.host import ROUTES, Host
-from rag.serve.page import PAGES
-from rag.service.errors import ApiError
-from rag.service.wire.errors import refusals
-
-__all__ = ["CONTENTS", "PAGES", "ROUTES", "TOOLS", "ApiError", "Host", "refusals"]
+raise ImportError(
+    "rag.serving is ragline_serve.parts now, and its CONTENTS are of rag.doors: pip install ./plugins/serve from a checkout"
+)

@@ -36,8 +36,6 @@ COMMANDS = {
     "ask": Command("rag.cli.ask", "an answer with numbered citations"),
     "chat": Command("rag.cli.chat", "a conversation: questions that follow one another, each answered as ask does"),
     "batch": Command("rag.cli.batch", "a file of questions -> a file of answers, durably"),
-    "mcp": Command("rag.cli.mcp", "search and answer as tools of the Model Context Protocol"),
-    "serve": Command("rag.cli.serve", "chat, search, reranking and embeddings over HTTP (needs the extra serve)"),
     "log": Command("rag.cli.log", "what was asked and answered, where --log kept it: shown, rated, taken out"),
     "eval": Command("rag.cli.evaluate", "a BEIR-layout folder and a graph -> measures"),
     "compare": Command(
@@ -47,7 +45,6 @@ COMMANDS = {
     "draw": Command("rag.cli.draw", "a picture of a graph"),
     "list": Command("rag.cli.listing", "components with parameters and sources"),
     "doctor": Command("rag.cli.doctor", "what is installed and works"),
-    "keys": Command("rag.cli.keys", "a key for `rag serve`, printed once"),
     "models": Command("rag.cli.models", "the model cache"),
 }
 """In the order in which they are told."""

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import platform
-import socket
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from rag.cli.console import say
-from rag.cli.listening import require_port
 from rag.cli.options import GRAPH_HELP, add_plugins
 from rag.cli.progress import progress_bar
-from rag.core.errors import RagError, SpecError
+from rag.core.errors import RagError
 from rag.core.house import foreign_packages
 from rag.core.optional import install_line
+from rag.core.our_plugins import where_it_is
 from rag.core.plugins import installed, loaded, shipped
 
-SERVE_PORT = 8000
-"""Where `rag serve` listens unless told otherwise."""
-
-_SERVE = ("fastapi", "mcp", "prometheus-client", "uvicorn")
 _CORE = (
     "torch",
     "transformers",
@@ -41,8 +34,6 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--index", metavar="DIR", help="also verify every file of this index")
     parser.add_argument("--graph", metavar="G", help=f"also try its engines: {GRAPH_HELP}")
     parser.add_argument("--connect", action="store_true", help="also ask the graph's servers, with the keys it names")
-    parser.add_argument("--port", type=int, metavar="N", help="a server is to listen there: fail if it cannot")
-    parser.add_argument("--keys", type=Path, metavar="FILE", help="also look at this file of keys")
     for _, each in sorted(shipped("check").items()):
         if ":" not in each.component:
             with suppress(Exception):  # told when it is to check
@@ -52,7 +43,7 @@ def options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Look at everything, print it all, and return the exit code of the worst finding."""
-    codes = [_house(), _libraries(), _models(), _engine(), _serving(), _port(args.port), _keys(args.keys)]
+    codes = [_house(), _libraries(), _models(), _engine(), _serving()]
     if args.graph:
         codes.append(_graph(args.graph, connect=args.connect))
     else:
@@ -165,58 +156,9 @@ def _engine() -> int:
 
 
 def _serving() -> int:
-    """The extra `serve` is optional too; half of it is a fault of the installation, and still no fault of search."""
-    missing = []
-    for name in _SERVE:
-        try:
-            version(name)
-        except PackageNotFoundError:
-            missing.append(name)
-    if missing:
-        said = f"{', '.join(missing)} not installed; rag serve and rag mcp need the extra"
-        say(f"-    {said}. Run: {install_line('serve')}")
-    else:
-        _line(True, "the extra serve is installed: rag serve, rag mcp")
-    return 0
-
-
-def _port(port: int | None) -> int:
-    """Whether a server could listen. Where no port is named, one that serves already is no fault."""
-    number = SERVE_PORT if port is None else port
-    try:
-        require_port(number)
-        socket.create_server(("127.0.0.1", number)).close()
-    except SpecError as error:
-        _line(False, str(error))
-        return error.exit_code
-    except OSError as error:
-        reason = "another program listens there" if error.errno == errno.EADDRINUSE else str(error.strerror)
-        said = f"port {number} is not free: {reason}; choose another with rag serve --port"
-        if port is None:
-            say(f"-    {said}")
-            return 0
-        _line(False, said)
-        return 2
-    _line(True, f"port {number} is free")
-    return 0
-
-
-def _keys(file: Path | None) -> int:
-    """The keys that a server started here would know, and who else could read their file."""
-    if file is None and not os.environ.get("RAGLINE_KEYS"):
-        say("-    no keys: a server started here is open to all who reach it. Make one: rag keys FILE")
-        return 0
-    try:
-        from rag.service.keys import load_keys
-
-        n_keys = len(load_keys(file))
-    except RagError as error:
-        _line(False, str(error))
-        return error.exit_code
-    if file is not None and file.stat().st_mode & 0o077:
-        _line(False, f"keys: others may read or change {file}. Run: chmod 600 {file}")
-        return 2
-    _line(True, f"keys: a server started here knows {n_keys}")
+    """`rag serve` is of a plug-in, whose absence is no fault."""
+    if "serve" not in shipped("command"):
+        say(f"-    rag serve and rag mcp are not installed. {where_it_is('command.serve')}")
     return 0
 
 

@@ -80,6 +80,7 @@ OURS = {
         "transform.code_switch",
         "transform.rewrite_code",
     ),
+    "serve": ("command.keys", "command.mcp", "command.serve"),
     "servers": (
         "retrieve.collection",
         "server.milvus",

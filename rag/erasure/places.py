@@ -76,26 +76,6 @@ class QuestionsKeeper(DatabaseKeeper):
         return f"{n:,} questions taken out"
 
 
-class SessionsKeeper(DatabaseKeeper):
-    """Files of conversations of `rag serve`: one that quotes or cites documents that go is forgotten as a whole.
-
-    A half of it would mislead whoever goes on with it.
-    """
-
-    name = "sessions"
-    tables = frozenset({"sessions", "turns"})
-
-    def erase(self, path: Path, leaving: Leaving) -> str:
-        from rag.serve.sessions import Sessions
-
-        sessions = Sessions(path)
-        try:
-            n = sessions.forget(lambda text, cited: leaving.in_text(text) or leaving.names_any(cited))
-        finally:
-            sessions.close()
-        return f"{n:,} conversations taken out"
-
-
 class TracesKeeper(Keeper):
     """Files of JSON lines, such as traces: lines that quote or name documents that go are taken out.
 

@@ -46,7 +46,6 @@ KEEPERS = Registry(
         "batch": "rag.erasure.places:BatchKeeper",
         "model": "rag.erasure.taught:ModelsKeeper",
         "questions": "rag.erasure.places:QuestionsKeeper",
-        "sessions": "rag.erasure.places:SessionsKeeper",
         "traces": "rag.erasure.places:TracesKeeper",
     },
 )

@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from plugins.serve.tests.walled import graph, question, walled
 from rag.asked import Entry, QuestionLog, UnknownEntry
 from rag.cli import main
 from rag.core.access import Asker
 from rag.core.errors import SpecError
 from rag.core.types import Document
 from rag.erasure import erase_from_index
-from rag.serve.sessions import Sessions
-from tests.serve.walled import graph, question, walled
+from ragline_serve.http.sessions import Sessions
 from tests.small_index import small_index
 from tests.stopped import files_of_at_most
 

@@ -22,7 +22,7 @@ from rag.erasure import erase_from_index
 from rag.erasure.marks import WINDOW, vector_marks
 from rag.indexing import TooMuchLost, add_documents, build_index, remove_documents
 from rag.pipeline import load_pipeline
-from rag.serve.sessions import Sessions
+from ragline_serve.http.sessions import Sessions
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from tests.retrievers.tiny_encoders import tiny_static

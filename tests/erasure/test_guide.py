@@ -12,7 +12,7 @@ import pytest
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.pipeline import load_pipeline
-from rag.serve.sessions import Sessions
+from ragline_serve.http.sessions import Sessions
 from retrievers.index.directory import LocalIndex
 from tests.erasure.test_erase import GRAPH, files_with, home  # noqa: F401
 

@@ -10,7 +10,7 @@ import pytest
 from rag.cli import main
 from rag.erasure import erase_from_index
 from rag.indexing import add_documents, build_index, merge_index, remove_from_index, update_documents
-from rag.serve.sessions import Sessions
+from ragline_serve.http.sessions import Sessions
 from retrievers.index.directory import LocalIndex
 from retrievers.index.sources import digested
 from tests.erasure.test_erase import files_with, home, made_index, planted, text_of  # noqa: F401

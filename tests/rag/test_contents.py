@@ -42,9 +42,9 @@ from rag.ingest.worker import pack, unpack
 from rag.pipeline import load_pipeline
 from rag.pipeline.as_json import ranking_json
 from rag.pipeline.identity import question_key
-from rag.service.history import by_turns
-from rag.service.wire.messages import ChatMessage
 from rag.stages.assemble import TokenBudgetAssembler
+from ragline_serve.service.history import by_turns
+from ragline_serve.service.wire.messages import ChatMessage
 from rerankers import RERANKERS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents

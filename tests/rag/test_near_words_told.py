@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from plugins.serve.tests.mcp.calling import called
+from plugins.serve.tests.walled import graph, question, walled
 from rag.cli import main
 from rag.core.types import Document
-from rag.mcp.server import create_server
 from rag.pipeline import load_pipeline
-from tests.mcp.calling import called
-from tests.serve.walled import graph, question, walled
+from ragline_serve.mcp.server import create_server
 from tests.small_index import small_index
 
 DOCUMENTS = (

@@ -20,10 +20,10 @@ import pytest
 from mcp import StdioServerParameters
 from openai import OpenAI
 
+from plugins.serve.tests.mcp.calling import called_in_turn
 from rag.core.quiet import USAGE_REPORTS_OFF
 from rag.models import locate
 from tests.generators.llm.conftest import save_random_model
-from tests.mcp.calling import called_in_turn
 from tests.tiny_models import tiny_sentence_model
 
 GUARD = """

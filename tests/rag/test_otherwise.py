@@ -139,10 +139,10 @@ def test_packaged_files_are_counted_before_they_are_fetched(monkeypatch: pytest.
 
 
 def test_a_server_says_that_another_graph_answers_and_not_how_much_memory_there_is(small: str) -> None:
-    pytest.importorskip("fastapi", reason="the extra [serve] is not installed")
-    from rag.serve import create_app
-    from rag.service.settings import ServeSettings
-    from tests.serve.browser import served
+    pytest.importorskip("ragline_serve", reason="the plug-in ragline-serve is not installed")
+    from plugins.serve.tests.browser import served
+    from ragline_serve import create_app
+    from ragline_serve.service.settings import ServeSettings
 
     with (
         load_pipeline(graph("llm.test_hungry", "large", small), memory_gib=2) as pipeline,

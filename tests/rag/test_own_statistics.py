@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plugins.serve.tests.mcp.calling import called
+from plugins.serve.tests.walled import graph, walled
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.core.access import NOBODY, Asker, read_asker
@@ -21,20 +23,18 @@ from rag.core.errors import IndexMismatch, IndexProblem
 from rag.core.filters import asked_by
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import add_documents, build_index
-from rag.mcp.server import create_server
 from rag.pipeline import load_pipeline
 from rag.pipeline.pipeline import Pipeline
 from rag.stages.reformulate.rm3 import RM3Reformulator
+from ragline_serve.mcp.server import create_server
 from rerankers.distinct import DistinctReranker
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.lexical.retriever import BM25Retriever
-from tests.mcp.calling import called
 from tests.rag.labels import askers, labels, reads
 from tests.retrievers.tiny_encoders import WORDS
-from tests.serve.walled import graph, walled
 from tests.small_legs import SmallModels, Way
 
 ANN = Asker(user="ann", tenant="north")

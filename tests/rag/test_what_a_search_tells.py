@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from plugins.serve.tests.walled import MODEL, client
 from rag.core.access import Asker, read_asker
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
@@ -20,7 +21,6 @@ from retrievers.index.joined import joined_address
 from retrievers.index.settings import IndexSettings
 from tests.rag.labels import random_label, reads
 from tests.retrievers.tiny_encoders import WORDS
-from tests.serve.walled import MODEL, client
 from tests.small_legs import SmallModels, Way
 
 SECRET = "zanzibarquux"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from plugins.serve.tests.asking import create_app
+from plugins.serve.tests.browser import served
 from rag.core.errors import MissingModel, SpecError
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.pipeline import load_pipeline
 from rerankers.server import ServerReranker
 from tests.other_server import OtherServer
-from tests.serve.asking import create_app
-from tests.serve.browser import served
 from tests.small_index import small_index
 
 TEXTS = ["short", "of middle length", "the longest of all of them", "x"]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from rag.indexes import Index, contents_of, let_through
-from rag.serving import ApiError, Host, refusals
+from ragline_serve.parts import ApiError, Host, refusals
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")

@@ -13,11 +13,11 @@ from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_
 from plugins.media.tests.filmed import SIDE, filmed
 from plugins.media.tests.printed import LEFT, WIDTH, baseline, printed
 from plugins.media.tests.spoken import talk
+from plugins.serve.tests.browser import PATIENCE_MS, keep, launched, served
+from plugins.serve.tests.walled import graph
 from rag import build_index, load_pipeline
 from rag.graphs import load_spec
-from rag.serve import ServeSettings, create_app
-from tests.serve.browser import PATIENCE_MS, keep, launched, served
-from tests.serve.walled import graph
+from ragline_serve import ServeSettings, create_app
 
 pytestmark = pytest.mark.browser
 # The first citation is opened in the moment in which it stands on the page.

@@ -12,9 +12,9 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from plugins.media.tests.printed import LEFT, baseline, printed
+from plugins.serve.tests.walled import client, graph
 from rag import build_index, load_pipeline
 from rag.indexes import LocalIndex
-from tests.serve.walled import client, graph
 
 RULES = [["Rules of the house", "All begin at nine."], ["Paid leave is thirty days a year. Ask early."]]
 SECRET = [["The merger is on Friday."]]

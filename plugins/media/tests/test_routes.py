@@ -11,10 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_tower
+from plugins.serve.tests.walled import client, graph
 from rag import build_index, load_pipeline
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, contents_of
-from tests.serve.walled import client, graph
 
 SECRET, OPEN = (encoded(each.picture()) for each in drawings(1)[:2])
 

@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Tracer
 
 import ragline_tracing as tracing
+from plugins.serve.tests.asking import openai_client
+from plugins.serve.tests.walled import MODEL
 from rag import load_pipeline
 from rag.batch.run import run_batch
 from rag.cli import main
@@ -25,8 +27,6 @@ from rag.errors import SpecError, StageError
 from rag.graphs import Pipeline
 from rag.types import Document, Query, Ranking
 from ragline_tracing.lines import provider_for
-from tests.serve.asking import openai_client
-from tests.serve.walled import MODEL
 from tests.small_index import small_index
 
 SECRET = "warranty"

@@ -85,7 +85,7 @@ def test_a_resumed_run_asks_the_engine_the_same_and_the_share_of_equal_answers_i
 def test_the_chat_answers_from_the_same_engine(pipeline: Pipeline) -> None:
     from starlette.testclient import TestClient
 
-    from rag.serve import ServeSettings, create_app
+    from ragline_serve import ServeSettings, create_app
 
     asked = [{"role": "user", "content": "Who decides on paid leave?"}]
     with TestClient(create_app(pipeline, ServeSettings(model="small")), base_url="http://localhost") as client:

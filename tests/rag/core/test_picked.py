@@ -10,7 +10,7 @@ import pytest
 from rag.core.picked import picked_of, with_picked
 from rag.core.types import Document, ScoredDocument
 from rag.pipeline.as_json import hit_json
-from rag.service.wire.passages import Hit
+from ragline_serve.service.wire.passages import Hit
 
 SHIPS = Document(doc_id="d", text="The Aurora met the Corvus.", metadata={"lang": "en"})
 

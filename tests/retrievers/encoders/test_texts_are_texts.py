@@ -18,12 +18,13 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
+from plugins.serve.tests.browser import served
 from rag.core.errors import SpecError
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.graph.spec import GraphSpec
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
-from rag.serve import ServeSettings, create_app
+from ragline_serve import ServeSettings, create_app
 from rerankers.cross_encoder import CrossEncoderReranker
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.encoders.sentence_folder import Role
@@ -31,7 +32,6 @@ from retrievers.encoders.token_encoder import TokenEncoder
 from tests.http_serving import http_serving
 from tests.rerankers.tiny_classifier import tiny_classifier
 from tests.retrievers.tiny_encoders import tiny_towers
-from tests.serve.browser import served
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of sentence-transformers, when it saves
 

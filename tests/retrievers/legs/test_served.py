@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from plugins.serve.tests.asking import create_app
+from plugins.serve.tests.browser import served
 from rag.core.errors import IndexMismatch, MissingModel, SpecError, StageError
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
@@ -17,8 +19,6 @@ from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.server_encoder import ServedEncoder
 from retrievers.legs.dense.settings import ServedEncoderSettings
 from tests.other_server import OtherServer
-from tests.serve.asking import create_app
-from tests.serve.browser import served
 from tests.tiny_models import tiny_sentence_model
 
 TEXTS = ["a b c", "d e", "", "f g h i", "  "]

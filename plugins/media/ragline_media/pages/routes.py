@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rag.indexes import Index, LocalIndex, let_through
 from rag.reading import Reader, ReadError
-from rag.serving import ApiError, Host, refusals
 from rag.types import Document
+from ragline_serve.parts import ApiError, Host, refusals
 
 AT_ONCE = 2
 """Pictures that are drawn at the same time; others wait."""

@@ -1,0 +1,1 @@
+"""Commands of `rag` that this plug-in adds."""

@@ -1,0 +1,1 @@
+"""The endpoints of `rag serve`, and its page."""

@@ -1,0 +1,9 @@
+"""For authors of what serves: routes of the server, tools of MCP, parts of the page. Contents on the wire are of `rag.doors`."""
+
+from ragline_serve.http.host import ROUTES, Host
+from ragline_serve.http.page import PAGES
+from ragline_serve.mcp.tools import TOOLS
+from ragline_serve.service.errors import ApiError
+from ragline_serve.service.wire.errors import refusals
+
+__all__ = ["PAGES", "ROUTES", "TOOLS", "ApiError", "Host", "refusals"]
