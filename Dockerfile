@@ -10,11 +10,13 @@ RUN python -m venv /opt/ragline
 WORKDIR /src
 # Dependencies first: they change more seldom than the code.
 COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY plugins/serve/pyproject.toml plugins/serve/
 RUN mkdir rag retrievers rerankers generators prompts \
  && for package in rag retrievers rerankers generators prompts; do touch $package/__init__.py; done \
- && /opt/ragline/bin/pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url $EXTRA_INDEX} '.[serve]'
+ && mkdir plugins/serve/ragline_serve && touch plugins/serve/ragline_serve/__init__.py \
+ && /opt/ragline/bin/pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url $EXTRA_INDEX} . ./plugins/serve
 COPY . .
-RUN /opt/ragline/bin/pip install --no-cache-dir --no-deps --force-reinstall .
+RUN /opt/ragline/bin/pip install --no-cache-dir --no-deps --force-reinstall . ./plugins/serve
 
 FROM python:3.11-slim
 # libgomp1: llama.cpp in its wheel asks the system for it.

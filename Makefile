@@ -31,14 +31,14 @@ $(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(BIN)/py
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # pip would do it on one core
 	@touch $(VENV)/.installed $@
 
-$(VENV)/.serving: pyproject.toml | $(VENV)/.installed
-	@echo "installing the serve extra" >&2
-	@$(PIP) install $(INDEX_FLAGS) -e '.[serve]'
+$(VENV)/.serving: pyproject.toml plugins/serve/pyproject.toml | $(VENV)/.installed
+	@echo "installing the plug-in ragline-serve" >&2
+	@$(PIP) install $(INDEX_FLAGS) -e . -e ./plugins/serve
 	@touch $@
 
 # Tools of their own environment: what they need is no part of what they lock.
 LOCK_TOOLS := build/locking
-LOCKED := bench encoders languages ocr serve test watch
+LOCKED := bench encoders languages ocr test watch
 $(LOCK_TOOLS)/.ready:
 	@rm -rf $(LOCK_TOOLS) && $(or $(PYTHON),python3.11) -m venv $(LOCK_TOOLS)
 	@$(LOCK_TOOLS)/bin/python -m pip --quiet --disable-pip-version-check install 'uv>=0.9' 'pip-audit>=2.9'
@@ -187,7 +187,7 @@ bench-graph: $(VENV)/.tested ## overhead of a graph of six stages against other 
 	@$(BENCH).graph_overhead --record
 
 bench-serve: $(VENV)/.tested ## the server under load: first token, answers a second, what it adds to the engine
-	@$(BENCH).serve_load --record
+	@$(BIN)/python -m plugins.serve.benchmarks.serve_load --record
 
 bench-recipes: $(VENV)/.tested ## every recipe's benchmark: MODEL=NAME, URL=http://host:8000/v1 of its server (resumes; OPTIONS="--plan" says what)
 	@$(BENCH).recipes --model "$(MODEL)" $(if $(URL),--url "$(URL)") $(OPTIONS)
@@ -195,7 +195,7 @@ bench-recipes: $(VENV)/.tested ## every recipe's benchmark: MODEL=NAME, URL=http
 bench-smoke: $(VENV)/.tested ## a small size of every benchmark
 	@$(BIN)/python -m benchmarks.smoke
 
-docs: $(VENV)/.installed ## write the generated pages again
+docs: $(VENV)/.tested ## write the generated pages again
 	@$(BIN)/python -m docs.generate
 
 fix: $(VENV)/.tested ## format and mend

@@ -53,7 +53,7 @@ def _served(folder: Path, given: argparse.Namespace) -> None:
         until = time.monotonic() + 120
         while not list(folder.glob("ragline/*.sock")):
             if server.poll() is not None or time.monotonic() > until:
-                raise SystemExit("everyday: no server listens on a socket; is ragline[serve] installed?")
+                raise SystemExit("everyday: no server listens on a socket; is ragline-serve installed?")
             time.sleep(0.1)
         _print_search("hybrid", place, given, " through a server")
     finally:

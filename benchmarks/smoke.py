@@ -44,7 +44,14 @@ PROCESSES.set_forkserver_preload(
 SMALL = {  # the longest first, so that nothing long is left at the end
     "methods": ["--study", "smoke", "--sets", "cranfield"],
     "attention_profile": ["--documents", "4", "--memory", "4"],
-    "serve_load": ["--requests", "1", "--clients", "1", "--sources", str(ROOT / "examples" / "corpus")],
+    "plugins.serve.benchmarks.serve_load": [
+        "--requests",
+        "1",
+        "--clients",
+        "1",
+        "--sources",
+        str(ROOT / "examples" / "corpus"),
+    ],
     "graph_overhead": ["--runs", "100"],
     "bm25_quality": ["xquad/zh"],
     "bm25_speed": ["--rounds", "2"],

@@ -24,6 +24,8 @@ MODULES = (
     "rag.doors",
     "rag.tracing",
     "prompts",
+    "ragline_serve",
+    "ragline_serve.parts",
 )
 
 

@@ -10,9 +10,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from rag.cli.commands import COMMANDS
+from rag.cli.commands import table_for
 from rag.cli.parser import parser
 from rag.core import errors
+from rag.core.plugins import shipped
 from retrievers.encoders.settings import Encoding
 from retrievers.index.settings import settings_form
 from retrievers.legs.dense.settings import ServedEncoderSettings
@@ -39,18 +40,25 @@ DO = {
 """Error -> what whoever gets it does."""
 
 
+SERVER = "ragline-serve"
+"""The plug-in whose guide pages are of the guide."""
+
+
 def commands_page() -> str:
-    """Every command of `rag` with what it takes; those of plug-ins are on their own pages."""
+    """Every command of `rag` and of its server with what it takes; those of other plug-ins are on their own pages."""
     lines = [
         "# Commands",
         "",
         "Written by `make docs` from the parser; `rag COMMAND --help` prints the same. Every command takes `-q` (results and",
         "errors alone) and `-v` (also what is logged, and where errors came from). What they return stands with the",
-        "[errors](errors.md). Commands of plug-ins, such as `rag lab`, are on [their pages](../plugins/README.md).",
+        "[errors](errors.md). `rag keys`, `rag mcp` and `rag serve` are of the plug-in `ragline-serve`. Commands of other",
+        "plug-ins, such as `rag lab`, are on [their pages](../plugins/README.md).",
         "",
     ]
     below = {name: each for name, _, each in _below(parser())}
-    for name, command in COMMANDS.items():
+    for name, command in table_for(None).items():
+        if name in shipped("command") and shipped("command")[name].package != SERVER:
+            continue
         lines += [f"## rag {name}", "", *_sentence(command.help), *_options(below[name])]
         for inner, told, each in _below(below[name]):
             lines += [f"### rag {name} {inner}", "", *_sentence(told), *_options(each)]

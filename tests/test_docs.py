@@ -37,7 +37,7 @@ def test_before_a_command_is_first_typed_the_readme_says_how_it_is_found() -> No
     assert 0 < readme.index("source .venv/bin/activate") < readme.index("\nrag ")
     for page in (readme, (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")):
         assert "source .venv/bin/activate" in page
-        assert "pip install -e '.[serve]'" in page
+        assert "pip install ./plugins/serve" in page
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda p: p.name)
@@ -138,5 +138,5 @@ def test_installs_from_a_checkout_stay_editable() -> None:
     told = [*PROSE, *sorted((ROOT / "rag").rglob("*.py"))]
     found = [page.name for page in told if undoing.search(page.read_text(encoding="utf-8"))]
     assert found == ["deployment.md"], "say pip install -e '.[extra]'; a locked deployment alone is built once"
-    assert undoing.search("pip install '.[serve]'")
-    assert not undoing.search("pip install -e '.[serve]'")
+    assert undoing.search("pip install '.[ocr]'")
+    assert not undoing.search("pip install -e '.[ocr]'")

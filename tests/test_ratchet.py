@@ -8,12 +8,12 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 80_035,
-    "lines of centre and plug-ins": 112_029,
-    "lines of centre and plug-ins that hold code": 74_165,
+    "lines of the centre": 73_020,
+    "lines of centre and plug-ins": 112_212,
+    "lines of centre and plug-ins that hold code": 74_293,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
-    "modules with one importer, under 60 lines": 17,
+    "modules with one importer, under 60 lines": 16,
     "pages of docs beside the reference": 25,
 }
 FILES_AT_MOST = {"rag index --graph bm25": 102, "rag search --graph bm25, cold": 99, "the same, warm": 29}

@@ -34,7 +34,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--index", metavar="DIR", help="also verify every file of this index")
     parser.add_argument("--graph", metavar="G", help=f"also try its engines: {GRAPH_HELP}")
     parser.add_argument("--connect", action="store_true", help="also ask the graph's servers, with the keys it names")
-    for _, each in sorted(shipped("check").items()):
+    for _, each in sorted(shipped("doctor").items()):
         if ":" not in each.component:
             with suppress(Exception):  # told when it is to check
                 loaded(each.component).options(parser)
@@ -63,7 +63,7 @@ def _plugins(args: Namespace) -> int:
     code = 0
     for package in installed():
         _line(True, f"plug-in {' '.join(package)}")
-    for name, each in sorted(shipped("check").items()):
+    for name, each in sorted(shipped("doctor").items()):
         try:
             check = loaded(each.component)
             found = list(check() if ":" in each.component else check.findings(args))

@@ -80,7 +80,7 @@ OURS = {
         "transform.code_switch",
         "transform.rewrite_code",
     ),
-    "serve": ("command.keys", "command.mcp", "command.serve"),
+    "serve": ("command.keys", "command.mcp", "command.serve", "doctor.serve", "keeper.sessions"),
     "servers": (
         "retrieve.collection",
         "server.milvus",

@@ -1,4 +1,4 @@
-"""The log of questions: kept, listed, rated, forgotten; under a kill, on a full disk, and at every door."""
+"""The log of questions: kept, listed, rated, forgotten; under a kill, on a full disk, and on the command line."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
-from plugins.serve.tests.walled import graph, question, walled
 from rag.asked import Entry, QuestionLog, UnknownEntry
 from rag.cli import main
 from rag.core.access import Asker
+from rag.core.database import Database, Form
 from rag.core.errors import SpecError
 from rag.core.types import Document
-from rag.erasure import erase_from_index
-from ragline_serve.http.sessions import Sessions
+from tests.scripted_graph import graph
 from tests.small_index import small_index
 from tests.stopped import files_of_at_most
 
@@ -119,7 +117,8 @@ def test_what_is_forgotten_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    Sessions(tmp_path / "sessions.db").close()
+    other = Form(kind="sessions", tables=("CREATE TABLE sessions (id TEXT)",))
+    Database(tmp_path / "sessions.db", other).close()
     (tmp_path / "text").write_text("no database " * 1_000)
     for name in ("sessions.db", "text"):
         before = (tmp_path / name).read_bytes()
@@ -129,8 +128,8 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="name a file in a folder that exists"):
         QuestionLog(tmp_path / "none" / "asked.db")
     QuestionLog(tmp_path / "asked.db").close()
-    with pytest.raises(SpecError, match="something else than conversations"):
-        Sessions(tmp_path / "asked.db")
+    with pytest.raises(SpecError, match="something else than sessions"):
+        Database(tmp_path / "asked.db", other)
 
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
@@ -170,68 +169,6 @@ def test_a_kill_costs_no_entry_that_was_written(tmp_path: Path) -> None:
     assert found == [f"q{number}" for number in range(len(found))]
     if told and told[-1].isdecimal():
         assert len(found) > int(told[-1])
-
-
-def asked(asking: TestClient, text: str, **more: Any) -> dict[str, Any]:
-    reply = asking.post("/v1/chat/completions", json=question(text, **more))
-    assert reply.status_code == 200
-    if not more.get("stream"):
-        return reply.json()["ragline"]  # type: ignore[no-any-return]
-    events = [json.loads(line[6:]) for line in reply.text.splitlines() if line.startswith("data: {")]
-    return next(each["ragline"] for each in reversed(events) if "stages" in each.get("ragline", {}))  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_the_server_keeps_what_it_answers_and_takes_what_is_said_of_it(
-    tmp_path: Path, index: Path, stream: bool
-) -> None:
-    file = tmp_path / "asked.db"
-    with walled(index, {"replies": ["Thirty [1]."]}, log_file=file) as asking:
-        told = asked(asking, "How many days of paid leave?", stream=stream)
-        good = {"entry": told["entry"], "good": True, "comment": "So it is."}
-        assert asking.post("/v1/feedback", json=good).status_code == 204
-        refused = asking.post("/v1/feedback", json={**good, "entry": "made up"})
-        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_entry")
-    with closing(QuestionLog(file)) as log:
-        [kept] = log.entries()
-    assert (kept.question, kept.answer, kept.door) == ("How many days of paid leave?", "Thirty [1].", "serve")
-    assert list(kept.passages) == [each["doc_id"] for each in told["sources"]]
-    assert list(kept.cited) == [told["sources"][0]["doc_id"]]
-    assert (kept.good, kept.comment) == (True, "So it is.")
-
-
-def test_where_no_log_is_kept_there_is_nothing_to_rate(index: Path) -> None:
-    with walled(index) as asking:
-        assert asked(asking, "How many days of paid leave?")["entry"] is None
-        refused = asking.post("/v1/feedback", json={"entry": "x", "good": True})
-        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "no_log")
-
-
-def test_an_answer_is_given_where_it_cannot_be_kept(
-    tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: QuestionLog, entry: Entry) -> str:
-        raise sqlite3.OperationalError("disk is full")
-
-    monkeypatch.setattr(QuestionLog, "add", full)
-    with walled(index, log_file=tmp_path / "asked.db") as asking:
-        assert asked(asking, "How many days of paid leave?")["entry"] is None
-
-
-def test_what_quotes_or_cites_a_document_goes_with_it(tmp_path: Path, index: Path) -> None:
-    file = tmp_path / "asked.db"
-    with walled(index, {"replies": ["Thirty [1].", "Two [1]."]}, log_file=file) as asking:
-        asked(asking, "How many days of paid leave?")
-        asked(asking, "How many sign orders above five hundred euros?")
-    with closing(QuestionLog(file)) as log:
-        before = list(log.entries())
-    holding = [each.question for each in before if any("d02" in doc_id for doc_id in each.passages)]
-    receipt = erase_from_index(["texts/d02.md"], index, also=[file])
-    assert receipt.clean
-    [place] = [place for place in receipt.places if place.kind == "questions"]
-    assert place.done == f"{len(holding)} questions taken out"
-    with closing(QuestionLog(file)) as log:
-        assert texts(log) == [each.question for each in before if each.question not in holding]
 
 
 def test_ask_keeps_and_log_shows_rates_and_forgets(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from generators.llm.scripted import ScriptedLLM
-from plugins.serve.tests.walled import graph
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
+from tests.scripted_graph import graph
 
 
 @pytest.mark.parametrize(("by_stage", "times"), [(False, 3), (True, 0)])

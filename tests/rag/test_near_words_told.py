@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from plugins.serve.tests.mcp.calling import called
-from plugins.serve.tests.walled import graph, question, walled
+from plugins.serve.tests.walled import question, walled
 from rag.cli import main
 from rag.core.types import Document
 from rag.pipeline import load_pipeline
 from ragline_serve.mcp.server import create_server
+from tests.scripted_graph import graph
 from tests.small_index import small_index
 
 DOCUMENTS = (

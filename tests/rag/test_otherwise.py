@@ -140,7 +140,7 @@ def test_packaged_files_are_counted_before_they_are_fetched(monkeypatch: pytest.
 
 def test_a_server_says_that_another_graph_answers_and_not_how_much_memory_there_is(small: str) -> None:
     pytest.importorskip("ragline_serve", reason="the plug-in ragline-serve is not installed")
-    from plugins.serve.tests.browser import served
+    from plugins.serve.tests.served import served
     from ragline_serve import create_app
     from ragline_serve.service.settings import ServeSettings
 

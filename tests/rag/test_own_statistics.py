@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.serve.tests.mcp.calling import called
-from plugins.serve.tests.walled import graph, walled
+from plugins.serve.tests.walled import walled
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.core.access import NOBODY, Asker, read_asker
@@ -35,6 +35,7 @@ from retrievers.index.settings import IndexSettings
 from retrievers.legs.lexical.retriever import BM25Retriever
 from tests.rag.labels import askers, labels, reads
 from tests.retrievers.tiny_encoders import WORDS
+from tests.scripted_graph import graph
 from tests.small_legs import SmallModels, Way
 
 ANN = Asker(user="ann", tenant="north")

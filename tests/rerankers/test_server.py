@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from plugins.serve.tests.asking import create_app
-from plugins.serve.tests.browser import served
+from plugins.serve.tests.served import served
 from rag.core.errors import MissingModel, SpecError
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.pipeline import load_pipeline

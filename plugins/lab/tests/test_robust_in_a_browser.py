@@ -9,9 +9,9 @@ import pytest
 
 from plugins.lab.tests.conftest import write_lines
 from plugins.lab.tests.test_robust import LINES
-from plugins.serve.tests.browser import keep, launched
 from rag.graphs import Part, load_spec
 from ragline_lab.robust import robust, ways_of
+from tests.browser import keep, launched
 
 pytestmark = pytest.mark.browser
 

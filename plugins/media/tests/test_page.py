@@ -13,11 +13,12 @@ from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_
 from plugins.media.tests.filmed import SIDE, filmed
 from plugins.media.tests.printed import LEFT, WIDTH, baseline, printed
 from plugins.media.tests.spoken import talk
-from plugins.serve.tests.browser import PATIENCE_MS, keep, launched, served
-from plugins.serve.tests.walled import graph
+from plugins.serve.tests.served import served
 from rag import build_index, load_pipeline
 from rag.graphs import load_spec
 from ragline_serve import ServeSettings, create_app
+from tests.browser import PATIENCE_MS, keep, launched
+from tests.scripted_graph import graph
 
 pytestmark = pytest.mark.browser
 # The first citation is opened in the moment in which it stands on the page.

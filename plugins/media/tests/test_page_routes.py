@@ -12,9 +12,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from plugins.media.tests.printed import LEFT, baseline, printed
-from plugins.serve.tests.walled import client, graph
+from plugins.serve.tests.walled import client
 from rag import build_index, load_pipeline
 from rag.indexes import LocalIndex
+from tests.scripted_graph import graph
 
 RULES = [["Rules of the house", "All begin at nine."], ["Paid leave is thirty days a year. Ask early."]]
 SECRET = [["The merger is on Friday."]]

@@ -11,10 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_tower
-from plugins.serve.tests.walled import client, graph
+from plugins.serve.tests.walled import client
 from rag import build_index, load_pipeline
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, contents_of
+from tests.scripted_graph import graph
 
 SECRET, OPEN = (encoded(each.picture()) for each in drawings(1)[:2])
 

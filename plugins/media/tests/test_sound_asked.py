@@ -10,7 +10,6 @@ import pytest
 
 from plugins.media.tests.spoken import captions, talk, wav
 from plugins.serve.tests.walled import client, question
-from plugins.serve.tests.walled import graph as answering
 from rag import build_index, load_pipeline
 from rag.cli import main
 from rag.errors import SpecError
@@ -18,6 +17,7 @@ from rag.types import Content, Message, Query
 from ragline_media.asking import sound_of
 from ragline_media.sound import asked
 from ragline_media.sound.waves import RATE
+from tests.scripted_graph import graph as answering
 
 TONE = (0.3 * np.sin(np.arange(3 * RATE) / RATE * 2 * np.pi * 440)).astype(np.float32)
 BM25 = {"version": 1, "nodes": {"best": {"use": "retrieve.bm25", "in": "query", "k": 3}}, "output": "best"}

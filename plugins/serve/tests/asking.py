@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from openai import OpenAI
 
-from plugins.serve.tests.browser import served
+from plugins.serve.tests.served import served
 from plugins.serve.tests.walled import MODEL
 from rag.pipeline import Pipeline
 from ragline_serve import ServeSettings, create_app

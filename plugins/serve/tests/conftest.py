@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from plugins.serve.tests.walled import graph
 from rag.core.types import Document
 from tests.generators.llm.conftest import save_random_model
+from tests.scripted_graph import graph
 from tests.small_index import small_index
 from tests.threads import one_thread
 

@@ -12,14 +12,15 @@ import pytest
 from openai import OpenAI
 
 from plugins.serve.tests.asking import asked, openai_client
-from plugins.serve.tests.browser import served
-from plugins.serve.tests.walled import MODEL, graph
+from plugins.serve.tests.served import served
+from plugins.serve.tests.walled import MODEL
 from rag.core.types import Document
 from rag.indexing import build_index
 from rag.langchain import keeps_sources
 from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.http.links import original_of, page_link
+from tests.scripted_graph import graph
 
 SAID = "🌞 Thirty days [1]. Bells are extra [2]. They lapse on 31 March."
 DOCUMENTS = [

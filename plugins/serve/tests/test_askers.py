@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 import ragline_tracing as tracing
 from plugins.serve.tests.mcp.calling import called, refused
-from plugins.serve.tests.walled import graph, question, walled
+from plugins.serve.tests.walled import question, walled
 from rag.batch.run import run_batch
 from rag.cli import main
 from rag.cli.options import PATIENCE_S
@@ -39,6 +39,7 @@ from ragline_serve.service.keys import add_key, load_keys
 from ragline_serve.service.local import LocalDoor
 from ragline_serve.service.running import BoundedServer
 from retrievers.index.settings import IndexSettings
+from tests.scripted_graph import graph
 
 ANN: dict[str, Any] = {"user": "ann", "tenant": "north", "groups": ["finance"]}
 BOB: dict[str, Any] = {"user": "bob", "tenant": "south"}

@@ -12,9 +12,9 @@ from openai import APIError, BadRequestError, InternalServerError, NotFoundError
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
 from plugins.serve.tests.asking import DEADLINE_S, asked, openai_client, posted, until
-from plugins.serve.tests.browser import served
+from plugins.serve.tests.served import served
 from plugins.serve.tests.test_endpoints import replace_node
-from plugins.serve.tests.walled import MODEL, graph, question
+from plugins.serve.tests.walled import MODEL, question
 from plugins.serve.tests.walled import client as in_process
 from rag.core.errors import MissingModel
 from rag.core.types import Completion, Message, Prompt, SamplingParams
@@ -24,6 +24,7 @@ from ragline_serve import ServeSettings, create_app
 from ragline_serve.service.service import Service
 from ragline_serve.service.wire.chat_reply import ChatReply
 from tests.calibrations import saved
+from tests.scripted_graph import graph
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from plugins.serve.tests.asking import DEADLINE_S, asked
-from plugins.serve.tests.walled import graph
 from rag.cli import main
 from rag.cli.parser import parser
 from rag.core.errors import SpecError
 from ragline_serve.commands.serve import graphs_by_name, settings
+from tests.scripted_graph import graph
 
 
 @pytest.fixture

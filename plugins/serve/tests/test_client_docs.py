@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from plugins.serve.tests.asking import DEADLINE_S
-from plugins.serve.tests.browser import served
-from plugins.serve.tests.walled import graph
+from plugins.serve.tests.served import served
 from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
+from tests.scripted_graph import graph
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "reference" / "clients.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"

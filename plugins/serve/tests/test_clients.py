@@ -12,13 +12,14 @@ import httpx2
 import pytest
 
 from plugins.serve.tests.asking import DEADLINE_S
-from plugins.serve.tests.browser import served
 from plugins.serve.tests.clients import record
+from plugins.serve.tests.served import served
 from plugins.serve.tests.walled import client as in_process
-from plugins.serve.tests.walled import graph, question
+from plugins.serve.tests.walled import question
 from rag.core.types import Message, Query
 from rag.pipeline import Pipeline, load_pipeline
 from ragline_serve import ServeSettings, create_app
+from tests.scripted_graph import graph
 
 FILES = sorted((Path(__file__).parent / "clients").glob("*.json"))
 CALLS = [

@@ -23,14 +23,15 @@ import pytest
 import yaml
 
 from plugins.serve.tests.asking import DEADLINE_S, until
-from plugins.serve.tests.browser import served
-from plugins.serve.tests.walled import MODEL, graph
+from plugins.serve.tests.served import served
+from plugins.serve.tests.walled import MODEL
 from rag.pipeline import Pipeline, load_pipeline
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.mcp.http import create_http_app
 from ragline_serve.service.connections import affordable
 from ragline_serve.service.keys import Keys
 from ragline_serve.service.troubles import NowAndThen
+from tests.scripted_graph import graph
 
 NEVER_S = 3600.0
 SOON_S = 0.2

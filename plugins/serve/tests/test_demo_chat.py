@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from plugins.serve.tests.browser import keep, launched
+from tests.browser import keep, launched
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 

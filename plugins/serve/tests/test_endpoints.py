@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from generators.llm.scripted import ScriptedLLM
 from plugins.serve.tests.asking import DEADLINE_S, openai_client, until
-from plugins.serve.tests.walled import MODEL, client, graph, question, walled
+from plugins.serve.tests.walled import MODEL, client, question, walled
 from rag.core.errors import MissingModel
 from rag.core.types import Document, Ranking
 from rag.graph.spec import GraphSpec
@@ -32,6 +32,7 @@ from ragline_serve.http.rerank import RerankReply
 from ragline_serve.http.search import SearchReply
 from ragline_serve.service.wire.described import Ready
 from ragline_serve.service.wire.errors import Error
+from tests.scripted_graph import graph
 from tests.small_index import small_index
 from tests.tiny_models import tiny_sentence_model
 

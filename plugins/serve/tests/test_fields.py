@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from plugins.serve.tests.walled import graph, walled
+from plugins.serve.tests.walled import walled
 from rag.indexing import build_index
 from ragline_serve.http.fields import MOST_FIELDS, MOST_VALUES, FieldsReply
 from retrievers.index.settings import IndexSettings
+from tests.scripted_graph import graph
 
 ANN = {"X-Asker": json.dumps({"user": "ann", "tenant": "north"})}
 BOB = {"X-Asker": json.dumps({"user": "bob", "tenant": "north"})}

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from plugins.serve.tests.asking import DEADLINE_S, openai_client, until
 from plugins.serve.tests.test_chat import Gate
-from plugins.serve.tests.walled import MODEL, client, graph, question
+from plugins.serve.tests.walled import MODEL, client, question
 from rag.core.types import Document
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
@@ -29,6 +29,7 @@ from ragline_serve.http.indexes import _question
 from ragline_serve.service.generations import Current
 from retrievers.index.generations import CURRENT, HOLD, generations
 from retrievers.index.settings import IndexSettings
+from tests.scripted_graph import graph
 
 FOLLOW_S = 0.02
 FOLLOWING: dict[str, Any] = {"follow_s": FOLLOW_S, "requests_per_minute": None}

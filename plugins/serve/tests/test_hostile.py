@@ -19,8 +19,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
-from plugins.serve.tests.browser import served
-from plugins.serve.tests.walled import client, graph, question, walled
+from plugins.serve.tests.served import served
+from plugins.serve.tests.walled import client, question, walled
 from rag.core.errors import MissingModel, SpecError
 from rag.core.types import Completion, Prompt, Query, Ranking, SamplingParams
 from rag.pipeline import load_pipeline
@@ -29,6 +29,7 @@ from ragline_serve.service.keys import new_key
 from ragline_serve.service.walls import HEADERS, LastResort, SameOrigin
 from retrievers import RETRIEVERS
 from tests.cpu_time import least_cpu_s
+from tests.scripted_graph import graph
 
 SECRET = "sk-very-secret"
 PLACE = "/srv/private/ada/model.safetensors"

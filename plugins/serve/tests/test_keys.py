@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from plugins.serve.tests.walled import graph, walled
+from plugins.serve.tests.walled import walled
 from rag.cli import main
 from rag.cli.parser import parser
 from rag.core.errors import SpecError
@@ -18,6 +18,7 @@ from ragline_serve import ServeSettings, create_app
 from ragline_serve.commands.serve import settings
 from ragline_serve.service import keys
 from ragline_serve.service.keys import Keys, add_key, bearer, load_keys, new_key
+from tests.scripted_graph import graph
 
 
 @pytest.fixture

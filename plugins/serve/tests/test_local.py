@@ -23,13 +23,13 @@ import yaml
 from generators.llm.scripted import ScriptedLLM
 from plugins.serve.tests.asking import DEADLINE_S
 from plugins.serve.tests.test_generations import build
-from plugins.serve.tests.walled import graph
 from rag.cli import main
 from rag.cli.options import PATIENCE_S
 from rag.core.run_folder import graph_key, socket_of
 from rag.pipeline import load_pipeline
 from ragline_serve.service.generations import Current
 from ragline_serve.service.local import AT_ONCE, LocalDoor
+from tests.scripted_graph import graph
 
 THERE, HERE = "From the server [1].", "It is so [1]."
 

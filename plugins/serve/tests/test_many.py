@@ -14,12 +14,13 @@ from openai import OpenAI, RateLimitError
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
 from plugins.serve.tests.asking import DEADLINE_S, asked, openai_client, posted, until
-from plugins.serve.tests.browser import served
+from plugins.serve.tests.served import served
 from plugins.serve.tests.test_chat import Gate, extension
-from plugins.serve.tests.walled import MODEL, graph
+from plugins.serve.tests.walled import MODEL
 from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.pipeline import Pipeline, load_pipeline
 from ragline_serve import ServeSettings, create_app
+from tests.scripted_graph import graph
 
 THINGS = ("paid leave", "a bicycle", "a laptop", "the warranty", "signatures", "the train", "goggles", "a wheel")
 QUESTIONS = [f"What is number {at} of {THINGS[at % 8]}?" for at in range(64)]

@@ -15,11 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from generators.llm import LLMS
 from generators.llm.scripted import ScriptedLLM
-from plugins.serve.tests.walled import client, graph, question, walled
+from plugins.serve.tests.walled import client, question, walled
 from rag.core.report import RunResult, node_report
 from rag.core.types import Completion, Outcome, Prompt, Query, Ranking, SamplingParams, Usage
 from rag.pipeline import load_pipeline
 from ragline_serve.service.metrics import MeasuredApp, Metrics
+from tests.scripted_graph import graph
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -18,14 +18,15 @@ from openai import NotFoundError, OpenAI
 from starlette.testclient import TestClient
 
 from plugins.serve.tests.asking import DEADLINE_S, asked, until
-from plugins.serve.tests.browser import served
-from plugins.serve.tests.walled import graph, question
+from plugins.serve.tests.served import served
+from plugins.serve.tests.walled import question
 from rag.core.errors import MissingModel, SpecError
 from rag.core.memory import Machine
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.memory_plan import plan_memory, plan_side_by_side
 from ragline_serve import ServeSettings, create_app
 from retrievers.index.opening import open_index
+from tests.scripted_graph import graph
 
 SHORT, LONG = "Thirty days [1].", "It is thirty days a year [1]."
 

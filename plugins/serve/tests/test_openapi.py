@@ -12,10 +12,11 @@ import httpx2
 import pytest
 
 from plugins.serve.tests.asking import until
-from plugins.serve.tests.browser import served
-from plugins.serve.tests.walled import MODEL, graph
+from plugins.serve.tests.served import served
+from plugins.serve.tests.walled import MODEL
 from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
+from tests.scripted_graph import graph
 
 EXAMPLES = 8
 """Random requests per operation, on top of those that schemathesis makes for every constraint of the document."""

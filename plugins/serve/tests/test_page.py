@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from generators.llm.scripted import ScriptedLLM
-from plugins.serve.tests.browser import PATIENCE_MS, Served, keep, launched, served
+from plugins.serve.tests.served import Served, served
 from rag.asked import QuestionLog
 from rag.core.types import Completion, Prompt, SamplingParams
 from rag.indexing import build_index
@@ -26,6 +26,7 @@ from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.service.walls import HEADERS
 from retrievers.index.directory import LocalIndex
+from tests.browser import PATIENCE_MS, keep, launched
 
 pytestmark = pytest.mark.browser
 

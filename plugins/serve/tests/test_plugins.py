@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from plugins.serve.tests.browser import PATIENCE_MS, launched, served
+from plugins.serve.tests.served import served
 from plugins.serve.tests.toy_serving import POINTS, SERVING, installed
-from plugins.serve.tests.walled import client, graph, question
+from plugins.serve.tests.walled import client, question
 from rag.cli import main
 from rag.cli.options import PATIENCE_S
 from rag.core.errors import SpecError
@@ -30,6 +30,8 @@ from ragline_serve.service.keys import add_key
 from ragline_serve.service.local import LocalDoor
 from ragline_serve.service.walls import HEADERS
 from retrievers.index.settings import IndexSettings
+from tests.browser import PATIENCE_MS, launched
+from tests.scripted_graph import graph
 
 
 @pytest.fixture

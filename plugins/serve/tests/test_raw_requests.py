@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from plugins.serve.tests.asking import DEADLINE_S
-from plugins.serve.tests.browser import served
-from plugins.serve.tests.walled import MODEL, graph
+from plugins.serve.tests.served import served
+from plugins.serve.tests.walled import MODEL
 from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
+from tests.scripted_graph import graph
 
 HOST = b"Host: 127.0.0.1\r\n"
 JSON = b"Content-Type: application/json\r\n"

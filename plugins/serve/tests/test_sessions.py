@@ -18,13 +18,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from generators.llm.scripted import ScriptedLLM
-from plugins.serve.tests.walled import MODEL, client, graph, question, walled
+from plugins.serve.tests.walled import MODEL, client, question, walled
 from rag.core.errors import SpecError
 from rag.core.types import Message
 from rag.pipeline import load_pipeline
 from ragline_serve.http.conversation import SessionList, SessionReply
 from ragline_serve.http.sessions import Sessions, UnknownSession
 from ragline_serve.service.keys import new_key
+from tests.scripted_graph import graph
 from tests.stopped import files_of_at_most
 
 ADA, BOB = "a" * 64, "b" * 64

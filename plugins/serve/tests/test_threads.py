@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from plugins.serve.tests.asking import DEADLINE_S
-from plugins.serve.tests.walled import client, graph, question
+from plugins.serve.tests.walled import client, question
 from rag.pipeline import load_pipeline
 from ragline_serve.service.gather import Overloaded
 from ragline_serve.service.threads import Threads
+from tests.scripted_graph import graph
 
 
 class Gate:

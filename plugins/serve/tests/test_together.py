@@ -16,7 +16,7 @@ import pytest
 from openai import OpenAI, RateLimitError
 
 from plugins.serve.tests.asking import DEADLINE_S, asked, posted, until
-from plugins.serve.tests.browser import served
+from plugins.serve.tests.served import served
 from plugins.serve.tests.test_many import QUESTIONS, said
 from plugins.serve.tests.walled import MODEL
 from rag.pipeline import Pipeline, load_pipeline

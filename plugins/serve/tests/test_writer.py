@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from plugins.serve.tests.asking import DEADLINE_S
-from plugins.serve.tests.walled import graph
 from rag.cli import main
 from rag.core.run_folder import graph_key
+from tests.scripted_graph import graph
 
 HERE, THERE = "It is so [1].", "From the other model [1]."
 

@@ -20,21 +20,21 @@ HOME = Path(optional.__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("said", "extra", "line"),
     [
-        (None, "serve", "pip install -e '{home}[serve]'"),
+        (None, "ocr", "pip install -e '{home}[ocr]'"),
         (None, "", "pip install -e {home}"),
         ("no JSON", "", "pip install -e {home}"),
-        ({"url": "https://files.example/r.whl"}, "serve", "pip install 'ragline[serve] @ https://files.example/r.whl'"),
+        ({"url": "https://files.example/r.whl"}, "ocr", "pip install 'ragline[ocr] @ https://files.example/r.whl'"),
         (
             {"url": "https://git.example/r.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
-            "serve",
-            "pip install 'ragline[serve] @ git+https://git.example/r.git@abc'",
+            "ocr",
+            "pip install 'ragline[ocr] @ git+https://git.example/r.git@abc'",
         ),
         (
             {"url": "file:///dist/ragline-1.whl", "archive_info": {}},
-            "serve",
-            "pip install '/dist/ragline-1.whl[serve]'",
+            "ocr",
+            "pip install '/dist/ragline-1.whl[ocr]'",
         ),
-        ({"url": "file:///src/rag%20line", "dir_info": {}}, "serve", "pip install '/src/rag line[serve]'"),
+        ({"url": "file:///src/rag%20line", "dir_info": {}}, "ocr", "pip install '/src/rag line[ocr]'"),
         ({"url": "file:///src/ragline", "dir_info": {"editable": True}}, "", "pip install -e /src/ragline"),
         ({"url": "file:///src/ragline", "dir_info": {"editable": True}}, "x", "pip install -e '/src/ragline[x]'"),
     ],
@@ -56,7 +56,7 @@ def test_the_line_names_where_it_came_from(monkeypatch: pytest.MonkeyPatch, said
 def test_without_a_clone_the_line_says_where_to_run_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.metadata.distribution", lambda name: (_ for _ in ()).throw(PackageNotFoundError()))
     monkeypatch.setattr(optional, "__file__", str(tmp_path / "rag" / "core" / "optional.py"))
-    assert optional.install_line("serve") == "pip install -e '.[serve]' (in a clone of ragline)"
+    assert optional.install_line("ocr") == "pip install -e '.[ocr]' (in a clone of ragline)"
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def findings(given):
     "[ragline.reader]\nbackwards = toy.backwards\n[ragline.models]\ntoy = toy.models:TABLE\n"
     "[ragline.encoder]\ntoy = toy.encoder:Toy\n[ragline.token_encoder]\ntoy = toy.encoder:Toy\n"
     "[ragline.server]\ntoy = toy.encoder:Toy\n[ragline.index]\ntoy = toy.encoder:Toy\n[ragline.cluster]\ntoy = toy.encoder:Toy\n"
-    "[ragline.check]\ntoys = toy.checks:toys\nfails = toy.checks:fails\nasked = toy.asked_checks\n",
+    "[ragline.doctor]\ntoys = toy.checks:toys\nfails = toy.checks:fails\nasked = toy.asked_checks\n",
 }
 """A package that adds one of everything."""
 
@@ -302,9 +302,10 @@ print(next(TOKEN_ENCODERS.in_order()), {table.get("toy").__name__ for table in (
 
 def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> None:
     listed = rag("list", "plugins", cwd=folder, path=toy).stdout
-    adds = "check.asked check.fails check.toys cluster.toy encoder.toy graphs.toy index.toy models.toy prompts.toy reader.backwards"
+    adds = "cluster.toy doctor.asked doctor.fails doctor.toys encoder.toy graphs.toy index.toy models.toy prompts.toy"
     assert (
-        f"ragline-toy 1.0\n    {', '.join([*adds.split(), 'server.toy', 'shots.toy', 'token_encoder.toy'])}\n" in listed
+        f"ragline-toy 1.0\n    {', '.join([*adds.split(), 'reader.backwards', 'server.toy', 'shots.toy', 'token_encoder.toy'])}\n"
+        in listed
     )
     [each] = [
         each
@@ -321,9 +322,9 @@ def test_packages_are_listed_and_check_themselves(folder: Path, toy: Path) -> No
 
 def test_a_check_of_a_package_has_options_and_exit_codes(folder: Path, toy: Path) -> None:
     points = toy / "toy-1.0.dist-info" / "entry_points.txt"
-    points.write_text("[ragline.check]\nasked = toy.asked_checks\nbroken = toy.no_such_module\n")
+    points.write_text("[ragline.doctor]\nasked = toy.asked_checks\nbroken = toy.no_such_module\n")
     assert "--toy TOY" in rag("doctor", "--help", cwd=folder, path=toy).stdout
-    points.write_text("[ragline.check]\nasked = toy.asked_checks\n")
+    points.write_text("[ragline.doctor]\nasked = toy.asked_checks\n")
     looked = rag("doctor", "--toy", "top", cwd=folder, path=toy)
     assert (looked.returncode, "-    ragline-toy: no toy was looked at but top\n" in looked.stdout) == (0, True)
     looked = rag("doctor", "--toy", "bear", cwd=folder, path=toy)

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from plugins.serve.tests.browser import served
+from plugins.serve.tests.served import served
 from rag.core.errors import SpecError
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.graph.spec import GraphSpec

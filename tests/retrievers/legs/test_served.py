@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from plugins.serve.tests.asking import create_app
-from plugins.serve.tests.browser import served
+from plugins.serve.tests.served import served
 from rag.core.errors import IndexMismatch, MissingModel, SpecError, StageError
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline

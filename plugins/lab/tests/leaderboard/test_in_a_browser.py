@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from plugins.lab.tests.leaderboard.test_leaderboard import HIGH, HOSTILE, LOW, facts, of
-from plugins.serve.tests.browser import keep, launched
 from ragline_lab.leaderboard import board_of, page
+from tests.browser import keep, launched
 
 pytestmark = pytest.mark.browser
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from plugins.lab.tests.lost.test_pages import hostile
-from plugins.serve.tests.browser import keep, launched
 from ragline_lab.lost import changes_between, diff_page, lost_page
+from tests.browser import keep, launched
 
 pytestmark = pytest.mark.browser
 

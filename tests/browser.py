@@ -1,11 +1,9 @@
-"""A real Chromium on a real server, for the tests of the page."""
+"""A real Chromium, for tests of pages."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +11,7 @@ from typing import Any
 
 import pytest
 
-from ragline_serve.commands.listening import listen
-from ragline_serve.service.running import BoundedServer
-from ragline_serve.service.settings import ServeSettings
-
-SCREENSHOTS = Path(__file__).resolve().parents[3] / "screenshots"
+SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 PATIENCE_MS = 180_000
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -47,34 +41,6 @@ def launched() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=place, args=list(FLAGS))
         yield browser
         browser.close()
-
-
-class Served:
-    """A running server: its address, and a way to end it early."""
-
-    def __init__(self, server: Any, listening: socket.socket) -> None:
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self._server = server
-        self._thread = threading.Thread(target=lambda: server.run(sockets=[listening]), name="test-server")
-        self._thread.start()
-
-    def end(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-
-
-@contextmanager
-def served(app: Any, settings: ServeSettings | None = None) -> Iterator[Served]:
-    """Run an application on a free port of this machine until the block ends, as the commands do.
-
-    The socket listens before the server runs, so a first request waits instead of being refused.
-    """
-    with listen("127.0.0.1", 0) as listening:
-        running = Served(BoundedServer(app, settings or ServeSettings()), listening)
-        try:
-            yield running
-        finally:
-            running.end()
 
 
 def keep(page: Any, name: str) -> None:
