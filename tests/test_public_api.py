@@ -30,6 +30,8 @@ DEEP_IMPORTS = {
     "rag.langchain": ["keeps_sources"],
     "rag.protocols": ["LLM", "ChoosingLLM", "LocalLLM", "ScoringLLM", "Subgraph"],
     "rag.ranking": ["completed", "ranked", "require_k"],
+    "ragline_serve": ["ServeSettings", "create_app"],
+    "ragline_serve.mcp.server": ["create_server"],
     "rag.stages": ["ASSEMBLERS", "FUSERS", "REFORMULATORS", "TRANSFORMS"],
     "rag.stages.fuse": ["WeightedFuser"],
     "rag.types": ["Answer", "Content", "Context", "Document", "Ranking", "ScoredDocument"],

@@ -1,4 +1,4 @@
-"""For authors of what serves: routes of the server, tools of MCP, parts of the page. Contents on the wire are of `rag.doors`."""
+"""For authors of what serves: routes of the server, tools of MCP, parts of the page."""
 
 from ragline_serve.http.host import ROUTES, Host
 from ragline_serve.http.page import PAGES
