@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +139,7 @@ def test_packaged_files_are_counted_before_they_are_fetched(monkeypatch: pytest.
 
 def test_a_server_says_that_another_graph_answers_and_not_how_much_memory_there_is(small: str) -> None:
     pytest.importorskip("ragline_serve", reason="the plug-in ragline-serve is not installed")
+    from plugins.serve.tests.asking import until
     from plugins.serve.tests.served import served
     from ragline_serve import create_app
     from ragline_serve.service.settings import ServeSettings
@@ -148,11 +148,8 @@ def test_a_server_says_that_another_graph_answers_and_not_how_much_memory_there_
         load_pipeline(graph("llm.test_hungry", "large", small), memory_gib=2) as pipeline,
         served(create_app(pipeline, ServeSettings())) as running,
     ):
-        for _ in range(200):
-            ready = httpx2.get(f"{running.url}/ready").json()
-            if ready["status"] != "loading":
-                break
-            time.sleep(0.05)
+        until(lambda: httpx2.get(f"{running.url}/ready").json()["status"] != "loading")
+        ready = httpx2.get(f"{running.url}/ready").json()
     assert ready["status"] == "degraded"
     [part] = ready["degraded"]
     assert part["part"].endswith("graph")

@@ -48,8 +48,14 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def silence(seconds: float) -> Trouble:
-    return lambda handler: time.sleep(seconds)
+def silence(over: threading.Event) -> Trouble:
+    """Say nothing until it is over, and nothing then."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        over.wait(60)
+        handler.close_connection = True
+
+    return answer
 
 
 def events(*lines: str, broken: bool = False, silent: threading.Event | None = None) -> Trouble:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not vllm_guard.PROC.is_dir(), reason="needs /pro
 
 PROGRAM = """
 import os, subprocess, sys
-inner = "import subprocess; subprocess.Popen(['sleep', '60']).wait()"
+inner = "import subprocess; subprocess.Popen(['sleep', '600']).wait()"
 engine = subprocess.Popen([sys.executable, "-c", inner], start_new_session=True)
 subprocess.Popen([sys.executable, sys.argv[1], str(os.getpid()), str(engine.pid)], start_new_session=True)
 print(engine.pid, flush=True)
@@ -24,7 +24,7 @@ engine.wait()
 """
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_until(true: Callable[[], bool], seconds: float = 120.0) -> bool:
     deadline = time.monotonic() + seconds
     while not true() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -273,15 +273,21 @@ def test_what_hits_all_questions_alike_ends_the_run_and_keeps_what_is_done(
 
 
 class Counting(ScriptedLLM):
+    """Begins with the first three batches when all of them are here; then one that should not be there would come too."""
+
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
-        self.now = self.most = 0
-        self.gate = threading.Lock()
+        self.all = self.now = self.most = 0
+        self.gate, self.three = threading.Lock(), threading.Barrier(3, timeout=120)
 
     def complete(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Completion]:
         with self.gate:
+            self.all += 1
             self.now += 1
             self.most = max(self.most, self.now)
+            among_the_first = self.all <= 3
+        if among_the_first:
+            self.three.wait()
         time.sleep(0.02)
         with self.gate:
             self.now -= 1
@@ -351,21 +357,27 @@ def _size(path: Path) -> int:
 
 
 def _killed(path: Path, index: Path, out: Path, *, more_bytes: int, seconds: float) -> bool:
-    """Run in a forked child; kill it so long after it has written so much more. True if it was still at work."""
+    """Run in a forked child, which kills itself so long after it has written so much more. True if it was still at work.
+
+    Itself: where the machine is busy, another process would see too late how much is written.
+    """
     enough = _size(out / ANSWERS) + more_bytes
+
+    def kill() -> None:
+        while _size(out / ANSWERS) < enough:
+            time.sleep(0.001)
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            threading.Thread(target=kill, daemon=True).start()
             answered(path, index, out, resume=True, batch=3)
             code = 0
         finally:
             os._exit(code)
-    deadline = time.monotonic() + 120
-    while _size(out / ANSWERS) < enough and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 

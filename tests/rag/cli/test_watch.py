@@ -18,7 +18,7 @@ from rag.cli import main
 from rag.core.errors import IndexProblem
 from retrievers.index.directory import LocalIndex
 
-LONGEST_S = 60.0
+LONGEST_S = 180.0
 
 
 def texts(index: Path) -> set[str]:
