@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,18 +96,18 @@ def test_a_film_without_pictures_is_a_recording(silent: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("made", "said"),
     [
-        (b"<html>no film</html>", "no sound that is read here"),
-        (b"#EXTM3U\nfile:///etc/passwd\n", "no sound that is read here"),
-        (bytes.fromhex("1a45dfa3") + b"webm" + bytes(100), "damaged"),
-        (b"\0\0\0\x18ftypmp42" + bytes(200), "damaged|neither sound nor pictures"),
-        (filmed(THREE)[:300], "damaged|neither sound nor pictures"),
+        (lambda: b"<html>no film</html>", "no sound that is read here"),
+        (lambda: b"#EXTM3U\nfile:///etc/passwd\n", "no sound that is read here"),
+        (lambda: bytes.fromhex("1a45dfa3") + b"webm" + bytes(100), "damaged"),
+        (lambda: b"\0\0\0\x18ftypmp42" + bytes(200), "damaged|neither sound nor pictures"),
+        (lambda: filmed(THREE)[:300], "damaged|neither sound nor pictures"),
     ],
 )
-def test_what_is_no_film_is_told(data: bytes, said: str) -> None:
+def test_what_is_no_film_is_told(made: Callable[[], bytes], said: str) -> None:
     with pytest.raises(ReadError, match=said):
-        read(data)
+        read(made())
 
 
 def test_of_a_film_that_is_cut_off_the_beginning_is_read() -> None:
