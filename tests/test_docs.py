@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,14 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.fixture(scope="module")
+def arguments() -> ArgumentParser:
+    """Of `rag`: hundreds of commands are read, and to make it takes longer than to read one."""
+    return parser()
+
+
 @pytest.mark.parametrize("page", PROSE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_commands_in_examples_are_those_that_there_are(page: Path) -> None:
+def test_commands_in_examples_are_those_that_there_are(page: Path, arguments: ArgumentParser) -> None:
     text = page.read_text(encoding="utf-8")
     lines = (
         "\n".join(re.findall(r"^```[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
@@ -59,7 +66,7 @@ def test_commands_in_examples_are_those_that_there_are(page: Path) -> None:
         if line.strip().startswith("rag "):
             words = shlex.split(line, comments=True)
             end = next((place for place, word in enumerate(words) if word in SHELL), len(words))
-            parser().parse_args(words[1:end])
+            arguments.parse_args(words[1:end])
 
 
 def test_the_graph_in_the_reference_is_good() -> None:
