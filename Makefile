@@ -70,17 +70,19 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
-# Four processes, each file in one of them, with a thread of numbers each: many tests wait for processes that they start, and
-# two cores are busy all the time.
+# Each file in one process, the longest first (tests/several_processes.py).
+DEALT := --dist loadfile --no-loadscope-reorder
+
+# Four processes with a thread of numbers each: many tests wait for processes that they start, and two cores are busy all the time.
 test: lint ## everything from nothing: install, lint, types, tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --durations=40 -m "not data and not models and not slow and not vllm and not browser"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 $(DEALT) --durations=40 -m "not data and not models and not slow and not vllm and not browser"
 
 # The files with a test that has one of these marks: to read all four hundred takes every process half a minute.
 marked = $(shell grep -rlE 'mark\.($(1))\b' --include='test_*.py' tests plugins)
 
 # Three: what these tests wait for has models of its own in memory.
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m "data or models or slow" --durations=10 $(call marked,data|models|slow)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 $(DEALT) -m "data or models or slow" --durations=10 $(call marked,data|models|slow)
 
 # The build of vLLM for machines without a GPU lives outside the checkout and is kept. Its metadata pulls two
 # audio libraries that do not load beside the CPU build of torch; nothing here uses them.
