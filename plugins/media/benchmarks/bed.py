@@ -68,9 +68,9 @@ def pictures(name: str, some: Sequence[Mapping[str, Any]]) -> list[bytes]:
     ]
 
 
-def seen(name: str, tower: Tower, *, limit: int | None = None) -> Seen:
-    """A set, looked at. `limit`: of each split."""
-    items = records(name)
+def seen(name: str, tower: Tower, *, limit: int | None = None, toned: bool = True) -> Seen:
+    """A set, looked at. `limit`: of each split. `toned`: drawings that differ from another in their skin alone, too."""
+    items = [each for each in records(name) if toned or not each.get("tone")]
     if limit is not None:
         items = [each for split in ("train", "dev") for each in [i for i in items if i["split"] == split][:limit]]
     features = tower.features(pictures(name, items))
