@@ -11,16 +11,16 @@ import pytest
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 """The number of this process among them; empty where it is the only one."""
 LONGEST = (
-    "test_packaging.py",
     "test_demo_chat.py",
-    "test_no_outside_sockets.py",
+    "test_packaging.py",
     "test_builds.py",
+    "test_no_outside_sockets.py",
+    "test_quiet.py",
     "test_bars.py",
     "test_batches.py",
-    "test_quiet.py",
     "test_bm25_reference.py",
     "test_permissions.py",
-    "test_heads.py",
+    "test_robust.py",
     "test_openapi.py",
 )
 """Files of few tests that take long: xdist's own order, by the number of tests, would begin with them last."""

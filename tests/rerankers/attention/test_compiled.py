@@ -64,6 +64,7 @@ def test_compiled_layers_find_the_same_and_are_there_for_the_reading_alone(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # more are processes, each of which imports torch
     model = tiny_model(family)
     llm, plain = TinyLLM(model), AttentionReranker(llm=TinyLLM(model), heads=HEADS)
     compiled = AttentionReranker(llm=llm, heads=HEADS, compiled=True, keep="disk", keep_mb=8)
