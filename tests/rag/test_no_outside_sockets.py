@@ -250,4 +250,6 @@ def test_the_whole_flow_on_the_vllm_engine_sends_nothing(flow: Flow) -> None:
         "output": "answer",
     }
     (flow.folder / "g.yaml").write_text(json.dumps(spec))
-    run_flow(flow, str(flow.folder / "g.yaml"), ask=False)  # the batch starts the engine, and what `ask` does is seen above
+    run_flow(
+        flow, str(flow.folder / "g.yaml"), ask=False
+    )  # the batch starts the engine, and what `ask` does is seen above
