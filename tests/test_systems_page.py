@@ -57,7 +57,7 @@ def row(system: str, **said: str) -> str:
         ("model: qwen2.5-coder-0.5b-instruct\n", "model: llama\n", "do not say the model 'llama'"),
         ("  plain: a coin has .5 of either\n", "", "need what stands beside them"),
         ("where: {set: scifact, model: all-minilm-l6-v2}", "where: {set: scifact}", "differ in"),
-        ("- {system: CCP, ", "- {system: SPTAR, ", "two entries for SPTAR"),
+        ('- {system: "Merlin", ', '- {system: "ProtST", ', "two entries for ProtST"),
         ("of: text, word: absent", "of: companion, word: absent", "27 entries are of 'text', and the list has 28"),
     ],
 )

@@ -25,8 +25,7 @@ _LOOKED_AT = 65_536
 """Bytes of a file whose name does not say what it is."""
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """What plain text has none of; white space is no such character, the form feed of old manuals included."""
-_NUMBERED = re.compile(r".+\.[0-9]+", re.DOTALL)
-_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{3,}\.[A-Za-z_-]+")
+_IN_CAPITALS = re.compile(r"[A-Z_-]{4,40}")
 _MAYBE_CORPUS = frozenset({".jsonl", ".jsonl.gz", ".json"})
 
 
@@ -197,7 +196,8 @@ def _is_bare_text(entry: os.DirEntry[str]) -> bool:
     mailbox is none: it is read mail by mail, where it is called one.
     """
     name = PurePath(entry.name)
-    bare = not name.suffix or _NUMBERED.fullmatch(name.name) or _IN_CAPITALS.fullmatch(name.name)
+    ending = name.suffix[1:]
+    bare = not ending or (ending.isascii() and ending.isdigit()) or _IN_CAPITALS.fullmatch(name.stem)
     if not bare or parser_of(entry.name) or is_library(entry.name) or not entry.is_file(follow_symlinks=False):
         return False
     try:
