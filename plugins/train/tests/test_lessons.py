@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ragline_train.pseudo import Case, bare
 from ragline_train.teaching.guard import LeakedQuestion
 from ragline_train.teaching.lessons import Split, divided
 from ragline_train.teaching.measures import ndcg
-from ragline_train.teaching.questions import Asked, judged_ones, own_questions
+from ragline_train.teaching.questions import Asked, judged_ones, own_questions, sentences_of
 from ragline_train.teaching.recipes.shares_rows import matching_temperature
 from ragline_train.teaching.task import in_batches, ways
 from ragline_train.teaching.teacher import Teacher, contrasted, shares
@@ -61,6 +62,33 @@ def test_a_question_is_taken_out_of_its_passage() -> None:
             assert len(each.source.text.split()) == len(whole.text.split()) - len(each.text.split())
     assert next(each.text for each in asked if each.origin == "heading") == "Days of leave"
     assert own_questions(documents(), n=9, seed=4) == own_questions(documents(), n=9, seed=4)
+
+
+def test_each_passage_is_asked_once_before_any_is_asked_again() -> None:
+    long = [replace(each, text=f"{each.text} {each.text.replace('.', ' again.')}") for each in documents(20)]
+    once = own_questions(long, n=20)
+    assert len({each.source.doc_id for each in once if each.source}) == 20
+    assert {each.origin for each in once} == {"title", "sentence"}
+    more = own_questions(long, n=1000)
+    assert more[:20] == once
+    of_each = Counter(each.source.doc_id for each in more if each.source)
+    assert max(of_each.values()) <= 6
+    assert min(of_each.values()) >= 2
+
+
+def test_a_text_without_capitals_has_sentences_too() -> None:
+    text = "the wing was tested in a tunnel . the drag of it fell by a third . no theory says why (see no. 3) ."
+    assert [text[start:end] for start, end in sentences_of(text)][:2] == [
+        "the wing was tested in a tunnel .",
+        "the drag of it fell by a third .",
+    ]
+    cased = "The wing fell. the drag of it rose. No theory says why."
+    assert [cased[start:end] for start, end in sentences_of(cased)] == [
+        "The wing fell. the drag of it rose.",
+        "No theory says why.",
+    ]
+    quiet = Document(doc_id="q", text=f"{text} {text.replace('wing', 'tail')}")
+    assert [each.origin for each in own_questions([quiet], n=9)].count("sentence") >= 4
 
 
 def test_what_is_kept_apart_teaches_in_no_place(index: Path) -> None:

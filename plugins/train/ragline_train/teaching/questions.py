@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from itertools import islice
+from typing import Literal, cast, get_args
 
 from rag.errors import SpecError
 from rag.evaluate import Qrels
@@ -21,6 +23,9 @@ OWN: tuple[Origin, ...] = ("title", "heading", "sentence")
 _LEAST_WORDS, _MOST_WORDS = 3, 40
 _LEAST_LEFT = 20
 """Words of a passage that stay when the question is taken out of it."""
+_MOST_OF_A_PASSAGE = 6
+"""Questions. More of one passage say little that these do not."""
+_STOP = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +40,11 @@ class Asked:
 def own_questions(
     documents: Sequence[Document], *, n: int, seed: int = 0, origins: Sequence[Origin] = OWN
 ) -> list[Asked]:
-    """At most `n` questions of passages that are drawn at random, kinds in turn, at most one of a kind from a passage.
+    """At most `n` questions of passages that are drawn at random: one of each passage, then a second, until there are `n`.
 
-    A title and a heading stand alone as questions, and a sentence is cut out at random (the inverse cloze task of Lee et al.,
-    ACL 2019). What becomes a question is taken out of its passage, so that its words alone do not answer it.
+    Every other passage begins with its title or heading, which stands alone as a question. The others are sentences, cut out at
+    random (the inverse cloze task of Lee et al., ACL 2019): they are as long as what people ask. What becomes a question is
+    taken out of its passage, so that its words alone do not answer it.
 
     Raises:
         ValueError: an origin is none of a corpus.
@@ -49,13 +55,36 @@ def own_questions(
     order = list(documents)
     chance.shuffle(order)
     found: dict[str, Asked] = {}
-    for document in order:
-        for asked in _of_passage(document, chance):
-            if asked.origin in origins:
-                found.setdefault(asked.text, asked)
-        if len(found) >= n:
-            break
-    return list(found.values())[:n]
+    going = [
+        islice(_of_passage(document, origins, chance, name_first=place % 2 == 0), _MOST_OF_A_PASSAGE)
+        for place, document in enumerate(order)
+    ]
+    while going and len(found) < n:
+        later = []
+        for passage in going:
+            asked = next(passage, None)
+            if asked is None:
+                continue
+            found.setdefault(asked.text, asked)
+            later.append(passage)
+            if len(found) >= n:
+                break
+        going = later
+    return list(found.values())
+
+
+def sentences_of(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of its sentences. In a text without a capital letter, as old collections have them, every full stop ends one."""
+    for start, end in sentences(text):
+        if text != text.lower():
+            yield start, end
+            continue
+        at = start
+        for stop in _STOP.finditer(text, start, end):
+            yield at, stop.start()
+            at = stop.end()
+        if at < end:
+            yield at, end
 
 
 def written_ones(llm: LLM, documents: Sequence[Document], *, n: int, seed: int = 0) -> tuple[list[Asked], int]:
@@ -108,15 +137,28 @@ def judged_ones(
     return found, {why: n for why, n in counts.items() if n}
 
 
-def _of_passage(document: Document, chance: random.Random) -> Iterator[Asked]:
-    words = len(document.text.split())
+def _of_passage(
+    document: Document, origins: Sequence[Origin], chance: random.Random, *, name_first: bool
+) -> Iterator[Asked]:
+    """Its name and its sentences in an order that is drawn; the name comes before these, or after the first."""
+    names, cut = _names(document, origins), _cut_out(document, chance) if "sentence" in origins else iter(())
+    if not name_first:
+        yield from islice(cut, 1)
+    yield from names
+    yield from cut
+
+
+def _names(document: Document, origins: Sequence[Origin]) -> Iterator[Asked]:
     whole, _, heading = document.title.rpartition(" › ")
-    name = heading.strip()
-    if len(name.split()) >= _LEAST_WORDS and words >= _LEAST_LEFT:
-        yield Asked(text=name, origin="heading" if whole else "title", source=bare(document))
-    spans = [(start, end) for start, end in sentences(document.text) if _fits(document.text[start:end], words)]
-    if spans:
-        start, end = chance.choice(spans)
+    name, origin = heading.strip(), cast(Origin, "heading" if whole else "title")
+    if origin in origins and len(name.split()) >= _LEAST_WORDS and len(document.text.split()) >= _LEAST_LEFT:
+        yield Asked(text=name, origin=origin, source=bare(document))
+
+
+def _cut_out(document: Document, chance: random.Random) -> Iterator[Asked]:
+    words = len(document.text.split())
+    spans = [(start, end) for start, end in sentences_of(document.text) if _fits(document.text[start:end], words)]
+    for start, end in chance.sample(spans, len(spans)):
         rest = f"{document.text[:start].rstrip()} {document.text[end:].lstrip()}".strip()
         text = " ".join(document.text[start:end].split())
         yield Asked(text=text, origin="sentence", source=replace(bare(document), text=rest))

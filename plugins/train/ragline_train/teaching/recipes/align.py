@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from rag.errors import SpecError
 from rag.indexes import SentenceEncoder
-from rag.writing import sentences
 from ragline_train.teaching.lessons import Lessons
+from ragline_train.teaching.questions import sentences_of
 from ragline_train.teaching.recipes.encoder import saved_with
 from ragline_train.teaching.recipes.opened import (
     KEPT,
@@ -101,7 +101,7 @@ def vector_rows(lessons: Lessons, teacher: SentenceEncoder, student: Any, prompt
 
 def _sentences_of(lessons: Lessons) -> Iterator[str]:
     for text in dict.fromkeys(each.text for case in lessons.taught for each in case.candidates):
-        for start, end in sentences(text):
+        for start, end in sentences_of(text):
             if _FEWEST_WORDS <= len(text[start:end].split()) <= _MOST_WORDS:
                 yield " ".join(text[start:end].split())
 
