@@ -189,6 +189,32 @@ def test_sparse_terms_make_a_leg(index: Path, lessons: Lessons, models: dict[str
     assert found_by(tmp_path, "sparse", model, "sparse").hits
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_terms_that_are_there_have_the_gradients_of_all_words(models: dict[str, str], *, twice: bool) -> None:
+    import torch
+    from sentence_transformers import SparseEncoder
+
+    from ragline_train.teaching.recipes.few_terms import FewTerms
+
+    model: Any = SparseEncoder(models["masked"], device="cpu", local_files_only=True).double().train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model[1].activation_function = "log1p_relu" if twice else "relu"
+    texts = [*(each["text"] for each in passages(6)), "short"]
+    found = []
+    for asked in (model, FewTerms(model)):
+        model.zero_grad()
+        vectors = asked(model.preprocess(texts))["sentence_embedding"]
+        (vectors @ vectors.T).log_softmax(dim=1).diagonal().sum().backward()
+        assert 0 < int((vectors > 0).sum()) < vectors.numel()
+        gradients = {name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None}
+        found.append((vectors.detach(), gradients))
+    (ours, our_gradients), (theirs, their_gradients) = found
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(our_gradients, their_gradients)
+
+
 def test_token_vectors_make_a_leg(index: Path, lessons: Lessons, models: dict[str, str], tmp_path: Path) -> None:
     require_falling(taught(index, lessons, tmp_path / "model", "multi_vector", model=models["encoder"]))
     model = written(lessons, tmp_path / "written", "multi_vector", model=models["encoder"])

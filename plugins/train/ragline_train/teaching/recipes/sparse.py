@@ -28,6 +28,8 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder import SparseEncoderTrainer, SparseEncoderTrainingArguments, losses
 
+    from ragline_train.teaching.recipes.few_terms import FewTerms
+
     folder = EncoderFolder.of(settings.model or "splade-tiny")
     model: Any = SparseEncoder(str(folder.path), **KEPT)
     own = model.max_seq_length
@@ -43,7 +45,7 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     return Task(
         model=model,
         loss=losses.SpladeLoss(
-            model,
+            FewTerms(model),
             shares,
             document_regularizer_weight=_PRICE_OF_DOCUMENTS,
             query_regularizer_weight=_PRICE_OF_QUERIES,
