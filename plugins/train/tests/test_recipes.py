@@ -158,9 +158,10 @@ def test_sentences_are_fitted_beside_passages_and_questions(lessons: Lessons, mo
 
     text = "The bicycle returns in a day. Wheels leave the wheel here. Far too few."
     documents = (Document(doc_id="one", text=text), Document(doc_id="two", text="Wheels leave the wheel here."))
+    cut = (replace(documents[0], text="Wheels leave the wheel here. Far too few."), documents[1])
     case = replace(lessons.taught[0], query="lost bicycle", candidates=documents, grades=(0.9, 0.1), first=())
     student = SentenceTransformer(models["encoder"], device="cpu")
-    of_two = replace(lessons, taught=(case, replace(case, query="wheels")))
+    of_two = replace(lessons, taught=(case, replace(case, query="wheels", candidates=cut)))
     rows = vector_rows(of_two, SentenceEncoder(model=models["larger"]), student, {"query": "q: ", "document": "d: "})
     asked = ["lost bicycle", "wheels", "The bicycle returns in a day.", "Wheels leave the wheel here."]
     assert [row["text"] for row in rows] == [

@@ -82,9 +82,14 @@ def vector_rows(lessons: Lessons, teacher: SentenceEncoder, student: Any, prompt
     """`text` and where the teacher puts it, in the student's axes: what teaches, each text once.
 
     Those are all candidates, the questions, and as questions the sentences of the candidates too: few passages have many,
-    and what people ask is as short. The student's prompts are before its texts.
+    and what people ask is as short. A passage that a question was taken out of is fitted whole, where it is whole anywhere:
+    what is left of it for each of its questions differs by a sentence. The student's prompts are before its texts.
     """
-    documents = list(dict.fromkeys(text for case in lessons.taught for text in texts_of(case)))
+    whole: dict[str, str] = {}
+    for case in lessons.taught:
+        for each, text in zip(case.candidates, texts_of(case), strict=True):
+            whole[each.doc_id] = max(whole.get(each.doc_id, ""), text, key=len)
+    documents = list(dict.fromkeys(whole.values()))
     asked = [case.query for case in lessons.taught]
     questions = list(dict.fromkeys([*asked, *_sentences_of(lessons)]))
     theirs = np.concatenate([teacher.encode(documents, role="document"), teacher.encode(questions, role="query")])
