@@ -39,15 +39,16 @@ def sequence_similarity(patches: Tensor, words: Tensor, word_mask: Tensor, *, so
     The cost of a step is one less the cosine, and a way is as long as p + w - 1, so that long texts cost no more. Of texts of
     no words it is 1.
     """
-    costs = 1 - torch.einsum("npd,mwd->nmpw", patches, words)
-    n, m, n_patches, n_words = costs.shape
+    costs = 1 - torch.einsum("npd,mwd->pwnm", patches, words)
+    n_patches, n_words, n, m = costs.shape
+    steps = [row.unbind() for row in costs.unbind()]  # one by one, each step's gradient would be as large as all costs
     far = torch.full((n, m), torch.inf, dtype=costs.dtype, device=costs.device)
     row: list[Tensor] = [torch.zeros_like(far), *([far] * n_words)]
     for p in range(n_patches):
         new = [far]
         for w in range(n_words):
             ways = torch.stack([row[w], row[w + 1], new[w]])
-            new.append(costs[:, :, p, w] + _soft_min(ways, softness))
+            new.append(steps[p][w] + _soft_min(ways, softness))
         row = new
     ends = word_mask.sum(dim=1)
     table = torch.stack([torch.zeros_like(far), *row[1:]], dim=2)
