@@ -34,7 +34,9 @@ class FewTerms(torch.nn.Module):
         if self._masked is None:
             asked: dict[str, Any] = self.model(features)
             return asked
-        inputs = {name: features[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in features}
+        inputs = {
+            name: features[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in features
+        }
         hidden = self._masked.cls.predictions.transform(self._masked.bert(**inputs).last_hidden_state)
         scores = self._masked.get_output_embeddings()
         features["sentence_embedding"] = pooled(
