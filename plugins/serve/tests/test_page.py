@@ -993,6 +993,28 @@ def test_a_request_that_was_on_its_way_while_a_key_was_asked_for_does_not_ask_ag
     expect(entry).to_be_hidden()
 
 
+def test_what_is_asked_for_after_the_reader_gave_no_key_asks_again(
+    visit: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_KEYS", KEY)
+    page = visit().page
+    entry = page.get_by_role("dialog", name="This server asks for a key")
+    expect(entry).to_be_visible()
+    page.evaluate(CLOSED_AND_ASKED)  # before a busy browser has told that the dialog is closed
+    expect(entry).to_be_visible()
+    entry.get_by_role("textbox", name="Key").fill(KEY)
+    page.keyboard.press("Enter")
+    expect(page.locator("body")).to_have_attribute("data-came", "answered")
+
+
+CLOSED_AND_ASKED = """async () => {
+  const { withKey } = await import("/page/entry.js");
+  const { call } = await import("/page/talk.js");
+  document.getElementById("entry").close("");
+  const told = (what) => () => { document.body.dataset.came = what; };
+  withKey(() => call("v1/index")).then(told("answered"), told("refused"));
+}"""
+
 TWO_REQUESTS = """async () => {
   const { withKey } = await import("/page/entry.js");
   const { call } = await import("/page/talk.js");

@@ -7,29 +7,31 @@ const KEPT = byId("entry-reason").textContent;
 const dialog = byId("entry");
 
 let asking = null; // all that wait for a key wait for the same one
-let answers = 0; // how often the reader was asked
+let times = 0; // how often the reader was asked
 let answer = false; // and what came last: true for a key
 
-/** Run something; when the server asks for a key, ask for it and run it once more. What was on its way while the reader was
- *  asked takes that answer, and does not ask again. */
+/** Run something; when the server asks for a key, ask for it and run it once more. What was on its way before the reader
+ *  answered takes that answer, and does not ask again. */
 export async function withKey(run) {
   for (let reason = ""; ; reason = "The server does not know this key.") {
-    const before = answers;
+    const before = dialog.open ? times - 1 : times;
     try {
       return await run();
     } catch (error) {
-      if (error.status !== 401 || !(before === answers ? await askForKey(reason) : answer)) throw error;
+      if (error.status !== 401 || !(await (before === times ? askForKey(reason) : (asking ?? answer)))) throw error;
     }
   }
 }
 
 /** True once a key was entered; false where the reader would rather not. `reason` says why it is asked for again. */
-function askForKey(reason) {
+async function askForKey(reason) {
+  if (asking && !dialog.open) await asking; // closed, and a busy browser has not told its answer yet: that was another's
   asking ??= entered(reason).finally(() => (asking = null));
   return asking;
 }
 
 function entered(reason) {
+  times += 1;
   byId("entry-reason").textContent = reason || KEPT;
   byId("key").value = "";
   dialog.returnValue = "";
@@ -42,7 +44,6 @@ function entered(reason) {
 function taken() {
   const key = byId("key").value.trim();
   byId("key").value = "";
-  answers += 1;
   answer = dialog.returnValue === "use" && Boolean(key);
   if (answer) useKey(key);
   return answer;
