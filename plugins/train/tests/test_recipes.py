@@ -96,7 +96,7 @@ def found_by(folder: Path, leg: str, model: Path, retriever: str) -> Ranking:
 
 
 def test_a_reranker_is_named_by_one_line(index: Path, lessons: Lessons, models: dict[str, str], tmp_path: Path) -> None:
-    result = taught(index, lessons, tmp_path / "model", "reranker", model=models["encoder"])
+    result = taught(index, lessons, tmp_path / "model", "reranker", model=models["encoder"], steps=32)
     require_falling(result)
     assert result.facts["named_by"] == "rerank.cross_encoder"
     assert result.facts["facts"]["first_stage"] == FIRST_STAGE
