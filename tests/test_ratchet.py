@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 73_030,
-    "lines of centre and plug-ins": 113_841,
-    "lines of centre and plug-ins that hold code": 75_372,
+    "lines of centre and plug-ins": 113_850,
+    "lines of centre and plug-ins that hold code": 75_380,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from rag.errors import SpecError
 from rag.evaluate import Qrels
@@ -150,7 +150,8 @@ def _of_passage(
 
 def _names(document: Document, origins: Sequence[Origin]) -> Iterator[Asked]:
     whole, _, heading = document.title.rpartition(" › ")
-    name, origin = heading.strip(), cast(Origin, "heading" if whole else "title")
+    name = heading.strip()
+    origin: Origin = "heading" if whole else "title"
     if origin in origins and len(name.split()) >= _LEAST_WORDS and len(document.text.split()) >= _LEAST_LEFT:
         yield Asked(text=name, origin=origin, source=bare(document))
 
