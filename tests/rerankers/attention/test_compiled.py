@@ -3,7 +3,9 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,6 +59,17 @@ def test_what_does_not_compile_is_told_and_leaves_the_model_as_it_was(monkeypatc
     assert len(found(AttentionReranker(llm=llm, heads=HEADS))) == len(TEXTS)
 
 
+@pytest.fixture
+def _one_compiler() -> Iterator[None]:
+    """Kernels are compiled here: more are processes, each of which imports torch."""
+    from torch._inductor import config
+
+    settings: Any = config
+    with settings.patch(compile_threads=1):
+        yield
+
+
+@pytest.mark.usefixtures("_one_compiler")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*")  # of torch, about itself
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
@@ -64,7 +77,6 @@ def test_compiled_layers_find_the_same_and_are_there_for_the_reading_alone(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))
-    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # more are processes, each of which imports torch
     model = tiny_model(family)
     llm, plain = TinyLLM(model), AttentionReranker(llm=TinyLLM(model), heads=HEADS)
     compiled = AttentionReranker(llm=llm, heads=HEADS, compiled=True, keep="disk", keep_mb=8)
