@@ -171,7 +171,9 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "checked_hyde": ["cranfield", "--n", "2", "--model", "scripted", "--work", "runs/checked_hyde_smoke.jsonl"],
     "plugins.recipes.benchmarks.filters_read": ["cacm", "versions", "--limit", "20", "--work", "runs/filters_smoke"],
     "plugins.train.benchmarks.code_graphs": ["--limit", "5", "--seeds", "0", "--nodes", "all-minilm-l6-v2"],
-    "plugins.train.benchmarks.soft_prompts": ["--documents", "2", "--epochs", "1", "--words", "12", "--limit", "3"],
+    "plugins.train.benchmarks.soft_prompts": [
+        *["--set", "adi", "--documents", "2", "--epochs", "1", "--words", "12", "--limit", "3"],
+    ],
     "plugins.train.benchmarks.context_prediction": ["all-minilm-l6-v2", "--limit", "5", "--steps", "3", "--seeds", "0"],
     "plugins.recipes.benchmarks.code_switch": ["de", "--limit", "10", "--ways", "plain", "switched"],
     "plugins.recipes.benchmarks.persuasion": [

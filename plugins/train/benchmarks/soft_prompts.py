@@ -1,4 +1,4 @@
-"""SPTAR on cranfield: queries that a frozen model writes for documents that nobody judged, and what they teach an encoder.
+"""SPTAR on a judged set: queries that a frozen model writes for documents that nobody judged, and what they teach an encoder.
 
     start   all-MiniLM as it is
     pairs   taught by twenty judged pairs
@@ -12,7 +12,7 @@ are taught alike: multiple negatives ranking of sentence-transformers, an epoch 
 nDCG@10 with 95% intervals, and paired differences to `start` and, of `sptar`, to `plain`.
 Needs the folder that RAGLINE_EVAL_DATA names.
 
-    python -m plugins.train.benchmarks.soft_prompts [--documents 150] [--seed 0] [--limit N] [--record]
+    python -m plugins.train.benchmarks.soft_prompts [--set cranfield] [--documents 150] [--seed 0] [--limit N] [--record]
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ _FEWEST = 8
 class Drawn:
     """The set: twenty pairs, documents that nobody judged, and the questions that tell."""
 
-    def __init__(self, *, documents: int, limit: int | None, seed: int) -> None:
-        dataset = load_beir(data_folder() / SET)
+    def __init__(self, name: str, *, documents: int, limit: int | None, seed: int) -> None:
+        dataset = load_beir(data_folder() / name)
+        self.name = name
         qrels = dataset.qrels()
         self.texts = {each.doc_id: each.index_text for each in dataset.documents()}
         chance = random.Random(seed)
@@ -155,7 +156,7 @@ def lines(drawn: Drawn, seed: int, settings: PromptSettings) -> Iterator[dict[st
     for way, evaluation in of.items():
         interval = mean_interval([*evaluation.per_query[MEASURE].values()])
         line: dict[str, Any] = {
-            "set": SET,
+            "set": drawn.name,
             "encoder": ENCODER,
             "writer": WRITER,
             "way": way,
@@ -194,6 +195,7 @@ def show(line: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for every way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", default=SET, metavar="NAME", help=f"a judged set ({SET})")
     parser.add_argument("--documents", type=int, default=150, help="that get a query (150)")
     parser.add_argument("--epochs", type=int, default=5, help="of the soft prompt, at most (5)")
     parser.add_argument("--words", type=int, default=80, help="of a document that the writer reads (80)")
@@ -201,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="questions that tell, over few documents; all when left out")
     parser.add_argument("--record", action=Record, help="append to results/soft_prompts.jsonl")
     options = parser.parse_args(arguments)
-    drawn = Drawn(documents=options.documents, limit=options.limit, seed=options.seed)
+    drawn = Drawn(options.set, documents=options.documents, limit=options.limit, seed=options.seed)
     settings = PromptSettings(
         epochs=options.epochs, examples=min(2, options.epochs), words=options.words, seed=options.seed
     )
