@@ -7,7 +7,6 @@ names those of BERT, and a network of two layers above each.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from rag.errors import SpecError
 from rag.indexes import unit
 from rag.types import Need
+from ragline_media.tower.published import said_by
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,12 +30,11 @@ RESIDUES = "LAGVSERTIDPKQNFYMHWCXBUZO"
 """In the order in which ESM counts them, the first with number 4."""
 LONGEST = 1022
 """Residues of a protein that ESM reads; what comes after is left out."""
-_FIRST, _PAD, _END, _UNKNOWN, _RESIDUE, _MASK = 0, 1, 2, 3, 4, 32
+_FIRST, _PAD, _END, _RESIDUE, _MASK = 0, 1, 2, 4, 32
 _SEQUENCE = re.compile(rf"(?<!\S)[{RESIDUES}.*-]{{10,}}(?!\S)")
 """A word of residues alone, and signs of gaps and ends, which are left out; a shorter one is a name. Several are one sequence."""
 _WORDS = 512
 _BATCH = 8
-_LARGEST = 1 << 20
 _ESM = {
     "embed_tokens.weight": "embeddings.word_embeddings.weight",
     "embed_positions.weight": "embeddings.position_embeddings.weight",
@@ -80,7 +79,11 @@ class ProteinEncoder:
         Raises:
             SpecError: its config cannot be read.
         """
-        return None if _said(folder).get("layout") == LAYOUT else f'its config.json has no "layout": "{LAYOUT}".'
+        return (
+            None
+            if said_by(folder / "config.json").get("layout") == LAYOUT
+            else f'its config.json has no "layout": "{LAYOUT}".'
+        )
 
     @property
     def dim(self) -> int:
@@ -133,7 +136,7 @@ class ProteinEncoder:
         return [self._tokenizer.token_to_id("[CLS]"), *ids] if ids else []
 
     def _heads(self, name: str) -> int:
-        said = _said(self._folder).get(f"{name}_heads")
+        said = said_by(self._folder / "config.json").get(f"{name}_heads")
         key = {
             "protein": "protein_model.model.embed_tokens.weight",
             "text": "text_model.model.bert.embeddings.word_embeddings.weight",
@@ -301,23 +304,3 @@ def _layers(weights: Mapping[str, Tensor], prefix: str) -> nn.Module:
         linear.load_state_dict({"weight": weight, "bias": bias})
         parts += [linear] if number else [linear, nn.ReLU()]
     return nn.Sequential(*parts).eval().requires_grad_(False)
-
-
-def _said(folder: Path) -> Mapping[str, Any]:
-    """Its config; empty where there is none.
-
-    Raises:
-        SpecError: it cannot be read.
-    """
-    file = folder / "config.json"
-    if not file.is_file():
-        return {}
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise ValueError(f"it is larger than {_LARGEST:,} bytes")
-        said = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(said, dict):
-            raise ValueError("it holds no object")
-    except (OSError, ValueError, RecursionError) as cause:
-        raise SpecError(f"'{file}' cannot be read ({cause}). Take it from where the weights come from") from cause
-    return said

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,9 +33,9 @@ from benchmarks.record import Record, record
 from rag.evaluate import Evaluation, compare_runs, evaluate, load_beir, mean_interval
 from rag.indexes import SentenceEncoder, unit
 from ragline_train.code_graphs.encoder import node_vectors
-from ragline_train.code_graphs.network import CodeNetwork, tree_weighted
+from ragline_train.code_graphs.network import CodeNetwork
 from ragline_train.code_graphs.teaching import Code, CodeSettings, read, teach_code
-from ragline_train.code_graphs.trees import graph_of
+from ragline_train.code_graphs.trees import CodeGraph, graph_of
 from ragline_train.static_vectors import distil_static
 
 SET, ENCODER, MEASURE, RANK = "cosqa", "all-minilm-l6-v2", "nDCG@10", "RR"
@@ -81,6 +82,15 @@ class Functions:
         places = np.argsort(-scores, axis=1, kind="stable")[:, :100]
         run = {qid: [self.doc_ids[place] for place in each] for qid, each in zip(self.qids, places, strict=True)}
         return evaluate(run, self.qrels, [MEASURE, RANK])
+
+
+def tree_weighted(graph: CodeGraph, vectors: Mapping[str, Vectors]) -> Vectors:
+    """What nothing is learnt for: the mean of the nodes' vectors, each weighed by its children and one more."""
+    counts = Counter(graph.parents)
+    weights = np.array([counts[place] + 1 for place in range(len(graph.texts))], dtype=np.float32)
+    rows = np.stack([vectors[text] for text in graph.texts])
+    mean: Vectors = (weights[:, None] * rows).sum(axis=0) / weights.sum()
+    return mean
 
 
 def learned(functions: Functions, settings: CodeSettings) -> tuple[Vectors, list[float]]:

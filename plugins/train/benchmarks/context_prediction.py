@@ -39,7 +39,7 @@ from benchmarks.record import Record, record
 from rag.evaluate import Evaluation, compare_runs, evaluate, holm, load_beir, mean_interval
 from rag.indexes import SentenceEncoder
 from ragline_train.calibrated import LEAST_TEXTS, write_folder
-from ragline_train.context_prediction import ContextSettings, sentences_of, teach_context
+from ragline_train.context_prediction import ContextSettings, in_sentences, teach_context
 from ragline_train.teaching.recipes.opened import KEPT, encoder_folder
 
 ENCODERS = ("all-minilm-l6-v2", "multilingual-e5-small")
@@ -122,7 +122,7 @@ def taught(name: str, texts: Texts, settings: ContextSettings, out: Path) -> Pat
 
     folder = encoder_folder(name)
     model = SentenceTransformer(str(folder.path), **KEPT)
-    passages = {language: sentences_of(list(each.values())) for language, each in texts.passages.items()}
+    passages = {language: in_sentences(list(each.values())) for language, each in texts.passages.items()}
     losses = teach_context(model, passages, settings, prompt=folder.how.prompts.get("document", ""))
     first, last = fmean(losses[: len(losses) // 10 or 1]), fmean(losses[-(len(losses) // 10 or 1) :])
     print(f"{out.name}: loss {first:.3f} -> {last:.3f} over {settings.steps} steps, seed {settings.seed}", flush=True)

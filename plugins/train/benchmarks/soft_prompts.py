@@ -124,7 +124,7 @@ def measured(drawn: Drawn, encoder: str) -> Evaluation:
 
 
 def weak_pairs(
-    drawn: Drawn, index: LocalIndex, seed: int, settings: PromptSettings
+    drawn: Drawn, index: LocalIndex, settings: PromptSettings
 ) -> Iterator[tuple[str, list[Pair], dict[str, Any]]]:
     """The pairs that plain words and learnt vectors make, and how many were written."""
     writer = FrozenWriter(WRITER)
@@ -150,7 +150,7 @@ def lines(drawn: Drawn, seed: int, settings: PromptSettings) -> Iterator[dict[st
         of["pairs"] = measured(drawn, str(taught([drawn.pairs], room / "pairs", seed=seed)))
         build_index(drawn.corpus, room / "index", legs=("lexical",))
         with LocalIndex.open(room / "index") as index:
-            for way, pairs, told in weak_pairs(drawn, index, seed, settings):
+            for way, pairs, told in weak_pairs(drawn, index, settings):
                 of[way] = measured(drawn, str(taught([pairs, drawn.pairs], room / way, seed=seed)))
                 facts[way] = told
     for way, evaluation in of.items():

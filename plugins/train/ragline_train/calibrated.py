@@ -8,7 +8,6 @@ reads the documents of indexes, and writes a folder that an index takes as `dens
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,24 +20,22 @@ from numpy.typing import NDArray
 
 from rag.errors import SpecError
 from rag.files import file_sha256
-from rag.indexes import EncoderFolder, SentenceEncoder, open_index, unit
-from rag.types import Document, Need
+from rag.indexes import SentenceEncoder, open_index, unit
+from rag.types import Need
+from ragline_train.around import AroundEncoder, require_new
 
 SETTINGS = "calibrated.json"
 LEAST_TEXTS = 50
 """Of a language: a variance of fewer says little."""
-_PLAIN = "plain"
-"""The kind that descriptions do not name."""
 _SURE = 0.5
 """Probability below which a text is said to be in the likeliest of the folder's own languages."""
 _READ = 1_000
 """Characters of a text that its language is told by."""
-_SHAPE = '{"kind": "plain", "languages": {"de": {"mean": [...], "deviation": [...], "texts": 100}, ...}}'
 
 Vector = NDArray[np.float32]
 
 
-class CalibratedEncoder:
+class CalibratedEncoder(AroundEncoder):
     """An encoder's folder with one file more, `calibrated.json`: a mean and a standard deviation for each language.
 
     A vector is brought to mean 0 and variance 1 by the language that its text is in, and to length 1 again (the first two
@@ -48,37 +45,18 @@ class CalibratedEncoder:
     """
 
     reads: ClassVar[str] = f"an encoder's folder with {SETTINGS}"
+    name, file = "calibrated", SETTINGS
+    shape = '{"kind": "plain", "languages": {"de": {"mean": [...], "deviation": [...], "texts": 100}, ...}}'
 
-    def __init__(self, folder: Path, *, requested: Literal["auto", "float32", "bfloat16"]) -> None:
-        self._folder, self._requested = folder, requested
-
-    @staticmethod
-    def refuses(folder: Path) -> str | None:
-        """Why this is no such folder.
-
-        Raises:
-            SpecError: it is one, and what it says cannot be read.
-        """
-        if not (folder / SETTINGS).is_file():
-            return f"it has no {SETTINGS}."
-        _said(folder)
-        return None
-
-    @property
-    def dim(self) -> int:
-        """Numbers per vector."""
-        return self._encoder.dim
-
-    @property
-    def compute(self) -> Literal["float32", "bfloat16"]:
-        """The data type of the products."""
-        return self._encoder.compute
+    @classmethod
+    def is_whole(cls, said: Mapping[str, Any]) -> bool:
+        """Languages, one or more, each with as many numbers as the others."""
+        return said.keys() == {"kind", "languages"} and _are_whole(said["languages"])
 
     def facts(self) -> Mapping[str, Any]:
         """What the encoder says of itself, but for where it is, and by what it is calibrated."""
-        said = {key: value for key, value in self._encoder.describe().items() if key not in ("name", "revision")}
         digest = file_sha256(self._folder / SETTINGS)
-        return {"calibrated": said, "by": digest, "dim": self.dim, "compute": self.compute}
+        return {"calibrated": self._of_the_other(), "by": digest, "dim": self.dim, "compute": self.compute}
 
     def batches(
         self, texts: Sequence[str], role: Literal["query", "document"]
@@ -87,25 +65,13 @@ class CalibratedEncoder:
         vectors = self._encoder.encode(texts, role=role)
         yield np.arange(len(texts)), self._maps.applied(vectors, [self._languages.of(text) for text in texts])
 
-    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each token of each text begins and ends, in characters; nothing is cut."""
-        return self._encoder.spans(texts)
-
     def memory(self) -> list[Need]:
         """That of the encoder, and of the table by which languages are told."""
-        return [*self._encoder.memory(), Need(what="languages of texts", n_bytes=130_000_000)]
-
-    def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
-        self._encoder.release()
-
-    @cached_property
-    def _encoder(self) -> SentenceEncoder:
-        return SentenceEncoder(model=str(self._folder), compute=self._requested, kind=_said(self._folder)["kind"])
+        return [*super().memory(), Need(what="languages of texts", n_bytes=130_000_000)]
 
     @cached_property
     def _maps(self) -> Maps:
-        maps = Maps(_said(self._folder)["languages"])
+        maps = Maps(self.said(self._folder)["languages"])
         if maps.dim != self.dim:
             raise SpecError(
                 f"'{self._folder / SETTINGS}' is of vectors of {maps.dim} numbers, and the encoder gives {self.dim}"
@@ -180,8 +146,7 @@ def write_folder(encoder: str, out: Path, texts: Mapping[str, Sequence[str]]) ->
         MissingModel: the encoder is not here and cannot be fetched.
         SpecError: `out` is there already; or a language has too few texts.
     """
-    if out.exists():
-        raise SpecError(f"'{out}' is there already. Name a folder that is not")
+    require_new(out)
     few = {language: len(set(each)) for language, each in texts.items() if len(set(each)) < LEAST_TEXTS}
     if few or not texts:
         said = ", ".join(f"{language}: {n}" for language, n in few.items()) or "none at all"
@@ -189,19 +154,20 @@ def write_folder(encoder: str, out: Path, texts: Mapping[str, Sequence[str]]) ->
             f"a language needs at least {LEAST_TEXTS} different texts to be calibrated by; there are {said}"
         )
     model = SentenceEncoder(model=encoder)
-    kind = str(model.describe().get("kind", _PLAIN))
     languages = {language: _statistics(model, sorted(set(each))) for language, each in sorted(texts.items())}
-    shutil.copytree(EncoderFolder.of(encoder).path, out)
+    kind = CalibratedEncoder.copied(encoder, out)
     (out / SETTINGS).write_text(json.dumps({"kind": kind, "languages": languages}), encoding="utf-8")
 
 
-def texts_by_language(documents: Iterable[Document]) -> dict[str, list[str]]:
-    """Texts as they are indexed, by the language that their metadata says as `lang`; others are left out."""
+def texts_by_language(indexes: Iterable[str]) -> dict[str, list[str]]:
+    """Texts of indexes as they are indexed, by the language that their metadata says as `lang`; others are left out."""
     found: dict[str, list[str]] = defaultdict(list)
-    for document in documents:
-        language = document.metadata.get("lang")
-        if isinstance(language, str) and language:
-            found[language].append(document.index_text)
+    for name in indexes:
+        with open_index(name) as index:
+            for document in index.documents:
+                language = document.metadata.get("lang")
+                if isinstance(language, str) and language:
+                    found[language].append(document.index_text)
     return dict(found)
 
 
@@ -217,23 +183,8 @@ def _statistics(model: SentenceEncoder, texts: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _said(folder: Path) -> dict[str, Any]:
-    """What the file says: the kind that reads the folder without it, and the languages."""
-    file = folder / SETTINGS
-    try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise SpecError(f"'{file}' cannot be read ({cause}). It holds {_SHAPE}") from cause
-    if not _is_whole(said):
-        raise SpecError(f"'{file}' holds {json.dumps(said)[:200]}, and not {_SHAPE}")
-    return dict(said)
-
-
-def _is_whole(said: object) -> bool:
-    if not isinstance(said, dict) or said.keys() != {"kind", "languages"}:
-        return False
-    kind, languages = said["kind"], said["languages"]
-    if not isinstance(kind, str) or kind in ("", "calibrated") or not isinstance(languages, dict) or not languages:
+def _are_whole(languages: object) -> bool:
+    if not isinstance(languages, dict) or not languages:
         return False
     lengths = set[int]()
     for each in languages.values():
@@ -248,14 +199,16 @@ def _is_whole(said: object) -> bool:
     return len(lengths) == 1
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Calibrate by the documents of indexes, in those languages that have enough of them, and write the folder."""
+    encoder, out, *indexes = arguments
+    texts = texts_by_language(indexes)
+    enough = {language: each for language, each in texts.items() if len(set(each)) >= LEAST_TEXTS}
+    write_folder(encoder, Path(out), enough)
+    return 0
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 4:
         sys.exit("python -m ragline_train.calibrated ENCODER FOLDER INDEX [INDEX ...]")
-    gathered: dict[str, list[str]] = defaultdict(list)
-    for name in sys.argv[3:]:
-        with open_index(name) as index:
-            for language, texts in texts_by_language(index.documents).items():
-                gathered[language] += texts
-    write_folder(
-        sys.argv[1], Path(sys.argv[2]), {code: each for code, each in gathered.items() if len(set(each)) >= LEAST_TEXTS}
-    )
+    sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import random
 import sys
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rag.errors import SpecError
-from rag.indexes import open_index
-from rag.writing import require_positive, sentences
+from rag.writing import require_positive
+from ragline_train.around import require_new
 from ragline_train.calibrated import texts_by_language
 from ragline_train.teaching.loop import on_threads
+from ragline_train.teaching.questions import sentences_of
 from ragline_train.teaching.recipes.opened import KEPT, encoder_folder
 
 Passages = Sequence[Sequence[str]]
@@ -170,9 +171,9 @@ def teach_context(
     return losses
 
 
-def sentences_of(texts: Sequence[str]) -> list[list[str]]:
+def in_sentences(texts: Sequence[str]) -> list[list[str]]:
     """Of each text its sentences."""
-    return [[text[start:end] for start, end in sentences(text)] for text in texts]
+    return [[text[start:end] for start, end in sentences_of(text)] for text in texts]
 
 
 def _vectors(model: Any, texts: Sequence[str], settings: ContextSettings) -> Tensor:
@@ -187,15 +188,9 @@ def main(arguments: Sequence[str]) -> int:
     from sentence_transformers import SentenceTransformer
 
     encoder, out, *indexes = arguments
-    if Path(out).exists():
-        raise SpecError(f"'{out}' is there already. Name a folder that is not")
-    gathered: dict[str, list[str]] = defaultdict(list)
-    for name in indexes:
-        with open_index(name) as index:
-            for language, texts in texts_by_language(index.documents).items():
-                gathered[language] += texts
+    require_new(Path(out))
     settings = ContextSettings()
-    passages = {language: sentences_of(texts) for language, texts in gathered.items()}
+    passages = {language: in_sentences(texts) for language, texts in texts_by_language(indexes).items()}
     enough = {code: of for code, of in passages.items() if sum(len(each) > 1 for each in of) >= settings.batch}
     folder = encoder_folder(encoder)
     model = SentenceTransformer(str(folder.path), **KEPT)

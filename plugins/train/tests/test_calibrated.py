@@ -12,12 +12,12 @@ import pytest
 from rag import build_index
 from rag.errors import SpecError
 from rag.indexes import IndexSettings, LocalIndex, SentenceEncoder
-from rag.types import Document
 from ragline_train.calibrated import (
     LEAST_TEXTS,
     SETTINGS,
     CalibratedEncoder,
     Languages,
+    main,
     texts_by_language,
     write_folder,
 )
@@ -126,11 +126,18 @@ def test_a_language_of_few_texts_is_refused_and_nothing_is_written(bert: str, tm
         write_folder(bert, tmp_path, TEXTS)
 
 
-def test_documents_say_their_language() -> None:
-    documents = [
-        Document(doc_id="1", text="a", metadata={"lang": "de"}),
-        Document(doc_id="2", text="b", title="T", metadata={"lang": "en"}),
-        Document(doc_id="3", text="c"),
-        Document(doc_id="4", text="d", metadata={"lang": 7}),
+def test_an_index_that_says_its_languages_calibrates(bert: str, folder: Path, tmp_path: Path) -> None:
+    """By the module's command: equal to what the same texts give, and a language of few texts is left out."""
+    rows = [
+        {"_id": f"{code}{at}", "text": text, "lang": code}
+        for code, each in TEXTS.items()
+        for at, text in enumerate(each)
     ]
-    assert texts_by_language(documents) == {"de": ["a"], "en": [documents[1].index_text]}
+    rows += [{"_id": "few", "text": "Le congé est payé.", "lang": "fr"}, {"_id": "none", "text": "42"}]
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    build_index([corpus], tmp_path / "index", legs=("lexical",))
+    found = texts_by_language([str(tmp_path / "index")])
+    assert {code: len(each) for code, each in found.items()} == {"de": LEAST_TEXTS, "en": LEAST_TEXTS, "fr": 1}
+    assert main([bert, str(tmp_path / "made"), str(tmp_path / "index")]) == 0
+    assert json.loads((tmp_path / "made" / SETTINGS).read_text()) == json.loads((folder / SETTINGS).read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from statistics import fmean
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from rag import build_index
 from rag.errors import SpecError
 from ragline_train.context_prediction import (
     Bank,
@@ -17,7 +19,8 @@ from ragline_train.context_prediction import (
     Head,
     context_loss,
     context_pairs,
-    sentences_of,
+    in_sentences,
+    main,
     teach_context,
 )
 
@@ -86,7 +89,7 @@ def opened(folder: Path) -> Any:
 
 def test_a_model_is_taught_and_equal_seeds_teach_equal_weights(tmp_path: Path) -> None:
     folder = tiny_encoder(tmp_path / "tiny")
-    texts = {"en": sentences_of([each["text"] for each in passages()])}
+    texts = {"en": in_sentences([each["text"] for each in passages()])}
     assert len(texts["en"][0]) == 6
     settings = ContextSettings(steps=40, batch=8, learning_rate=3e-3, bank=64)
     one, other = opened(folder), opened(folder)
@@ -103,7 +106,7 @@ def test_too_few_passages_are_refused(of: dict[str, list[list[str]]]) -> None:
 
 
 def test_a_rate_that_breaks_the_loss_is_told(tmp_path: Path) -> None:
-    texts = {"en": sentences_of([each["text"] for each in passages()])}
+    texts = {"en": in_sentences([each["text"] for each in passages()])}
     model = opened(tiny_encoder(tmp_path / "tiny"))
     with torch.no_grad():
         next(iter(model.parameters())).fill_(float("nan"))
@@ -117,3 +120,17 @@ def test_a_rate_that_breaks_the_loss_is_told(tmp_path: Path) -> None:
 def test_settings_that_teach_nothing_are_refused(given: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         ContextSettings(**given)
+
+
+def test_an_index_that_says_its_languages_teaches(tmp_path: Path) -> None:
+    rows = [{**each, "lang": "en"} for each in passages()] + [{"_id": "few", "text": "Eins. Zwei.", "lang": "de"}]
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    build_index([corpus], tmp_path / "index", legs=("lexical",))
+    encoder = tiny_encoder(tmp_path / "tiny")
+    out = tmp_path / "taught"
+    assert main([str(encoder), str(out), str(tmp_path / "index")]) == 0
+    before, after = opened(encoder), opened(out)
+    assert not all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+    with pytest.raises(SpecError, match="is there already"):
+        main([str(encoder), str(out), str(tmp_path / "index")])

@@ -43,7 +43,7 @@ def layout_of(folder: Path) -> str | None:
     Raises:
         SpecError: it names one that is not known.
     """
-    said = _said(folder / "config.json")
+    said = said_by(folder / "config.json")
     name = said.get("layout")
     if name is None:  # a folder of sentence-transformers is read by that library, as it says itself
         return None if (folder / "modules.json").exists() else _BY_MODEL.get(str(said.get("model_type")))
@@ -66,8 +66,8 @@ class Published:
                 f"model folder '{folder}': its config.json names no layout. Write \"layout\": one of {', '.join(LAYOUTS)}"
             )
         self.folder, self.name, self.layout = folder, name, LAYOUTS[name]
-        self.config = _said(folder / "config.json")
-        self.open_clip: Mapping[str, Any] = _said(folder / "open_clip_config.json").get("model_cfg") or {}
+        self.config = said_by(folder / "config.json")
+        self.open_clip: Mapping[str, Any] = said_by(folder / "open_clip_config.json").get("model_cfg") or {}
 
     def side(self, which: Literal["seen", "said"]) -> nn.Module:
         """The network of pictures, or of texts: pixels or ids -> float32 [n, dim].
@@ -101,7 +101,7 @@ class Published:
     @cached_property
     def pixels(self) -> Pixels:
         """How it wants pictures."""
-        return Pixels.of(_said(self.folder / "preprocessor_config.json"), side=self._image_side)
+        return Pixels.of(said_by(self.folder / "preprocessor_config.json"), side=self._image_side)
 
     @property
     def _image_side(self) -> int:
@@ -178,7 +178,7 @@ def _plain(key: str) -> str:
     return key.replace(".base_model.model.", ".").replace(".base_layer.", ".")
 
 
-def _said(file: Path) -> Mapping[str, Any]:
+def said_by(file: Path) -> Mapping[str, Any]:
     """A JSON object; empty where there is no file.
 
     Raises:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import SpecError
 from rag.files import data_sha256, file_sha256
-from rag.indexes import EncoderFolder, SentenceEncoder
+from rag.indexes import SentenceEncoder
 from rag.types import Need
+from ragline_train.around import AroundEncoder
 from ragline_train.code_graphs.trees import CodeGraph, graph_of
 
 if TYPE_CHECKING:
@@ -23,53 +23,31 @@ if TYPE_CHECKING:
 
 ROOM = "code_graph"
 """The folder within an encoder's folder that has what is more: `settings.json`, `network.safetensors`, and `nodes`, an encoder."""
-_PLAIN = "plain"
-"""The kind that descriptions do not name."""
-_SHAPE = '{"kind": "plain", "width": 128}'
 _BATCH = 64
 
 
-class CodeGraphEncoder:
+class CodeGraphEncoder(AroundEncoder):
     """An encoder's folder with `code_graph/` in it (GNN-Coder: Ye et al., 2025, arXiv 2502.15202).
 
     A document that is Python is read by the encoder and by a network over its syntax tree, whose nodes' texts an encoder of
     their own reads. Any other, and code that cannot be parsed, has what was learnt of texts alone. Queries are the encoder's.
     """
 
-    reads: ClassVar[str] = f"an encoder's folder with {ROOM}/settings.json"
+    name, file = "code_graph", f"{ROOM}/settings.json"
+    shape = '{"kind": "plain", "width": 128}'
+    reads: ClassVar[str] = f"an encoder's folder with {file}"
 
-    def __init__(self, folder: Path, *, requested: Literal["auto", "float32", "bfloat16"]) -> None:
-        self._folder, self._requested = folder, requested
-
-    @staticmethod
-    def refuses(folder: Path) -> str | None:
-        """Why this is no such folder.
-
-        Raises:
-            SpecError: it is one, and what it says cannot be read.
-        """
-        if not (folder / ROOM / "settings.json").is_file():
-            return f"it has no {ROOM}/settings.json."
-        _said(folder)
-        return None
-
-    @property
-    def dim(self) -> int:
-        """Numbers per vector."""
-        return self._encoder.dim
-
-    @property
-    def compute(self) -> Literal["float32", "bfloat16"]:
-        """The data type of the encoder's products."""
-        return self._encoder.compute
+    @classmethod
+    def is_whole(cls, said: Mapping[str, Any]) -> bool:
+        """A width above 0."""
+        return said.keys() == {"kind", "width"} and isinstance(said["width"], int) and said["width"] > 0
 
     def facts(self) -> Mapping[str, Any]:
         """What the encoder says of itself, but for where it is, and a digest of what is more."""
-        said = {key: value for key, value in self._encoder.describe().items() if key not in ("name", "revision")}
         room = self._folder / ROOM
         files = sorted(path for path in room.rglob("*") if path.is_file())
         digest = data_sha256({path.relative_to(room).as_posix(): file_sha256(path) for path in files})
-        return {"with_trees": said, "network": digest, "dim": self.dim, "compute": self.compute}
+        return {"with_trees": self._of_the_other(), "network": digest, "dim": self.dim, "compute": self.compute}
 
     def batches(
         self, texts: Sequence[str], role: Literal["query", "document"]
@@ -82,17 +60,13 @@ class CodeGraphEncoder:
             some = texts[start : start + _BATCH]
             yield np.arange(start, start + len(some)), self._read(some)
 
-    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each token of each text begins and ends, in characters; nothing is cut."""
-        return self._encoder.spans(texts)
-
     def memory(self) -> list[Need]:
         """That of both encoders."""
-        return [*self._encoder.memory(), *self._nodes.memory()]
+        return [*super().memory(), *self._nodes.memory()]
 
     def release(self) -> None:
         """Let go of the weights. The next text loads them again."""
-        self._encoder.release()
+        super().release()
         self._nodes.release()
 
     def _read(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -108,10 +82,6 @@ class CodeGraphEncoder:
             return np.asarray(read(self._network, codes, nodes), dtype=np.float32)
 
     @cached_property
-    def _encoder(self) -> SentenceEncoder:
-        return SentenceEncoder(model=str(self._folder), compute=self._requested, kind=_said(self._folder)["kind"])
-
-    @cached_property
     def _nodes(self) -> SentenceEncoder:
         return SentenceEncoder(model=str(self._folder / ROOM / "nodes"), compute="float32")
 
@@ -121,7 +91,7 @@ class CodeGraphEncoder:
 
         from ragline_train.code_graphs.network import CodeNetwork
 
-        network = CodeNetwork(self._nodes.dim, self.dim, width=_said(self._folder)["width"])
+        network = CodeNetwork(self._nodes.dim, self.dim, width=self.said(self._folder)["width"])
         network.load_state_dict(load_file(self._folder / ROOM / "network.safetensors"))
         return network.eval()
 
@@ -144,24 +114,9 @@ def write_folder(encoder: str, nodes: Path, network: CodeNetwork, out: Path, *, 
     """
     from safetensors.torch import save_file
 
-    if out.exists():
-        raise SpecError(f"'{out}' is there already. Name a folder that is not")
-    kind = str(SentenceEncoder(model=encoder).describe().get("kind", _PLAIN))
-    shutil.copytree(EncoderFolder.of(encoder).path, out)
+    kind = CodeGraphEncoder.copied(encoder, out)
     shutil.copytree(nodes, out / ROOM / "nodes")
     save_file(
         {name: each.contiguous() for name, each in network.state_dict().items()}, out / ROOM / "network.safetensors"
     )
-    (out / ROOM / "settings.json").write_text(json.dumps({"kind": kind, "width": width}), encoding="utf-8")
-
-
-def _said(folder: Path) -> dict[str, Any]:
-    file = folder / ROOM / "settings.json"
-    try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise SpecError(f"'{file}' cannot be read ({cause}). It holds {_SHAPE}") from cause
-    whole = isinstance(said, dict) and said.keys() == {"kind", "width"} and isinstance(said["width"], int)
-    if not whole or not isinstance(said["kind"], str) or said["kind"] in ("", "code_graph") or said["width"] < 1:
-        raise SpecError(f"'{file}' holds {json.dumps(said)[:200]}, and not {_SHAPE}")
-    return dict(said)
+    (out / CodeGraphEncoder.file).write_text(json.dumps({"kind": kind, "width": width}), encoding="utf-8")

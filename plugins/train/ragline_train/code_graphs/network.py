@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ragline_train.code_graphs.trees import KINDS, CodeGraph, children
+from ragline_train.code_graphs.trees import KINDS, CodeGraph
 
 ROUNDS, KEPT = 3, 0.6
 _EPS = 0.1
@@ -22,12 +22,11 @@ _NONE = -1e9
 @dataclass(frozen=True, slots=True)
 class Graphs:
     """A batch, padded. Shapes: `features` [B, N, dim], `below` [B, N, N], 1.0 where the second is a child of the first, `nodes`
-    [B, N], 1.0 where there is a node, `children` [B, N], the number of each."""
+    [B, N], 1.0 where there is a node."""
 
     features: Tensor
     below: Tensor
     nodes: Tensor
-    children: Tensor
 
 
 def batched(graphs: Sequence[CodeGraph], vectors: Mapping[str, NDArray[np.float32]]) -> Graphs:
@@ -35,17 +34,15 @@ def batched(graphs: Sequence[CodeGraph], vectors: Mapping[str, NDArray[np.float3
     n, dim = max(len(each.texts) for each in graphs), len(next(iter(vectors.values())))
     features = torch.zeros(len(graphs), n, dim + len(KINDS))
     below, nodes = torch.zeros(len(graphs), n, n), torch.zeros(len(graphs), n)
-    counts = torch.zeros(len(graphs), n)
     for row, graph in enumerate(graphs):
         size = len(graph.texts)
         features[row, :size, :dim] = torch.from_numpy(np.stack([vectors[text] for text in graph.texts]))
         features[row, torch.arange(size), dim + torch.tensor(graph.kinds)] = 1.0
         nodes[row, :size] = 1.0
-        counts[row, :size] = torch.tensor(children(graph), dtype=torch.float32)
         for place, parent in enumerate(graph.parents):
             if parent >= 0:
                 below[row, parent, place] = 1.0
-    return Graphs(features, below, nodes, counts)
+    return Graphs(features, below, nodes)
 
 
 class Convolution(nn.Module):
@@ -116,11 +113,3 @@ def thinned(nodes: Tensor, below: Tensor) -> Tensor:
     places = torch.empty_like(order).scatter_(1, order, torch.arange(n).expand_as(order))
     kept = torch.tensor([max(1, math.ceil(KEPT * float(size))) for size in nodes.sum(dim=1)])
     return nodes * (places < kept[:, None])
-
-
-def tree_weighted(graph: CodeGraph, vectors: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What nothing is learnt for: the mean of the nodes' vectors, each weighed by its children and one more."""
-    weights = np.array(children(graph), dtype=np.float32) + 1
-    rows = np.stack([vectors[text] for text in graph.texts])
-    mean: NDArray[np.float32] = (weights[:, None] * rows).sum(axis=0) / weights.sum()
-    return mean

@@ -62,15 +62,6 @@ def graph_of(code: str) -> CodeGraph | None:
     return CodeGraph(tuple(texts), tuple(kinds), tuple(parents)) if len(texts) > 1 else None
 
 
-def children(graph: CodeGraph) -> list[int]:
-    """How many children each node has."""
-    counts = [0] * len(graph.parents)
-    for parent in graph.parents:
-        if parent >= 0:
-            counts[parent] += 1
-    return counts
-
-
 def _text(node: ast.AST, lines: list[str]) -> str:
     """What stands there, on one line, its beginning alone."""
     if isinstance(node, ast.arguments):
