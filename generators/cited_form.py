@@ -20,10 +20,11 @@ from rag.ingest.abbreviations import BEFORE_NUMBER, BEFORE_ORDINAL, GERMAN_MONTH
 
 _STOP = ".!?…。！？"
 _CLOSER = r"""["'”’»)*_]"""
-_CODE = r"`[^`\n]{1,120}`"
+_CODE = r"`(?:[^`\s]* ){0,20}[^`\s]*`"
+"""Up to 21 words. A bound in characters has a state for each, and an engine looks at its whole vocabulary in every state."""
 _SMALL = "a-zß-öø-ÿāăąćčďđēęěğīįķļłńņňőřśşšťūůűųźżžа-яёα-ω"
 _CAPITAL = "A-ZÀ-ÖØ-ÞĆČĎĐŁŃŘŚŠŹŻŽА-ЯΑ-Ω"
-_NO_COLON = rf"[^\s\[\]`{_STOP}0-9:：]|``|{_CODE}|[{_STOP}]{{1,3}}[a-z0-9]"
+_NO_COLON = rf"[^\s\[\]`{_STOP}0-9:：]|{_CODE}|[{_STOP}]{{1,3}}[a-z0-9]"
 _BEYOND_DIGITS = rf"(?:{_NO_COLON}|[:：])"
 _PART = rf"(?:[0-9]|{_BEYOND_DIGITS})"
 

@@ -43,6 +43,7 @@ FORM = cited_form(12, "I don't know")
         "In 1984. [1]",
         "12 of 40. [2]",
         "Run this:\n```\nls -l\n```\nIt lists files. [1]",
+        f"Run `{'a' * 200} {' b' * 19}`. [1]",
         "It opens at 10:30. [1] Use `std::vector` or std::list [2].",
     ],
 )
@@ -66,6 +67,8 @@ def test_what_can_be_written(text: str) -> None:
         "Steel [citation needed] [1].",
         "Steel [1].\n",
         "Do this:",
+        f"Run `{'a ' * 22}`. [1]",
+        "Run `a\nb`. [1]",
         "I don't know. Or steel.",
         "骨架是钢的。很轻。[1]",
         "1. [1]",
