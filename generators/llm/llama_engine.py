@@ -28,8 +28,10 @@ Chunk = Mapping[str, Any]
 _READ_AT_ONCE = 512
 """Tokens of prompts that are read in one step. Between two steps it is asked whether the request is still wanted; so many
 go through the model together anyway."""
-_TIMED = 400
-"""So many tokens of a prompt have to be read for the time that they took to say how fast the model reads."""
+_TIMED = 200
+"""So many tokens of a prompt have to be read for the time that they took to say how fast the model reads.
+
+No more than the least that a question has: where a speed of a busy machine is kept, the first question mends it."""
 
 
 class Places:
@@ -95,7 +97,7 @@ class LlamaEngine:
         settings.warmup, settings.ui, settings.verbosity = False, False, 0
         self._places = Places(slots)
         self.fastest = 0.0
-        """Tokens a second of the prompt that was read fastest, of those with hundreds that no slot held."""
+        """Tokens a second of the prompt that was read fastest, of those with two hundred that no slot held."""
         with tempfile.TemporaryDirectory(prefix="ragline-") as private:
             settings.hostnames = [f"{private}/llama.sock"]
             try:
