@@ -240,16 +240,18 @@ def run(
     arguments: Sequence[str] | None,
     lines: Callable[..., Iterator[dict[str, Any]]],
     show: Callable[[Mapping[str, Any]], None],
+    *,
+    corpora: Sequence[str] = tuple(CORPORA),
 ) -> int:
     """Print a line for all that is made of each corpus, and record it in `results` where that is asked for."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=f"of {', '.join(CORPORA)}; both when left out")
+    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=f"of {', '.join(corpora)}; all when left out")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions of each set")
     parser.add_argument("--record", action=Record, help=f"append to results/{results}.jsonl")
     options = parser.parse_args(arguments)
-    if unknown := set(options.corpora) - set(CORPORA):
+    if unknown := set(options.corpora) - set(corpora):
         parser.error(f"not one of the corpora: {', '.join(sorted(unknown))}")
-    for name in options.corpora or CORPORA:
+    for name in options.corpora or corpora:
         for line in lines(name, limit=options.limit):
             show(line)
             if options.record:

@@ -129,7 +129,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "own_fit": ["xquad/zh", "--encoder", "all-minilm-l6-v2", "--limit", "20", "--work", "runs/own_fit_smoke"],
     "languages": ["xquad/zh"],
     "mixed_languages": ["even", "--limit", "20"],
-    "mixed_defaults": ["even", "--limit", "5"],
+    "mixed_defaults": ["apart", "--limit", "5"],
     "long_table": ["--rows", "0", "200", "--prose", "5"],
     "plugins.train.benchmarks.bitext": ["de", "--limit", "30"],
     "backbones": [
