@@ -41,7 +41,7 @@ from rag.evaluate.measures import evaluate
 from rag.graph.load import load_spec
 from rag.stages import REFORMULATORS
 from rag.stages.fuse import WeightedFuser
-from rag.stages.reformulate.checked import LEAST, CheckedReformulator, Held, Signal
+from ragline_recipes.checked import LEAST, CheckedReformulator, Held, Signal
 from retrievers.index_protocol import Index
 from retrievers.legs.dense.retriever import DenseRetriever
 from retrievers.legs.lexical.retriever import BM25Retriever

@@ -26,7 +26,7 @@ from rag.core.words import first_of, first_words, in_one_line, printed_line
 from rag.ingest.sentences import sentences
 from rag.models.chat import encode_prompt, encode_text
 from rag.stages.checks.checker import REFUSAL
-from rag.stages.cite import attribute, says, with_similarity
+from rag.stages.cite import attribute, overlap, says, with_similarity
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.transform.kept_texts import KeptTexts
@@ -82,6 +82,7 @@ __all__ = [
     "named_head_sets",
     "numbered",
     "outcome_of",
+    "overlap",
     "parse_code",
     "parse_list",
     "parse_object",

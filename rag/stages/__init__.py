@@ -6,7 +6,6 @@ from rag.stages.reformulate.presets import PRESETS
 REFORMULATORS = Registry(
     "reformulate",
     {
-        "checked": "rag.stages.reformulate.checked:CheckedReformulator",
         "conversation": "rag.stages.reformulate.conversation:ConversationReformulator",
         "rm3": "rag.stages.reformulate.rm3:RM3Reformulator",
         **{name: f"rag.stages.reformulate.presets:{name}" for name in PRESETS},

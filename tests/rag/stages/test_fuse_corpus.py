@@ -55,6 +55,19 @@ def test_a_list_that_says_nothing_adds_nothing() -> None:
     assert over_population([0.0, 0.0], flat) == [0.0, 0.0]
 
 
+def test_where_a_list_can_say_nothing_the_others_have_its_weight() -> None:
+    population = Population(n=100, mean=1.0, deviation=2.0)
+    words = of("bm25", {"a": 9.0}, population=population, other_scores={"b": 0.0})  # c is in another language
+    vectors = of("dense", {"c": 7.0, "b": 3.0}, population=population, other_scores={"a": 2.0})
+    # a: .3 * 4 + .7 * .5; b: .3 * -.5 + .7 * 1; c: 1 * 3, the whole weight
+    assert fused(words, vectors, weights=WEIGHTS) == pytest.approx({"c": 3.0, "a": 1.55, "b": 0.55})
+    fuser = WeightedFuser(norm="corpus", weights=WEIGHTS)
+    [ranking] = fuser.fuse([words, vectors], k=9)
+    parts = fuser.explain_fusion([words, vectors], ranking.hits)
+    require_sums(ranking.hits, parts, within=1e-9)
+    assert [[part.of_query for part in of_hit] for of_hit in parts] == [["dense"], ["bm25", "dense"], ["dense", "bm25"]]
+
+
 def test_a_weight_counts_for_the_documents_that_the_model_fits() -> None:
     words = of("bm25", {"a": 3.0}, population=Population(n=9, mean=1.0, deviation=2.0), other_scores={"b": 0.0})
     foreign = Population(n=9, mean=0.1, deviation=0.2, fit=0.0)

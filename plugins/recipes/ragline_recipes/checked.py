@@ -6,17 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from types import MappingProxyType
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.arguments import require_one_of, require_positive, require_share
-from rag.core.types import NO_USAGE, Outcome, Query, Ranking, ScoredDocument, Usage
-from rag.core.vectors import unit
-from rag.stages.cite import overlap
-from retrievers.index_protocol import Index
-from retrievers.legs.dense.search import dense
+from rag.indexes import Index, unit
+from rag.types import NO_USAGE, Outcome, Query, Ranking, ScoredDocument, Usage
+from rag.writing import overlap, require_one_of, require_positive, require_share
 
 Signal = Literal["agreement", "hits", "words"]
 
@@ -108,7 +105,7 @@ class CheckedReformulator:
     def _agreement(self, held: Sequence[Held]) -> list[float]:
         values = []
         for each, vectors in zip(held, self._encoded(held), strict=True):
-            rows, _ = dense(self._index).search(vectors, k=self.depth, where=each.query.where)
+            rows, _ = self._dense.search(vectors, k=self.depth, where=each.query.where)
             own = set(self._rows(each.hits))
             shares = [len(own & {*found}) / len(each.hits) for found in rows.tolist()]
             values.append(fmean(shares))
@@ -118,7 +115,7 @@ class CheckedReformulator:
         values = []
         for each, vectors in zip(held, self._encoded(held), strict=True):
             rows = self._rows(each.hits)
-            found = dense(self._index).vectors(np.array(rows)) if rows else np.zeros((1, vectors.shape[1]), np.float32)
+            found = self._dense.vectors(np.array(rows)) if rows else np.zeros((1, vectors.shape[1]), np.float32)
             values.append(float((unit(vectors) @ unit(found).T).mean()))
         return values
 
@@ -127,9 +124,13 @@ class CheckedReformulator:
         texts = list(dict.fromkeys(text for each in held for text in each.texts))
         if not texts:
             return []
-        vectors = dense(self._index).encoder.encode(texts, role="document")
+        vectors = self._dense.encoder.encode(texts, role="document")
         place = {text: number for number, text in enumerate(texts)}
         return [vectors[[place[text] for text in each.texts]] for each in held]
+
+    @property
+    def _dense(self) -> Any:
+        return self._index.leg(self.leg)
 
     def _rows(self, hits: Sequence[ScoredDocument]) -> list[int]:
         """The rows of hits; those of another index have none."""
