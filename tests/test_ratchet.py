@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 73_030,
-    "lines of centre and plug-ins": 113_850,
-    "lines of centre and plug-ins that hold code": 75_380,
+    "lines of the centre": 73_120,
+    "lines of centre and plug-ins": 114_070,
+    "lines of centre and plug-ins that hold code": 75_495,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

@@ -76,7 +76,8 @@ class WeightedFuser:
     By `corpus` a score is scaled by what the source's scores come to over the whole index, (s - mean) / deviation, and a
     document has its true score from every list, found there or not (`rag.ranking.completed`; a graph does that). So a word
     that one document alone has weighs what it is worth. A list that nobody completed is scaled as by z_score. A source's
-    weight counts for the part of the documents whose language its model was made for (`Population.fit`).
+    weight counts for the part of the documents whose language its model was made for (`Population.fit`). Where a list can
+    say nothing of a document, as words cannot of one in another language than the question, the others have its weight.
 
     By the other norms a score is scaled within its list, so the depth of the lists changes it: keep it fixed.
 
@@ -122,20 +123,26 @@ class WeightedFuser:
     def explain_fusion(self, rankings: Sequence[Ranking], hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
         """For each hit what every list added, and at which rank it stood there; where it is no hit there, what stood for it."""
         found = {hit.doc_id: hit.document for hit in hits}
-        lists = [*zip(rankings, self._weights(rankings), self._scaled(rankings), strict=True)]
+        weights, lists = self._weights(rankings), self._scaled(rankings)
+        more = _without_silent(found, weights, lists)
         shares = [
-            Share(place, document, weight * scaled.of(doc_id), rank_in(ranking, doc_id), scaled.how(doc_id))
-            for place, (ranking, weight, scaled) in enumerate(lists)
+            Share(place, document, weight * more.get(doc_id, 1.0) * score, rank_in(ranking, doc_id), scaled.how(doc_id))
+            for place, (ranking, weight, scaled) in enumerate(zip(rankings, weights, lists, strict=True))
             for doc_id, document in found.items()
+            if (score := scaled.of(doc_id)) is not None
         ]
         return parts_of(shares, rankings, hits)
 
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
         everyone = {hit.doc_id: hit.document for ranking in group for hit in ranking.hits}
-        lists, sums = self._scaled(group), Earned()
-        for weight, scaled in zip(self._weights(group), lists, strict=True):
-            values, absent = scaled.values, scaled.absent
-            sums.add_all(everyone, [weight * values.get(doc_id, absent) for doc_id in everyone])
+        lists, weights, sums = self._scaled(group), self._weights(group), Earned()
+        more = _without_silent(everyone, weights, lists)
+        for weight, scaled in zip(weights, lists, strict=True):
+            values, absent = scaled.values, scaled.absent or 0.0
+            given = [weight * values.get(doc_id, absent) for doc_id in everyone]
+            sums.add_all(
+                everyone, [more.get(i, 1.0) * one for i, one in zip(everyone, given, strict=True)] if more else given
+            )
         fused = sums.ranking(group, k)
         lowest = sum(len(everyone) - len(scaled.values.keys() & everyone.keys()) for scaled in lists if scaled.absent)
         alone = sum(self.wants_scores and ranking.population is None and bool(ranking.hits) for ranking in group)
@@ -158,6 +165,14 @@ class WeightedFuser:
         total = math.fsum(weight * fits.get(source, 1.0) for source, weight in given.items())
         lists = [ranking.source for ranking in group]
         return [given[source] * fits[source] / total / lists.count(source) if total else 0.0 for source in lists]
+
+
+def _without_silent(doc_ids: Iterable[str], weights: Sequence[float], lists: Sequence[Scaled]) -> dict[str, float]:
+    """What the weights of the others grow by, of documents that some lists can say nothing of."""
+    if all(scaled.absent is not None or scaled.values.keys() >= set(doc_ids) for scaled in lists):
+        return {}
+    said = {i: math.fsum(w for w, each in zip(weights, lists, strict=True) if each.of(i) is not None) for i in doc_ids}
+    return {i: math.fsum(weights) / weight for i, weight in said.items() if weight}
 
 
 class InterleaveFuser:

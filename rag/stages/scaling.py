@@ -17,18 +17,18 @@ CORPUS: Final = "corpus"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaled:
-    """Scaled scores of one list. `values`: by doc_id; `absent`: what any other document gets.
+    """Scaled scores of one list. `values`: by doc_id; `absent`: what any other document gets, None where it can say nothing.
 
     `scores`: as the list gives them, where that is told. `beside`: documents of these that are no hits.
     """
 
     values: Mapping[str, float]
-    absent: float
+    absent: float | None
     scores: Mapping[str, float] = field(default_factory=dict)
     beside: Container[str] = ()
 
-    def of(self, doc_id: str) -> float:
-        """A document's scaled score."""
+    def of(self, doc_id: str) -> float | None:
+        """A document's scaled score; None where the list can say nothing of it."""
         return self.values.get(doc_id, self.absent)
 
     def invents(self, doc_id: str) -> bool:
@@ -48,6 +48,7 @@ class Scaled:
 def scaled_scores(ranking: Ranking, hits: Sequence[ScoredDocument], norm: Norm) -> Scaled:
     """The scores of a list, scaled. `hits`: of the list, each document once, best first."""
     own = {hit.doc_id: hit.score for hit in hits}
+    absent: float | None = None
     if norm != CORPUS:
         values, absent = NORMS[norm]([*own.values()])
         return Scaled(values=dict(zip(own, values, strict=True)), absent=absent)
@@ -56,7 +57,6 @@ def scaled_scores(ranking: Ranking, hits: Sequence[ScoredDocument], norm: Norm) 
         values, absent = z_score([*known.values()])
     else:
         values = over_population([*known.values()], ranking.population)
-        absent = min(values, default=0.0)
     return Scaled(
         values=dict(zip(known, values, strict=True)),
         absent=absent,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.core.types import Population
 
@@ -35,6 +36,16 @@ def merged_population(populations: Sequence[Population]) -> Population:
 def scaled_population(population: Population, factor: float) -> Population:
     """Of the same scores, each times a factor above 0."""
     return _rounded(population.n, population.mean * factor, (population.deviation * factor) ** 2, fit=population.fit)
+
+
+def shifted_population(
+    population: Population, shares: NDArray[np.float64], means: NDArray[np.float64], shifts: NDArray[np.float64]
+) -> Population:
+    """Of the same scores, each less the shift of its group. `shares`: of the groups, and `means`: of their scores."""
+    shift = float(shares @ shifts)
+    together = float(shares @ (means * shifts)) - population.mean * shift  # their covariance
+    variance = population.deviation**2 - 2 * together + float(shares @ shifts**2) - shift**2
+    return _rounded(population.n, population.mean - shift, variance, fit=population.fit)
 
 
 def _rounded(n: int, mean: float, variance: float, *, fit: float = 1.0) -> Population:

@@ -87,8 +87,10 @@ class DenseKind(TakesEncoder, LegKind):
     """What `structure: auto` chooses from."""
 
     def maker(self, settings: Sections) -> LegMaker:
-        apart = cast(ReadSettings, settings.section("reading")).own_statistics
-        return DenseMaker(cast(DenseSettings, settings.section(self.section)), sizes=self.sizes, apart=apart)
+        reading, dense = cast(ReadSettings, settings.section("reading")), settings.section(self.section)
+        return DenseMaker(
+            cast(DenseSettings, dense), sizes=self.sizes, apart=reading.own_statistics, languages=reading.languages
+        )
 
     def open(self, opening: Opening) -> LocalDense:
         from retrievers.legs.dense.leg import DenseLeg
@@ -184,12 +186,16 @@ class DenseKind(TakesEncoder, LegKind):
 
 @dataclass(slots=True)
 class DenseMaker(LegMaker):
-    """A dense leg to be. `sizes`: what `structure: auto` chooses from. `apart`: nothing may be told of all texts together."""
+    """A dense leg to be. `sizes`: what `structure: auto` chooses from. `apart`: nothing may be told of all texts together.
+
+    `languages`: whether each text's is told.
+    """
 
     settings: DenseSettings
     _encoder: SentenceEncoder | ServedEncoder | None = None
     sizes: Sequence[Size] = BY_SIZE
     apart: bool = False
+    languages: bool = False
 
     @property
     def encoder(self) -> SentenceEncoder | ServedEncoder:
@@ -263,7 +269,10 @@ class DenseMaker(LegMaker):
         rows, dim = encoded.vectors.shape
         choice = self.choice({"rows": rows, "dim": dim})
         settings = self.settings.model_copy(update=dict(choice.facts)) if choice else self.settings
-        facts = DenseLeg.build(encoded.vectors, job.folder, settings=settings, progress=job.progress)
+        languages = job.languages if self.languages else None
+        facts = DenseLeg.build(
+            encoded.vectors, job.folder, settings=settings, languages=languages, progress=job.progress
+        )
         if settings.storage != "float32":
             np.save(job.folder.parent / _encoded(job.folder.name), encoded.vectors)
         if job.apply is in_this_process and (fit := self._fit(job.texts, encoded.vectors)) is not None:
@@ -315,7 +324,7 @@ class LocalDense(WithEncoder):
 
     def search(self, vectors: NDArray[np.float32], *, k: int, where: Where | None = None) -> Hits:
         """See `DenseLeg.search`. A document without a word is no hit."""
-        return self._leg.search(vectors, k=k, mask=self._worded(self._mask(where)))
+        return self._leg.search(vectors, k=k, mask=self._worded(self._mask(where)), among=self._among(where))
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
@@ -324,15 +333,19 @@ class LocalDense(WithEncoder):
     def scores(
         self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, where: Where | None = None
     ) -> NDArray[np.float32]:
-        """float32 [len(rows)]: inner products of these rows with a query vector; without a word, what all others come to."""
-        scores = self._leg.vectors(rows) @ query
+        """float32 [len(rows)]: what `search` gives these rows for a query vector; without a word, what all others come to."""
+        scores = self._leg.scores(query, rows, among=self._among(where))
         if self._has_blank and not all(worded := self._words[np.asarray(rows)]):
             scores[~worded] = self.population(query, where=where).mean
         return scores
 
     def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population:
         """What inner products with a query vector come to over all that whoever asks may read, and that has words."""
-        return self._leg.population(query, among=self._worded(self._mask(readers_of(where))))
+        return self._leg.population(query, among=self._among(where))
+
+    def _among(self, where: Where | None) -> NDArray[np.bool_] | None:
+        """Rows that count for whoever asks by a filter."""
+        return self._worded(self._mask(readers_of(where)))
 
     def _worded(self, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         """Rows of a mask that have words."""

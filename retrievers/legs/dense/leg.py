@@ -15,6 +15,7 @@ from rag.core.errors import IndexProblem
 from rag.core.optional import need
 from rag.core.progress import Progress, silent
 from rag.core.types import Population
+from retrievers.legs.dense.by_language import FILE, Common, LanguageRows, read_languages, write_languages
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import RECALL
 from retrievers.stores import STRUCTURES
@@ -34,11 +35,15 @@ class DenseLeg:
 
     Args:
         moments: adds up the vectors; called by whoever first asks for a population.
+        languages: which rows are in which, where what those of one have in common is taken off.
     """
 
-    def __init__(self, store: VectorStore, moments: Callable[[], Moments]) -> None:
-        self._store, self._all = store, moments
+    def __init__(
+        self, store: VectorStore, moments: Callable[[], Moments], languages: LanguageRows | None = None
+    ) -> None:
+        self._store, self._all, self._languages = store, moments, languages
         self._spreads = Kept[Spread](_SPREAD_BYTES, lambda spread: spread.n_bytes)
+        self._commons = Kept[Common](_SPREAD_BYTES, lambda common: common.n_bytes)
 
     @classmethod
     def build(
@@ -47,6 +52,7 @@ class DenseLeg:
         folder: Path,
         *,
         settings: DenseSettings,
+        languages: Sequence[str] | None = None,
         progress: Progress = silent,
     ) -> dict[str, Any]:
         """Write the leg into `folder` and return what a manifest has to keep of it.
@@ -56,6 +62,7 @@ class DenseLeg:
 
         Args:
             vectors: float32 [n, dim], memory-mapped or not; read in blocks.
+            languages: ISO 639 code of each row, empty where it is not known; None where nobody looked.
         """
         if vectors.ndim != 2 or vectors.dtype != np.float32:
             raise ValueError(f"dense leg: vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
@@ -73,6 +80,8 @@ class DenseLeg:
         }
         if not structure.exact(settings.storage) and len(vectors) > 1:
             facts[RECALL] = _recall(cls.open(folder, facts), vectors, progress=progress)
+        if languages is not None:
+            write_languages(languages, folder)
         return facts
 
     @classmethod
@@ -89,7 +98,7 @@ class DenseLeg:
             kept = Moments.read(folder, store.shape[0])
             return store, lambda: kept or Moments.of_rows(store)
 
-        return cls._checked(open_store, folder, facts)
+        return cls._checked(open_store, folder, facts, partial(read_languages, [folder]))
 
     @staticmethod
     def why_whole(facts: Mapping[str, Any]) -> str:
@@ -114,7 +123,7 @@ class DenseLeg:
             kept = [Moments.read(folder, size) for folder, size in zip(folders, rows.sizes, strict=True)]
             return store, partial(_moments_of_parts, parts, kept, rows)
 
-        return cls._checked(open_store, folders[0], facts)
+        return cls._checked(open_store, folders[0], facts, partial(read_languages, folders, rows))
 
     @classmethod
     def merge(cls, folders: Sequence[Path], facts: Mapping[str, Any], rows: ChainRows, folder: Path) -> None:
@@ -128,6 +137,8 @@ class DenseLeg:
         structure.merge(folders, rows, folder)
         if len(rows) >= LEAST_KEPT:
             cls.open_chain(folders, facts, rows).moments().write(folder)
+        if (languages := read_languages(folders, rows)) is not None:
+            np.save(folder / FILE, languages)
 
     @classmethod
     def _checked(
@@ -135,6 +146,7 @@ class DenseLeg:
         open_store: Callable[[], tuple[VectorStore, Callable[[], Moments]]],
         folder: Path,
         facts: Mapping[str, Any],
+        languages: Callable[[], NDArray[np.uint32] | None],
     ) -> DenseLeg:
         need("faiss", by="the dense leg")
         try:
@@ -146,7 +158,7 @@ class DenseLeg:
                 f"dense leg '{folder}' has {store.shape[0]} vectors of {store.shape[1]} numbers, but the manifest says"
                 f" {facts.get('rows')} of {facts.get('dim')}. Rebuild the index."
             )
-        return cls(store, moments)
+        return cls(store, moments, LanguageRows.of(languages()))
 
     def __len__(self) -> int:
         return self._store.shape[0]
@@ -156,12 +168,22 @@ class DenseLeg:
         """Numbers per vector."""
         return self._store.shape[1]
 
-    def search(self, vectors: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None = None) -> Hits:
+    def search(
+        self,
+        vectors: NDArray[np.float32],
+        *,
+        k: int,
+        mask: NDArray[np.bool_] | None = None,
+        among: NDArray[np.bool_] | None = None,
+    ) -> Hits:
         """The k rows with the greatest inner product, for each query vector.
+
+        Where the leg knows languages, what their texts have in common is taken off (`retrievers.legs.dense.by_language`).
 
         Args:
             vectors: float32 [n_queries, dim].
             mask: bool [rows of the index]; only rows that are true can be hits, and k is filled from them.
+            among: bool [rows of the index]: the rows that count for what texts have in common; None for all.
         Returns:
             rows int32 [n_queries, k], filled up with -1; scores float32 [n_queries, k], filled up with -inf. Best first,
             ties by row ascending.
@@ -173,12 +195,23 @@ class DenseLeg:
         if mask is not None and mask.shape != (len(self),):
             raise ValueError(f"dense leg: mask must be [{len(self)}], got {list(mask.shape)}")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        common = self._common(among)
+        return common.search(self._nearest, queries, k, mask) if common else self._nearest(queries, k, mask)
+
+    def _nearest(self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None) -> Hits:
         possible = min(k, len(self))
         rows = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         if possible and len(queries):
             rows[:, :possible], scores[:, :possible] = self._store.search(queries, k=possible, mask=mask)
         return rows, scores
+
+    def scores(
+        self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, among: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """float32 [len(rows)]: what `search` gives these rows for a query vector, float32 [dim]."""
+        inner, common = self.vectors(rows) @ query, self._common(among)
+        return common.scores(inner, query, np.asarray(rows)) if common else inner
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
@@ -191,20 +224,33 @@ class DenseLeg:
             among: bool [rows of the index]: the rows that count, as if there were no others. The first question that asks
                 so reads these rows, or the others where they are fewer; later ones find the sums kept.
         """
-        if among is None or among.all():
-            return self._spreads.get(b"", lambda: self._all().spread()).population(query)
-        key = blake2b(np.packbits(among).tobytes(), digest_size=16).digest()
-        return self._spreads.get(key, lambda: self._moments_among(among).spread()).population(query)
+        key = _key(among)
+        spread = self._spreads.get(key, lambda: (self._moments_among(among) if key else self._all()).spread())
+        common, found = self._common(among), spread.population(query)
+        return common.population(found, query) if common else found
+
+    def _common(self, among: NDArray[np.bool_] | None) -> Common | None:
+        """What texts of a language have in common; counted when it is first asked for."""
+        if (languages := self._languages) is None:
+            return None
+        key = _key(among)
+        return self._commons.get(key, lambda: languages.common(self._store, among if key else None))
 
     def moments(self) -> Moments:
         """Sums over all vectors. Those that the leg does not keep are added up each time."""
         return self._all()
 
-    def _moments_among(self, among: NDArray[np.bool_]) -> Moments:
+    def _moments_among(self, among: NDArray[np.bool_] | None) -> Moments:
+        assert among is not None
         counted, others = np.flatnonzero(among), np.flatnonzero(~among)
         if len(counted) <= len(others):
             return Moments.of_rows(self._store, counted)
         return self.moments() - Moments.of_rows(self._store, others)
+
+
+def _key(among: NDArray[np.bool_] | None) -> bytes:
+    """What tells rows from others; empty for all."""
+    return b"" if among is None or among.all() else blake2b(np.packbits(among).tobytes(), digest_size=16).digest()
 
 
 def _moments_of_parts(parts: Sequence[VectorStore], kept: Sequence[Moments | None], rows: ChainRows) -> Moments:

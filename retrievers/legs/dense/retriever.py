@@ -111,7 +111,7 @@ class DenseRetriever:
         return found
 
     def explain_hits(self, query: Query, hits: Sequence[ScoredDocument]) -> list[list[ScorePart]]:
-        """For each hit the inner product with each text that the query averages. A query of one text is one part.
+        """For each hit its score with each text that the query averages. A query of one text is one part.
 
         Vectors are those that the leg keeps, so the sum is the score as exactly as it keeps them.
 
@@ -122,7 +122,9 @@ class DenseRetriever:
             return [[] for _ in hits]
         total = sum(abs(part.weight) for part in averaged)
         alone = self._vectors([(replace(part, weight=1.0),) for part in averaged])
-        kept = dense(self._index, self.leg).vectors(np.array([self._index.documents.row(hit.doc_id) for hit in hits]))
+        leg, where = dense(self._index, self.leg), both(self._where, query.where)
+        rows = np.array([self._index.documents.row(hit.doc_id) for hit in hits])
+        near_each = np.array([leg.scores(vector, rows, where=where) for vector in alone])
         shares = [part.weight / total for part in averaged]
         parts = [
             [
@@ -134,7 +136,7 @@ class DenseRetriever:
                 )
                 for part, share, near in zip(averaged, shares, row, strict=True)
             ]
-            for row in (kept @ alone.T).tolist()
+            for row in near_each.T.tolist()
         ]
         return [sorted(of_hit, key=lambda part: -part.score) for of_hit in parts]
 

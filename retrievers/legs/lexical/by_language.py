@@ -191,13 +191,20 @@ class LexicalByLanguage:
         return merged(found, k=k)
 
     def scores(self, query: Mapping[str, float], rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """float32 [len(rows)]: what these rows score for a query, as `search` gives it."""
+        """float32 [len(rows)]: what these rows score for a query, as `search` gives it.
+
+        NaN where it cannot tell: of a row without a term of the query, in a language that the query is not in, which is one
+        that has less than half as many of its terms as another one. Of a row whose language is not known it can.
+        """
         split, scores = _by_language(query), np.zeros(len(rows), np.float32)
+        known = {code: sum(term in self._parts[code].leg for term in split.get(code, {})) for code in self._parts}
         for number, part in enumerate(self._parts.values()):
             mine = np.flatnonzero(self._part_of[rows] == number)
             if own := split.get(part.code):
                 places = np.searchsorted(part.rows, rows[mine])
                 scores[mine] = part.leg.scores(own, places) / np.float32(_weight(part.leg, own))
+            if part.code != UNKNOWN and 2 * known[part.code] < max(known.values()):
+                scores[mine[scores[mine] == 0]] = np.nan
         return scores
 
     def population(self, query: Mapping[str, float], *, among: NDArray[np.bool_] | None = None) -> Population:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import unicodedata
 from collections import Counter
@@ -141,13 +142,16 @@ class BM25Retriever:
     def scores(self, queries: Sequence[Query], doc_ids: Sequence[Sequence[str]]) -> list[list[float | None]]:
         """For each query the BM25 scores of its documents, in order; of one without a term of it too.
 
+        None where words say nothing: of a document without one, in another language than the query.
+
         Raises:
             KeyError: a document is of another index.
         """
         leg, found = lexical(self._index, self.leg), list[list[float | None]]()
         for query, ids in zip(queries, doc_ids, strict=True):
             rows, where = np.array(self._index.documents.rows_many(ids), dtype=np.int64), both(self._where, query.where)
-            found.append(leg.scores(self._asked(query).terms, rows, where=where).tolist() if ids else [])
+            scores = leg.scores(self._asked(query).terms, rows, where=where).tolist() if ids else []
+            found.append([None if math.isnan(score) else score for score in scores])
         return found
 
     def populations(self, queries: Sequence[Query]) -> list[Population | None]:

@@ -83,7 +83,10 @@ class LexicalSearch(Protocol):
     def scores(
         self, query: Mapping[str, float], rows: NDArray[np.integer[Any]], *, where: Where | None = None
     ) -> NDArray[np.float32]:
-        """float32 [len(rows)]: what these rows score for a query, as `search` gives it; one without its terms too."""
+        """float32 [len(rows)]: what these rows score for a query, as `search` gives it; one without its terms too.
+
+        NaN where an index of several languages cannot tell: without a term, in a language that the query is not in.
+        """
         ...
 
     def population(self, query: Mapping[str, float], *, where: Where | None = None) -> Population | None:

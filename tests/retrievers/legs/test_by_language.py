@@ -133,6 +133,18 @@ def test_what_terms_add_sums_to_the_score(variant: str, tmp_path: Path) -> None:
             assert sum(query[part.term] * part.impact for part in parts) == pytest.approx(score, rel=1e-5)
 
 
+def test_of_rows_in_another_language_than_the_question_words_say_nothing(tmp_path: Path) -> None:
+    leg = leg_of(tmp_path)
+    asked = Counter(leg.analyzer.terms("die Kinder spielen in roten Häusern"))
+    scores, every = leg.scores(asked, np.arange(leg.n_docs)), scores_of(leg, asked)
+    for row, (code, score) in enumerate(zip(LANGUAGES, scores.tolist(), strict=True)):
+        silent = code in ("en", "zh", "pl") and row not in every
+        assert math.isnan(score) if silent else score == pytest.approx(every.get(row, 0.0), abs=1e-6)
+    assert np.isnan(scores[[0, 2]]).all()
+    nothing = leg.scores(Counter(leg.analyzer.terms("zzz")), np.arange(leg.n_docs))
+    assert nothing.tolist() == [0.0] * leg.n_docs, "a question in no language of the index"
+
+
 def test_a_mask_leaves_its_rows_alone(tmp_path: Path) -> None:
     leg = leg_of(tmp_path)
     mask = np.array([code in ("de", "en") for code in LANGUAGES])
