@@ -6,9 +6,10 @@ which says the language alone:
 
     score(q, d) = q . (v_d - w (m_L - m)),   w = n_L / (n_L + 20)
 
-with m_L the mean of the n_L vectors in the language of d, and m that of all. It is the mean of CCP's calibration (Wu et al.,
-IJCAI 2022, arXiv 2206.03281); w is ours, and keeps a language of few texts near what it was, as their mean is of what they
-are about. Vectors stay as they are, so what is kept of them elsewhere is good for any order.
+with m_L the mean of the n_L vectors in the language of d, and m that of all languages. It is the mean of CCP's calibration (Wu
+et al., IJCAI 2022, arXiv 2206.03281); w is ours, and keeps a language of few texts near what it was, as their mean is of what
+they are about. Texts of no known language, such as rows of tables, are no part of it and keep their scores. Vectors stay as
+they are, so what is kept of them elsewhere is good for any order.
 
     languages.npy   uint32 [n], of each row the letters of its language as a number; 0 where it is not known
 """
@@ -94,7 +95,7 @@ class LanguageRows:
         means = total / np.maximum(n, 1)[:, None]
         weights = n / (n + _HALF)
         weights[0] = 0
-        shifts = weights[:, None] * (means - total.sum(axis=0) / max(len(rows), 1))
+        shifts = weights[:, None] * (means - total[1:].sum(axis=0) / max(n[1:].sum(), 1))
         return Common(self.groups, n / max(len(rows), 1), means, shifts.astype(np.float32))
 
 
