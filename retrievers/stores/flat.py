@@ -20,6 +20,8 @@ from retrievers.stores.reserved import reserved_array
 
 _FILE = "vectors.npy"
 _BLOCK = 32768  # rows: 48 MiB at 384 numbers, what a filter copies at once
+_TOGETHER = 64
+"""Queries whose scores with a block are in memory at a time."""
 _MOST_COPIED, _FEW, _SPARE = 0.2, 4, 16
 """Share of a block's rows that a filter copies at most for few queries; hits asked for beyond twice those expected to do."""
 
@@ -83,6 +85,30 @@ class MappedStore:
             if hits is not None:
                 rows, scores = _best(np.hstack([rows, hits[0]]), np.hstack([scores, hits[1]]), k=k)
         return rows.astype(np.int32), scores
+
+    def search_less(
+        self,
+        queries: NDArray[np.float32],
+        *,
+        k: int,
+        mask: NDArray[np.bool_] | None,
+        taken: NDArray[np.float32],
+        groups: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """See `TakesOff`."""
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        for first in range(0, len(queries), _TOGETHER):
+            some = slice(first, first + _TOGETHER)
+            for start in range(0, len(self._vectors), _BLOCK):
+                block = slice(start, start + _BLOCK)
+                less = queries[some] @ self._vectors[block].T - taken[some][:, groups[block]]
+                if mask is not None:
+                    less[:, ~mask[block]] = -np.inf
+                best = np.argpartition(-less, min(k, less.shape[1]) - 1, axis=1)[:, :k]
+                found = np.hstack([scores[some], np.take_along_axis(less, best, axis=1)])
+                rows[some], scores[some] = _best(np.hstack([rows[some], start + best]), found, k=k)
+        return np.where(np.isneginf(scores), -1, rows).astype(np.int32), scores
 
     def _in_block(
         self, start: int, queries: NDArray[np.float32], *, k: int, mask: NDArray[np.bool_] | None

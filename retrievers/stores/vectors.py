@@ -27,6 +27,23 @@ class VectorStore(Protocol):
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]: ...
 
 
+@runtime_checkable
+class TakesOff(Protocol):
+    """A store that looks at every vector once, whatever is taken off which."""
+
+    def search_less(
+        self,
+        queries: NDArray[np.float32],
+        *,
+        k: int,
+        mask: NDArray[np.bool_] | None,
+        taken: NDArray[np.float32],
+        groups: NDArray[np.int64],
+    ) -> Hits:
+        """As `search`, by inner product less what is taken off. `taken`: [n_queries, n groups]. `groups`: of each row."""
+        ...
+
+
 def is_scanned(n_allowed: int, n: int) -> bool:
     """Whether to look at each of the rows that a filter leaves, where a structure would pass over all others.
 

@@ -16,7 +16,7 @@ they are, so what is kept of them elsewhere is good for any order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from retrievers.stores.chain_rows import ChainRows
 from retrievers.stores.hits import merged
 from retrievers.stores.moments import VectorRows
 from retrievers.stores.population import shifted_population
-from retrievers.stores.vectors import Hits
+from retrievers.stores.vectors import Hits, TakesOff, VectorStore
 
 FILE = "languages.npy"
 _HALF = 20
@@ -40,7 +40,6 @@ _LEAST, _MOST = 10, 20
 _BLOCK = 8192
 
 Rows = NDArray[np.bool_]
-Search = Callable[[NDArray[np.float32], int, Rows | None], Hits]
 
 
 def write_languages(languages: Sequence[str], folder: Path) -> None:
@@ -113,13 +112,16 @@ class Common:
         """In memory."""
         return self.means.nbytes + self.shifts.nbytes
 
-    def search(self, search: Search, queries: NDArray[np.float32], k: int, mask: Rows | None) -> Hits:
-        """The best k, from those of each language. `search`: by inner product."""
+    def search(self, store: VectorStore, queries: NDArray[np.float32], k: int, mask: Rows | None) -> Hits:
+        """The best k of all rows, or of each language where a store cannot do that at once."""
+        taken = queries @ self.shifts.T
+        if isinstance(store, TakesOff):
+            return store.search_less(queries, k=k, mask=mask, taken=taken, groups=self.groups)
         found = []
-        for group, taken in enumerate((queries @ self.shifts.T).T):
+        for group in range(len(self.shifts)):
             own = self.groups == group
-            rows, scores = search(queries, k, own if mask is None else own & mask)
-            found.append((rows, scores - taken[:, None]))
+            rows, scores = store.search(queries, k=k, mask=own if mask is None else own & mask)
+            found.append((rows, scores - taken[:, group, None]))
         return merged(found, k=k)
 
     def scores(self, inner: NDArray[np.float32], query: NDArray[np.float32], rows: NDArray[Any]) -> NDArray[np.float32]:

@@ -195,15 +195,15 @@ class DenseLeg:
         if mask is not None and mask.shape != (len(self),):
             raise ValueError(f"dense leg: mask must be [{len(self)}], got {list(mask.shape)}")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        common = self._common(among)
-        return common.search(self._nearest, queries, k, mask) if common else self._nearest(queries, k, mask)
-
-    def _nearest(self, queries: NDArray[np.float32], k: int, mask: NDArray[np.bool_] | None) -> Hits:
-        possible = min(k, len(self))
+        possible, common = min(k, len(self)), self._common(among)
         rows = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         if possible and len(queries):
-            rows[:, :possible], scores[:, :possible] = self._store.search(queries, k=possible, mask=mask)
+            rows[:, :possible], scores[:, :possible] = (
+                common.search(self._store, queries, possible, mask)
+                if common
+                else self._store.search(queries, k=possible, mask=mask)
+            )
         return rows, scores
 
     def scores(

@@ -46,10 +46,12 @@ def expected(query: NDArray[np.float32], among: NDArray[np.bool_]) -> NDArray[np
     return scores
 
 
-@pytest.fixture(scope="module")
-def leg(tmp_path_factory: pytest.TempPathFactory) -> DenseLeg:
+@pytest.fixture(scope="module", params=["flat", "hnsw"])
+def leg(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DenseLeg:
+    """By one look at all rows, and by a search in each language."""
     folder = tmp_path_factory.mktemp("leg")
-    return DenseLeg.open(folder, DenseLeg.build(VECTORS, folder, settings=FLAT, languages=LANGUAGES))
+    settings = DenseSettings.model_validate({"structure": request.param, "storage": "float32"})
+    return DenseLeg.open(folder, DenseLeg.build(VECTORS, folder, settings=settings, languages=LANGUAGES))
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
