@@ -248,6 +248,7 @@ class DenseMaker(LegMaker):
         return by_size(self.sizes, rows=int(facts["rows"]), dim=int(facts["dim"]))
 
     def build(self, job: Job) -> Built:
+        from retrievers.legs.dense.by_language import Languages
         from retrievers.legs.dense.encode_units import encode_units
         from retrievers.legs.dense.leg import DenseLeg
         from retrievers.stores.computed import in_this_process
@@ -269,7 +270,8 @@ class DenseMaker(LegMaker):
         rows, dim = encoded.vectors.shape
         choice = self.choice({"rows": rows, "dim": dim})
         settings = self.settings.model_copy(update=dict(choice.facts)) if choice else self.settings
-        languages = job.languages if self.languages else None
+        encode = partial(self.encoder.encode, role="document")
+        languages = Languages.of(job.languages, encode) if self.languages else None
         facts = DenseLeg.build(
             encoded.vectors, job.folder, settings=settings, languages=languages, progress=job.progress
         )
@@ -324,7 +326,7 @@ class LocalDense(WithEncoder):
 
     def search(self, vectors: NDArray[np.float32], *, k: int, where: Where | None = None) -> Hits:
         """See `DenseLeg.search`. A document without a word is no hit."""
-        return self._leg.search(vectors, k=k, mask=self._worded(self._mask(where)), among=self._among(where))
+        return self._leg.search(vectors, k=k, mask=self._worded(self._mask(where)))
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
@@ -334,18 +336,14 @@ class LocalDense(WithEncoder):
         self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, where: Where | None = None
     ) -> NDArray[np.float32]:
         """float32 [len(rows)]: what `search` gives these rows for a query vector; without a word, what all others come to."""
-        scores = self._leg.scores(query, rows, among=self._among(where))
+        scores = self._leg.scores(query, rows)
         if self._has_blank and not all(worded := self._words[np.asarray(rows)]):
             scores[~worded] = self.population(query, where=where).mean
         return scores
 
     def population(self, query: NDArray[np.float32], *, where: Where | None = None) -> Population:
         """What inner products with a query vector come to over all that whoever asks may read, and that has words."""
-        return self._leg.population(query, among=self._among(where))
-
-    def _among(self, where: Where | None) -> NDArray[np.bool_] | None:
-        """Rows that count for whoever asks by a filter."""
-        return self._worded(self._mask(readers_of(where)))
+        return self._leg.population(query, among=self._worded(self._mask(readers_of(where))))
 
     def _worded(self, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
         """Rows of a mask that have words."""

@@ -15,7 +15,7 @@ from rag.core.errors import IndexProblem
 from rag.core.optional import need
 from rag.core.progress import Progress, silent
 from rag.core.types import Population
-from retrievers.legs.dense.by_language import FILE, Common, LanguageRows, read_languages, write_languages
+from retrievers.legs.dense.by_language import Languages, Means, Shifts
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.legs.protocol import RECALL
 from retrievers.stores import STRUCTURES
@@ -35,15 +35,13 @@ class DenseLeg:
 
     Args:
         moments: adds up the vectors; called by whoever first asks for a population.
-        languages: which rows are in which, where what those of one have in common is taken off.
+        shifts: what is taken off which rows, as they are in several languages.
     """
 
-    def __init__(
-        self, store: VectorStore, moments: Callable[[], Moments], languages: LanguageRows | None = None
-    ) -> None:
-        self._store, self._all, self._languages = store, moments, languages
+    def __init__(self, store: VectorStore, moments: Callable[[], Moments], shifts: Shifts | None = None) -> None:
+        self._store, self._all, self._shifts = store, moments, shifts
         self._spreads = Kept[Spread](_SPREAD_BYTES, lambda spread: spread.n_bytes)
-        self._commons = Kept[Common](_SPREAD_BYTES, lambda common: common.n_bytes)
+        self._means = Kept[Means](_SPREAD_BYTES, lambda means: means.n_bytes)
 
     @classmethod
     def build(
@@ -52,7 +50,7 @@ class DenseLeg:
         folder: Path,
         *,
         settings: DenseSettings,
-        languages: Sequence[str] | None = None,
+        languages: Languages | None = None,
         progress: Progress = silent,
     ) -> dict[str, Any]:
         """Write the leg into `folder` and return what a manifest has to keep of it.
@@ -62,7 +60,7 @@ class DenseLeg:
 
         Args:
             vectors: float32 [n, dim], memory-mapped or not; read in blocks.
-            languages: ISO 639 code of each row, empty where it is not known; None where nobody looked.
+            languages: of the rows; None where nobody looked.
         """
         if vectors.ndim != 2 or vectors.dtype != np.float32:
             raise ValueError(f"dense leg: vectors must be float32 [n, dim], got {vectors.dtype} {vectors.shape}")
@@ -81,7 +79,7 @@ class DenseLeg:
         if not structure.exact(settings.storage) and len(vectors) > 1:
             facts[RECALL] = _recall(cls.open(folder, facts), vectors, progress=progress)
         if languages is not None:
-            write_languages(languages, folder)
+            languages.write(folder)
         return facts
 
     @classmethod
@@ -98,7 +96,7 @@ class DenseLeg:
             kept = Moments.read(folder, store.shape[0])
             return store, lambda: kept or Moments.of_rows(store)
 
-        return cls._checked(open_store, folder, facts, partial(read_languages, [folder]))
+        return cls._checked(open_store, folder, facts, partial(Languages.read, [folder]))
 
     @staticmethod
     def why_whole(facts: Mapping[str, Any]) -> str:
@@ -123,7 +121,7 @@ class DenseLeg:
             kept = [Moments.read(folder, size) for folder, size in zip(folders, rows.sizes, strict=True)]
             return store, partial(_moments_of_parts, parts, kept, rows)
 
-        return cls._checked(open_store, folders[0], facts, partial(read_languages, folders, rows))
+        return cls._checked(open_store, folders[0], facts, partial(Languages.read, folders, rows))
 
     @classmethod
     def merge(cls, folders: Sequence[Path], facts: Mapping[str, Any], rows: ChainRows, folder: Path) -> None:
@@ -137,8 +135,8 @@ class DenseLeg:
         structure.merge(folders, rows, folder)
         if len(rows) >= LEAST_KEPT:
             cls.open_chain(folders, facts, rows).moments().write(folder)
-        if (languages := read_languages(folders, rows)) is not None:
-            np.save(folder / FILE, languages)
+        if (languages := Languages.read(folders, rows)) is not None:
+            languages.write(folder)
 
     @classmethod
     def _checked(
@@ -146,7 +144,7 @@ class DenseLeg:
         open_store: Callable[[], tuple[VectorStore, Callable[[], Moments]]],
         folder: Path,
         facts: Mapping[str, Any],
-        languages: Callable[[], NDArray[np.uint32] | None],
+        languages: Callable[[], Languages | None],
     ) -> DenseLeg:
         need("faiss", by="the dense leg")
         try:
@@ -158,7 +156,8 @@ class DenseLeg:
                 f"dense leg '{folder}' has {store.shape[0]} vectors of {store.shape[1]} numbers, but the manifest says"
                 f" {facts.get('rows')} of {facts.get('dim')}. Rebuild the index."
             )
-        return cls(store, moments, LanguageRows.of(languages()))
+        known = languages()
+        return cls(store, moments, known.shifts() if known else None)
 
     def __len__(self) -> int:
         return self._store.shape[0]
@@ -174,16 +173,14 @@ class DenseLeg:
         *,
         k: int,
         mask: NDArray[np.bool_] | None = None,
-        among: NDArray[np.bool_] | None = None,
     ) -> Hits:
         """The k rows with the greatest inner product, for each query vector.
 
-        Where the leg knows languages, what their texts have in common is taken off (`retrievers.legs.dense.by_language`).
+        Where rows are in several languages, what tells these is taken off (`retrievers.legs.dense.by_language`).
 
         Args:
             vectors: float32 [n_queries, dim].
             mask: bool [rows of the index]; only rows that are true can be hits, and k is filled from them.
-            among: bool [rows of the index]: the rows that count for what texts have in common; None for all.
         Returns:
             rows int32 [n_queries, k], filled up with -1; scores float32 [n_queries, k], filled up with -inf. Best first,
             ties by row ascending.
@@ -195,23 +192,21 @@ class DenseLeg:
         if mask is not None and mask.shape != (len(self),):
             raise ValueError(f"dense leg: mask must be [{len(self)}], got {list(mask.shape)}")
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        possible, common = min(k, len(self)), self._common(among)
+        possible, shifts = min(k, len(self)), self._shifts
         rows = np.full((len(queries), k), -1, dtype=np.int32)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
         if possible and len(queries):
             rows[:, :possible], scores[:, :possible] = (
-                common.search(self._store, queries, possible, mask)
-                if common
+                shifts.search(self._store, queries, possible, mask)
+                if shifts
                 else self._store.search(queries, k=possible, mask=mask)
             )
         return rows, scores
 
-    def scores(
-        self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]], *, among: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.float32]:
+    def scores(self, query: NDArray[np.float32], rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows)]: what `search` gives these rows for a query vector, float32 [dim]."""
-        inner, common = self.vectors(rows) @ query, self._common(among)
-        return common.scores(inner, query, np.asarray(rows)) if common else inner
+        inner = self.vectors(rows) @ query
+        return self._shifts.scores(inner, query, np.asarray(rows)) if self._shifts else inner
 
     def vectors(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
         """float32 [len(rows), dim]: the vectors of these rows, as exact as the leg keeps them."""
@@ -226,15 +221,11 @@ class DenseLeg:
         """
         key = _key(among)
         spread = self._spreads.get(key, lambda: (self._moments_among(among) if key else self._all()).spread())
-        common, found = self._common(among), spread.population(query)
-        return common.population(found, query) if common else found
-
-    def _common(self, among: NDArray[np.bool_] | None) -> Common | None:
-        """What texts of a language have in common; counted when it is first asked for."""
-        if (languages := self._languages) is None:
-            return None
-        key = _key(among)
-        return self._commons.get(key, lambda: languages.common(self._store, among if key else None))
+        found, shifts = spread.population(query), self._shifts
+        if shifts is None:
+            return found
+        counted = self._means.get(key, lambda: shifts.means(self._store, among if key else None))
+        return shifts.population(found, query, counted)
 
     def moments(self) -> Moments:
         """Sums over all vectors. Those that the leg does not keep are added up each time."""

@@ -1,4 +1,4 @@
-"""What texts of a language have in common is taken off, and everything that a leg says is of what is left."""
+"""What tells a language is taken off, and everything that a leg says is of what is left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.legs.dense.by_language import FILE, LanguageRows
+from rag.ingest.language import LanguageReader
+from retrievers.legs.dense.by_language import Languages, sentences
 from retrievers.legs.dense.leg import DenseLeg
 from retrievers.legs.dense.settings import DenseSettings
 from retrievers.stores.chain_rows import ChainRows
@@ -31,18 +32,26 @@ def made(seed: int = 0) -> NDArray[np.float32]:
 
 VECTORS = made()
 QUERIES = made(1)[[0, 310, 370]]
+SAID = {text: code for code, texts in sentences().items() for text in texts}
 
 
-def expected(query: NDArray[np.float32], among: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Scores of all rows by the formula, in float64; four Polish texts are too few, and some texts are of no language."""
-    vectors, codes = VECTORS.astype(np.float64), np.array(LANGUAGES)
-    known = among & np.isin(codes, ["en", "de", "zh"])
-    scores = vectors @ query.astype(np.float64)
-    for code in ("en", "de", "zh"):
-        own = (codes == code) & among
-        if n := int(own.sum()):
-            common = vectors[own].mean(axis=0) - vectors[known].mean(axis=0)
-            scores[codes == code] -= n / (n + 20) * (common @ query)
+def encode(texts: list[str]) -> NDArray[np.float32]:
+    """Vectors that say nothing but the language of a sentence, and which of the ten it is."""
+    centre = {code: np.random.default_rng(number).standard_normal(DIM) for number, code in enumerate(sentences())}
+    found = [centre[SAID[text]] + 0.1 * sentences()[SAID[text]].index(text) for text in texts]
+    return np.array(found, dtype=np.float32)
+
+
+KNOWN = Languages.of(LANGUAGES, encode)
+
+
+def expected(query: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Scores of all rows by the formula, in float64."""
+    scores = VECTORS.astype(np.float64) @ query.astype(np.float64)
+    english = encode(sentences()["en"]).mean(axis=0)
+    for code in ("de", "zh", "pl"):
+        taken = 0.75 * (encode(sentences()[code]).mean(axis=0) - english) @ query
+        scores[np.array(LANGUAGES) == code] -= taken
     return scores
 
 
@@ -51,7 +60,7 @@ def leg(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """By one look at all rows, and by a search in each language."""
     folder = tmp_path_factory.mktemp("leg")
     settings = DenseSettings.model_validate({"structure": request.param, "storage": "float32"})
-    return DenseLeg.open(folder, DenseLeg.build(VECTORS, folder, settings=settings, languages=LANGUAGES))
+    return DenseLeg.open(folder, DenseLeg.build(VECTORS, folder, settings=settings, languages=KNOWN))
 
 
 @pytest.mark.parametrize("share", [None, 0.5])
@@ -59,24 +68,37 @@ def test_hits_scores_and_populations_are_of_the_formula(leg: DenseLeg, share: fl
     readable = None if share is None else np.random.default_rng(2).random(N) < share
     among = np.ones(N, np.bool_) if readable is None else readable
     mask = among & (np.arange(N) % 3 > 0)
-    rows, scores = leg.search(QUERIES, k=40, mask=mask, among=readable)
+    rows, scores = leg.search(QUERIES, k=40, mask=mask)
     for query, own_rows, own_scores in zip(QUERIES, rows, scores, strict=True):
-        every = expected(query, among)
+        every = expected(query)
         assert own_rows.tolist() == [row for row in np.argsort(-every, kind="stable") if mask[row]][:40]
         assert own_scores == pytest.approx(every[own_rows], abs=1e-5)
-        assert leg.scores(query, own_rows, among=readable) == pytest.approx(every[own_rows], abs=1e-5)
+        assert leg.scores(query, own_rows) == pytest.approx(every[own_rows], abs=1e-5)
         told = leg.population(query, among=readable)
         assert (told.n, told.mean) == (among.sum(), pytest.approx(every[among].mean(), abs=1e-5))
         assert told.deviation == pytest.approx(every[among].std(), abs=1e-5)
 
 
-def test_a_language_no_longer_has_all_first_hits(leg: DenseLeg, tmp_path: Path) -> None:
-    plain = DenseLeg.open(tmp_path, DenseLeg.build(VECTORS, tmp_path, settings=FLAT))
-    before, after = (
-        [LANGUAGES[row] for row in each.search(QUERIES[1:2], k=20)[0][0]].count("de") for each in (plain, leg)
-    )
-    assert (before, after) == (20, 12)
-    assert np.array_equal(plain.vectors(np.arange(N)), leg.vectors(np.arange(N))), "vectors stay as they are"
+def test_a_language_no_longer_has_all_first_hits(tmp_path: Path) -> None:
+    """A text and its two translations: each vector says what it is about, and its language more loudly."""
+    random = np.random.default_rng(0)
+    about, centres = random.standard_normal((40, DIM)), 3 * random.standard_normal((3, DIM))
+    vectors = np.concatenate([about + centre for centre in centres]).astype(np.float32)
+    languages = [code for code in ("en", "de", "zh") for _ in range(40)]
+    tells = {
+        code: (centre - centres[0]).astype(np.float32) for code, centre in zip(("en", "de", "zh"), centres, strict=True)
+    }
+    known = Languages.of(languages, encode)
+    known = Languages(known.rows, {number: tells[code] / 0.75 for code, number in zip(tells, known.tells, strict=True)})
+    plain = DenseLeg.open(tmp_path, DenseLeg.build(vectors, tmp_path, settings=FLAT))
+    folder = tmp_path / "told"
+    leg = DenseLeg.open(folder, DenseLeg.build(vectors, folder, settings=FLAT, languages=known))
+    query = vectors[[47]]  # in German
+    assert {row // 40 for row in plain.search(query, k=20)[0][0].tolist()} == {1}
+    first = leg.search(query, k=3)[0][0].tolist()
+    assert len({row % 40 for row in first}) == 1, "one text"
+    assert {row // 40 for row in first} == {0, 1, 2}, "in each of its languages"
+    assert np.array_equal(plain.vectors(np.arange(120)), leg.vectors(np.arange(120))), "vectors stay as they are"
 
 
 def test_fewer_hits_than_asked_for_are_filled_up(leg: DenseLeg) -> None:
@@ -87,10 +109,14 @@ def test_fewer_hits_than_asked_for_are_filled_up(leg: DenseLeg) -> None:
     assert np.isneginf(scores[0, 2:]).all()
 
 
-@pytest.mark.parametrize("languages", [None, ["en"] * N, [""] * N, ["en"] * (N - 9) + ["de"] * 9])
-def test_one_language_is_searched_by_inner_product(tmp_path: Path, languages: list[str] | None) -> None:
-    facts = DenseLeg.build(VECTORS, tmp_path, settings=FLAT, languages=languages)
-    rows, scores = DenseLeg.open(tmp_path, facts).search(QUERIES, k=5)
+@pytest.mark.parametrize("languages", [None, ["en"] * N, [""] * N, ["xx"] * N])
+def test_of_english_and_of_languages_that_are_not_known_nothing_is_taken_off(
+    tmp_path: Path, languages: list[str] | None
+) -> None:
+    known = None if languages is None else Languages.of(languages, encode)
+    rows, scores = DenseLeg.open(tmp_path, DenseLeg.build(VECTORS, tmp_path, settings=FLAT, languages=known)).search(
+        QUERIES, k=5
+    )
     assert scores == pytest.approx(np.take_along_axis(QUERIES @ VECTORS.T, rows, axis=1), abs=1e-6)
     assert scores == pytest.approx(-np.sort(-QUERIES @ VECTORS.T, axis=1)[:, :5], abs=1e-6)
 
@@ -99,11 +125,10 @@ def test_parts_are_as_one_build_of_what_is_left(leg: DenseLeg, tmp_path: Path) -
     gone = np.array([3, 40, 305], np.int32)
     folders = [tmp_path / name for name in ("first", "second")]
     for folder, own in zip(folders, (slice(0, 320), slice(320, N)), strict=True):
-        DenseLeg.build(VECTORS[own], folder, settings=FLAT, languages=LANGUAGES[own])
+        DenseLeg.build(VECTORS[own], folder, settings=FLAT, languages=Languages.of(LANGUAGES[own], encode))
     left = np.delete(np.arange(N), gone)
-    whole = DenseLeg.build(
-        VECTORS[left], tmp_path / "whole", settings=FLAT, languages=[LANGUAGES[row] for row in left.tolist()]
-    )
+    known = Languages.of([LANGUAGES[row] for row in left.tolist()], encode)
+    whole = DenseLeg.build(VECTORS[left], tmp_path / "whole", settings=FLAT, languages=known)
     rows = ChainRows([320, N - 320], [gone, None])
     merged = tmp_path / "merged"
     merged.mkdir()
@@ -118,21 +143,22 @@ def test_parts_are_as_one_build_of_what_is_left(leg: DenseLeg, tmp_path: Path) -
 def test_a_part_that_says_no_languages_leaves_the_whole_as_it_was(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("old", "new")]
     DenseLeg.build(VECTORS, folders[0], settings=FLAT)
-    facts = DenseLeg.build(VECTORS, folders[1], settings=FLAT, languages=LANGUAGES)
+    facts = DenseLeg.build(VECTORS, folders[1], settings=FLAT, languages=KNOWN)
     chain = DenseLeg.open_chain(folders, {**facts, "rows": 2 * N}, ChainRows([N, N], [None, None]))
     assert chain.search(QUERIES, k=1)[1][:, 0] == pytest.approx((QUERIES @ VECTORS.T).max(axis=1), abs=1e-6)
 
 
-def test_a_file_that_is_cut_off_is_told(tmp_path: Path) -> None:
-    facts = DenseLeg.build(VECTORS, tmp_path, settings=FLAT, languages=LANGUAGES)
-    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:-3])
-    with pytest.raises(IndexProblem, match=r"languages\.npy"):
+@pytest.mark.parametrize("name", ["languages.npy", "tells.npy", "tells_by.npy"])
+def test_a_file_that_is_cut_off_is_told(name: str, tmp_path: Path) -> None:
+    facts = DenseLeg.build(VECTORS, tmp_path, settings=FLAT, languages=KNOWN)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-3])
+    with pytest.raises(IndexProblem, match=name):
         DenseLeg.open(tmp_path, facts)
 
 
-def test_no_more_than_twenty_languages_are_told_apart() -> None:
-    languages = np.repeat(np.arange(1, 31, dtype=np.uint32), np.arange(10, 40))
-    known = LanguageRows.of(languages)
-    assert known is not None
-    assert known.n == 21
-    assert set(languages[known.groups > 0].tolist()) == set(range(11, 31)), "those with the most texts"
+def test_the_sentences_are_ten_in_each_language_and_each_is_told_as_its_own() -> None:
+    reader = LanguageReader()
+    assert len(sentences()) == 23
+    for code, said in sentences().items():
+        assert len(said) == len(set(said)) == 10
+        assert reader.of(" ".join(said)) == code
