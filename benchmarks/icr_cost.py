@@ -25,7 +25,8 @@ from generators.llm import LLMS
 from rag.core.llm_protocols import Weights
 from rag.core.protocols import LocalLLM
 from rag.core.words import first_words
-from rerankers.attention.icr.reranker import rank_texts
+from rag.pipeline.texts import ranked_by
+from rerankers.attention.icr.reranker import ICRReranker
 from rerankers.attention.reading import rows
 from rerankers.attention.reading.prompt import INSTRUCTIONS, Pieces, document_text
 
@@ -95,7 +96,7 @@ def measure(llm: LocalLLM, query: str, texts: Sequence[str], repeats: int) -> di
         plain.append(seconds)
         with row_seconds() as spent:
             started = time.perf_counter()
-            rank_texts(llm, query, texts)
+            ranked_by(ICRReranker(llm=llm), query, texts)
             icr.append(time.perf_counter() - started)
         rebuilt.append(sum(spent))
     medians = [statistics.median(times[1:]) for times in (plain, icr, rebuilt)]

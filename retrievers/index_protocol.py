@@ -41,21 +41,21 @@ class DocumentTable(Sequence[Document]):
         """Documents of these rows, in the order given."""
         return [self[int(row)] for row in rows]
 
-    @abstractmethod
     def row(self, doc_id: str) -> int:
         """The row of a document.
 
         Raises:
             KeyError: no such doc_id.
         """
+        return self.rows_many([doc_id])[0]
 
+    @abstractmethod
     def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
         """Rows of documents, in the order given.
 
         Raises:
             KeyError: no such doc_id.
         """
-        return [self.row(doc_id) for doc_id in doc_ids]
 
     def rows_of(self, doc_id: str) -> range:
         """Rows of a document that is cut into passages, or the one row of a passage or of a document that is whole.

@@ -52,7 +52,7 @@ def chunk(
 
     `title` is the document's and the heading path, joined by ` › `; `headings` and `page` are those that most
     of the chunk stands under, or what all its headings share. `ocr` is true where any of it was read from a
-    picture. Code has `line` and `end_line` too, from 1.
+    picture, and `ocr_lines` are the boxes of its lines there (`LineBox`). Code has `line` and `end_line` too, from 1.
 
     Of a document that comes in stretches, `number` and `line` are those of the first chunk and line in this one.
 
@@ -160,6 +160,9 @@ def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]], number:
             metadata["page"] = page
         if any(document.blocks[piece.block].ocr for piece in inside):
             metadata["ocr"] = True
+        first, last = metadata["start"], metadata["end"]
+        if boxes := [[*box] for box in document.boxes if box[0] < last and box[1] > first]:
+            metadata["ocr_lines"] = boxes
         if "code_language" in document.metadata:
             line, counted = line + text.count("\n", counted, start), start
             metadata["line"], metadata["end_line"] = line, line + text.count("\n", start, end)

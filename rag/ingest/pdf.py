@@ -6,19 +6,18 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import chain, groupby, repeat
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.layout import Layout
-from rag.ingest.types import Note, ParsedDocument, ReadError
+from rag.ingest.ocr import Cell, PageReader, placed
+from rag.ingest.types import LineBox, Note, ParsedDocument, ReadError
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
-
-    from rag.ingest.ocr import PageReader
 
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xad": ""})
 _HYPHENATED = re.compile(r"[a-zß-ÿ]-[a-zß-ÿ]")
@@ -64,7 +63,7 @@ def parse(data: bytes, name: str, note: Note, *, ocr: PageReader | None = None) 
     texts = map(_text, reader.pages, _seen(data, len(reader.pages)))
     pages = [layout.clean(text).translate(_LIGATURES).split("\n") for text in texts]
     silent = [number for number, lines in enumerate(pages, start=1) if not "".join(lines).strip()]
-    pictures = _read_pictures(silent, pages, ocr, layout, note) if ocr else frozenset[int]()
+    pictures = _read_pictures(silent, pages, ocr, layout, note) if ocr else {}
     silent = [number for number in silent if number not in pictures]
     if len(silent) == len(pages):
         nothing = "no text on any page, and OCR found none"
@@ -112,26 +111,39 @@ class RunningLines:
 
 def _read_pictures(
     silent: Sequence[int], pages: list[list[str]], ocr: PageReader, layout: Layout, note: Note
-) -> frozenset[int]:
-    """Put the lines of pages that are pictures in their places. Returns the numbers of those that have any."""
-    failed: list[str] = []
+) -> dict[int, list[Cell]]:
+    """Put the lines of pages that are pictures in their places. Returns their cells in order, of those that have any, by number."""
+    failed, cells = list[str](), dict[int, list[Cell]]()
     for number in silent:
         try:
-            pages[number - 1] = layout.clean("\n".join(ocr.lines(number))).translate(_LIGATURES).split("\n")
+            lines = ocr.lines(number)
+            text = "\n".join(_CELLS.join(cell.text for cell in line) for line in lines)
+            pages[number - 1] = layout.clean(text).translate(_LIGATURES).split("\n")
+            if "".join(pages[number - 1]).strip():
+                cells[number] = [
+                    replace(cell, text=cell.text.translate(_LIGATURES)) for cell in chain.from_iterable(lines)
+                ]
         except (ReadError, MemoryError):
             raise
         except Exception as cause:  # one picture that cannot be drawn or read leaves the other pages as they are
             failed.append(f"page {number}: {type(cause).__name__}: {str(cause)[-100:]}")
     if failed:
         note(f"{len(failed)} pages on which OCR gave up; first: {failed[0]}", lost=True)
-    return frozenset(number for number in silent if "".join(pages[number - 1]).strip())
+    return cells
 
 
-def _marked(document: ParsedDocument, pictures: frozenset[int]) -> ParsedDocument:
-    """The document, with its blocks that OCR read marked."""
+def _marked(document: ParsedDocument, pictures: Mapping[int, Sequence[Cell]]) -> ParsedDocument:
+    """The document, with its blocks that OCR read marked, and where their lines stand."""
     if not pictures:
         return document
-    return replace(document, blocks=tuple(replace(block, ocr=block.page in pictures) for block in document.blocks))
+    blocks = tuple(replace(block, ocr=block.page in pictures) for block in document.blocks)
+    boxes = list[LineBox]()
+    for page, group in groupby(blocks, key=lambda block: block.page or 0):
+        run = [*group]
+        start, text = document.offset + run[0].start, document.text[run[0].start : run[-1].end]
+        for first, last, cell in placed(text, pictures.get(page, ())):
+            boxes.append((start + first, start + last, page, cell.left, cell.top, cell.right, cell.bottom))
+    return replace(document, blocks=blocks, boxes=tuple(boxes))
 
 
 def _open(data: bytes) -> PdfReader:

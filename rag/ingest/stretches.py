@@ -97,7 +97,8 @@ def _short(text: str, block: Block) -> Iterator[Block]:
 
 def _stretch(document: ParsedDocument, start: int, end: int, blocks: Iterable[Block]) -> ParsedDocument:
     shifted = tuple(replace(block, start=block.start - start, end=block.end - start) for block in blocks)
-    return replace(document, text=document.text[start:end], blocks=shifted, offset=document.offset + start)
+    boxes = tuple(box for box in document.boxes if start <= box[0] - document.offset < end)
+    return replace(document, text=document.text[start:end], blocks=shifted, offset=document.offset + start, boxes=boxes)
 
 
 def _whole(stretches: list[ParsedDocument]) -> ParsedDocument:
@@ -108,4 +109,5 @@ def _whole(stretches: list[ParsedDocument]) -> ParsedDocument:
         for stretch in stretches
         for block in stretch.blocks
     )
-    return replace(stretches[0], text="".join(stretch.text for stretch in stretches), blocks=blocks)
+    boxes = tuple(chain.from_iterable(stretch.boxes for stretch in stretches))
+    return replace(stretches[0], text="".join(stretch.text for stretch in stretches), blocks=blocks, boxes=boxes)

@@ -118,6 +118,10 @@ class Block:
     ocr: bool = False
 
 
+LineBox = tuple[int, int, int, float, float, float, float]
+"""Characters of the whole document, from and to; the page; left, top, right and bottom, in points of the page as it is shown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """Bytes that an index is to keep, of a content whose uri is `sha256:` and their digest.
@@ -180,6 +184,8 @@ class ParsedDocument:
     `offset`: where `text` begins in a document that is so long that it comes in stretches (`rag.ingest.stretches`):
     above 0 it goes on with the document before. Blocks and contents count from the beginning of `text`.
 
+    `boxes`: where lines that were read from pictures stand, or cells of them, in order.
+
     `whole`: a corpus record, one unit unless the settings say that it is cut. `metadata` holds
     `source` and what the file says about itself; every chunk has it.
     """
@@ -193,6 +199,7 @@ class ParsedDocument:
     contents: tuple[tuple[int, Content], ...] = ()
     offset: int = 0
     kept: tuple[Kept, ...] = ()
+    boxes: tuple[LineBox, ...] = ()
 
 
 RESERVED = frozenset(
@@ -203,6 +210,7 @@ RESERVED = frozenset(
         "end",
         "page",
         "ocr",
+        "ocr_lines",
         "headings",
         "index_name",
         "index_text",

@@ -166,6 +166,7 @@ def pack(document: ParsedDocument) -> dict[str, Any]:
         "whole": document.whole,
         "contents": [[offset, content_json(content)] for offset, content in document.contents],
         "offset": document.offset,
+        "boxes": document.boxes,
         **(
             {"kept": [[_encoded(each.data), _encoded(each.thumbnail)] for each in document.kept]}
             if document.kept
@@ -188,6 +189,7 @@ def unpack(packed: Mapping[str, Any]) -> ParsedDocument:
         metadata=packed["metadata"],
         whole=packed["whole"],
         offset=packed["offset"],
+        boxes=tuple(map(tuple, packed["boxes"])),
         contents=tuple((offset, read_content(content)) for offset, content in packed["contents"]),
         kept=tuple(Kept(data=b64decode(data), thumbnail=b64decode(small)) for data, small in packed.get("kept", ())),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from generators.llm import LLMS
 from rag.core.errors import SpecError
+from rag.core.protocols import Reranker
 from rag.core.ranking import in_this_order
 from rag.core.types import Document, Query, Ranking
 from rag.graph.signature import signature
@@ -36,6 +37,11 @@ def rerank_texts(
         raise TypeError(f"texts must be a list, got the one text {texts[:80]!r}: put it in []")
     hashable = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
     reranker = _reranker(use, model, tuple(sorted(hashable.items())))
+    return ranked_by(reranker, query, texts)
+
+
+def ranked_by(reranker: Reranker, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
+    """(position in `texts`, score), best first. Texts are taken to be in first-stage order, best first."""
     documents = [Document(doc_id=f"{position:09}", text=text) for position, text in enumerate(texts)]
     ranking = Ranking(query=Query(qid="1", text=query), hits=in_this_order(documents))
     [reranked] = reranker.rerank([ranking], k=max(1, len(texts)))

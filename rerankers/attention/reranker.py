@@ -27,7 +27,6 @@ from rerankers.attention.options import AttentionOptions
 from rerankers.attention.reading.query_view import Question, TokenScore, token_scores
 from rerankers.attention.reading.weigh import Scores, Weighing, fused
 from rerankers.attention.work import AttentionWork
-from rerankers.texts import ranked_by
 
 if TYPE_CHECKING:
     from rerankers.attention.reading.blocks import QueryVectors
@@ -159,14 +158,6 @@ class AttentionReranker:
                 (vectors,) = reader.ask([reader.query(query)[0]])
                 question = self._question(reader, heads, vectors)
                 return token_scores(question, document, weighing=self._weighing(reader, heads), among=among)
-
-    def rank_texts(self, query: str, texts: Sequence[str]) -> list[tuple[int, float]]:
-        """Rerank plain strings, no index needed: (position in `texts`, score), best first.
-
-        Texts are taken to be in first-stage order, best first, which counts only where `first_stage_weight` or `depth`
-        say so.
-        """
-        return ranked_by(self, query, texts)
 
     def _read(self, works: Sequence[AttentionWork], lent: Weights, k: int) -> None:
         reader, heads = self._reader(lent)

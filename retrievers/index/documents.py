@@ -159,14 +159,6 @@ class StoredDocuments(DocumentTable):
         self.recent.remember(documents, wanted)
         return documents
 
-    def row(self, doc_id: str) -> int:
-        """The row of a document.
-
-        Raises:
-            KeyError: no such doc_id.
-        """
-        return self.rows_many([doc_id])[0]
-
     def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
         """Rows of documents, in the order given.
 

@@ -236,14 +236,6 @@ class JoinedDocuments(DocumentTable):
     def __iter__(self) -> Iterator[Document]:
         return (_named(each, name) for part, name in zip(self._parts, self._names, strict=True) for each in part)
 
-    def row(self, doc_id: str) -> int:
-        """The row of a document.
-
-        Raises:
-            KeyError: no such doc_id.
-        """
-        return self.rows_many([doc_id])[0]
-
     def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
         """Rows of documents, in the order given.
 

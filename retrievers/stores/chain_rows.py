@@ -6,7 +6,7 @@ Rows of the whole are counted part after part over what is left, so they are tho
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from threading import Lock
 from typing import Any, Protocol
@@ -145,12 +145,6 @@ class ChainedTable:
         """One text's part, by name."""
         part, own = self._rows.own(place)
         return self._parts[part].row(own)
-
-
-def of_blocks(array: NDArray[Any] | ChainedArray, block: int, make: Callable[[NDArray[Any]], NDArray[Any]]) -> Any:
-    """What `make` gives of every stretch of so many rows, end to end: the same for parts as for one array."""
-    starts = range(0, max(len(array), 1), block)
-    return np.concatenate([make(array[start : start + block]) for start in starts])
 
 
 def _between(array: NDArray[Any], left: Rows | None, low: int, high: int) -> NDArray[Any]:

@@ -16,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from rag.models.chat import encode_text, user_turn
-from rerankers.attention.icr.reranker import rank_texts
+from rag.pipeline.texts import ranked_by
+from rerankers.attention.icr.reranker import ICRReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 from tests.threads import one_thread
 
@@ -117,7 +118,7 @@ def expected(family: str) -> NDArray[np.float64]:
 
 def difference(family: str) -> float:
     """Largest error of a document's score, relative to the largest score."""
-    found = dict(rank_texts(peaked(family), QUERY, TEXTS))
+    found = dict(ranked_by(ICRReranker(llm=peaked(family)), QUERY, TEXTS))
     ours = np.array([found[i] for i in range(len(TEXTS))])
     return float(np.abs(ours - expected(family)).max() / np.abs(expected(family)).max())
 

@@ -13,7 +13,8 @@ from generators.llm.transformers import TransformersLLM
 from rag.core.errors import SpecError
 from rag.core.ranking import in_this_order
 from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rerankers.attention.icr.reranker import ICRReranker, rank_texts
+from rag.pipeline.texts import ranked_by
+from rerankers.attention.icr.reranker import ICRReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
 from tests.threads import one_thread
 
@@ -297,11 +298,11 @@ def test_k_is_at_least_one(llm: TinyLLM) -> None:
 
 def test_strings_are_ranked_without_an_index(llm: TinyLLM) -> None:
     texts = [hit.document.text for hit in SIX.hits]
-    found = rank_texts(llm, "which city", texts)
+    found = ranked_by(ICRReranker(llm=llm), "which city", texts)
     assert [(f"d{i}", score) for i, score in found] == [
         (hit.doc_id, hit.score) for hit in ICRReranker(llm=llm).rerank([SIX], k=6)[0].hits
     ]
-    assert rank_texts(llm, "which city", []) == []
+    assert ranked_by(ICRReranker(llm=llm), "which city", []) == []
 
 
 def test_first_stage_scores_are_not_looked_at(llm: TinyLLM) -> None:
@@ -346,14 +347,21 @@ def test_a_planted_answer_wins_wherever_it_stands(small: TransformersLLM, docume
 def test_identical_answers_come_before_everything_else(small: TransformersLLM, documents: tuple[Document, ...]) -> None:
     answer = documents[7].text
     others = [document.text for document in documents[:6]]
-    found = rank_texts(small, "Within how many days may a bicycle be returned?", [answer, *others, answer])
+    found = ranked_by(
+        ICRReranker(llm=small), "Within how many days may a bicycle be returned?", [answer, *others, answer]
+    )
     assert sorted(position for position, _ in found[:2]) == [0, 7]
 
 
 def test_attention_of_a_head_counts_by_its_weight(llm: Any) -> None:
     def scored(**settings: Any) -> list[float]:
         texts = ["Paris", "a city of France", "3 of 4"]
-        return [score for _, score in sorted(rank_texts(llm, "which city", texts, token_filter_sigma=99.0, **settings))]
+        return [
+            score
+            for _, score in sorted(
+                ranked_by(ICRReranker(llm=llm, token_filter_sigma=99.0, **settings), "which city", texts)
+            )
+        ]
 
     one, other = scored(heads=("0-1",)), scored(heads=("2-3",))
     both = scored(heads=("0-1", "2-3"), head_weights={"0-1": 0.5, "2-3": 2.0})

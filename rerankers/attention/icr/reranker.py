@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rag.core.llm_protocols import CountsPromptMemory, Weights
 from rag.core.memory import Need
 from rag.core.options import takes
-from rag.core.protocols import LocalLLM
 from rag.core.ranking import in_this_order, ranked_before, require_k, split_at
 from rag.core.types import NO_USAGE, OK, Document, Outcome, Ranking, Usage
 from rerankers.attention.heads.layout import Plan, make_plan
@@ -24,7 +23,6 @@ from rerankers.attention.icr.options import ICROptions
 from rerankers.attention.icr.windows import slide
 from rerankers.attention.reading.prompt import INSTRUCTIONS, Pieces
 from rerankers.attention.reading.score import calibrated, document_scores
-from rerankers.texts import ranked_by
 
 if TYPE_CHECKING:
     from rerankers.attention.reading.capture import Reading
@@ -174,14 +172,6 @@ class ICRReranker:
                 )
             self._plan = plan
         return self._plan
-
-
-def rank_texts(llm: LocalLLM, query: str, texts: Sequence[str], **settings: Any) -> list[tuple[int, float]]:
-    """Rerank plain strings: (position in `texts`, score), best first. `settings` are those of `ICRReranker`.
-
-    Texts are taken to be in first-stage order, best first.
-    """
-    return ranked_by(ICRReranker(llm=llm, **settings), query, texts)
 
 
 class _Broken(Exception):

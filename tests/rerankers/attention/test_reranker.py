@@ -11,6 +11,7 @@ import pytest
 from rag.core.errors import SpecError, StageError
 from rag.core.ranking import in_this_order
 from rag.core.types import Document, Query, Ranking
+from rag.pipeline.texts import ranked_by
 from rerankers.attention.heads.head_sets import HeadSet
 from rerankers.attention.reranker import AttentionReranker
 from tests.rerankers.tiny_models import TinyLLM, tiny_model
@@ -770,9 +771,9 @@ def test_attention_that_is_not_finite_is_not_explained() -> None:
 
 def test_strings_are_ranked_without_an_index(llm: TinyLLM) -> None:
     texts = [hit.document.text for hit in SIX.hits]
-    ranked = AttentionReranker(llm=llm, heads=HEADS).rank_texts("which city", texts)
+    ranked = ranked_by(AttentionReranker(llm=llm, heads=HEADS), "which city", texts)
     assert [(f"d{at}", score) for at, score in ranked] == [(hit.doc_id, hit.score) for hit in rerank(llm).hits]
-    assert AttentionReranker(llm=llm, heads=HEADS).rank_texts("which city", []) == []
+    assert ranked_by(AttentionReranker(llm=llm, heads=HEADS), "which city", []) == []
 
 
 # ---- kept states

@@ -50,9 +50,9 @@ class MemoryDocuments(DocumentTable):
     def many(self, rows: Iterable[int]) -> list[Document]:
         return [self._documents[row] for row in rows]
 
-    def row(self, doc_id: str) -> int:
+    def rows_many(self, doc_ids: Sequence[str]) -> list[int]:
         rows = {document.doc_id: row for row, document in enumerate(self._documents)}
-        return rows[doc_id]
+        return [rows[doc_id] for doc_id in doc_ids]
 
 
 class MemoryIndex:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rag.core.progress import silent
 from retrievers.stores import flat
-from retrievers.stores.chain_rows import ChainedArray, ChainRows, of_blocks
+from retrievers.stores.chain_rows import ChainedArray, ChainRows
 
 parts_and_gone = st.lists(
     st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)))), min_size=1, max_size=5
@@ -41,8 +41,6 @@ def test_a_chained_array_is_read_as_one(parts: list[tuple[int, set[int]]], data:
         cut = slice(*sorted(data.draw(st.tuples(*[st.integers(0, len(whole) + 2)] * 2))))
         assert chained[cut].tolist() == whole[cut].tolist()
     assert sum(each.nbytes for each in chained._kept.values()) <= 40
-    block = data.draw(st.integers(1, 9))
-    assert of_blocks(chained, block, lambda stretch: stretch[:, 0] * 2).tolist() == (whole[:, 0] * 2).tolist()
     if len(whole):
         chosen = np.array(data.draw(st.lists(st.integers(0, len(whole) - 1))), dtype=np.int64)
         assert chained[chosen].tolist() == whole[chosen].tolist()

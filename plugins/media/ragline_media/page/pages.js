@@ -70,8 +70,8 @@ async function drawnSheet(addressOf, source, { page: number, width, height, boxe
   image.height = Math.round(height);
   sheet.append(image, ...boxes.map((box) => markOf(box, width, height)));
   const what = words ? "the sentence" : "the passage";
-  const marked = boxes.length ? `marked is ${what}` : `${what} was not found on it by its words, so nothing is marked`;
-  caption.textContent = `Page ${number} of ${n}; ${source.position.ocr ? "it was read as a picture, so nothing is marked" : marked}.`;
+  const missed = source.position.ocr ? "it was read as a picture, and where its lines stand is not known" : `${what} was not found on it by its words`;
+  caption.textContent = `Page ${number} of ${n}; ${boxes.length ? `marked is ${what}` : `${missed}, so nothing is marked`}.`;
   button.append(sheet);
   figure.append(button, caption);
   return figure;

@@ -12,10 +12,13 @@ import io
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from rag.reading import ReadError
 from ragline_media.pages.finding import found
+from ragline_media.pages.scans import Box, characters
 
 _DOTS_PER_POINT = 2.0
 LONGEST_SIDE = 2_000
@@ -26,9 +29,6 @@ _FINE = 100
 """Parts of a point: pdfium places in whole numbers."""
 _GAP = 2.5
 """Heights of a character between two that are still of one stretch; a column is further away."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom: points from the left and from the top of a page as it is shown."""
 
 
 def drawn(data: bytes, *, sha256: str, page: int) -> dict[str, Any]:
@@ -46,22 +46,26 @@ def drawn(data: bytes, *, sha256: str, page: int) -> dict[str, Any]:
         return {"picture": b64encode(stream.getvalue()).decode("ascii")}
 
 
-def marked(data: bytes, *, sha256: str, pages: Sequence[int], words: str, passage: str) -> dict[str, Any]:
+def marked(
+    data: bytes, *, sha256: str, pages: Sequence[int], words: str, passage: str, scanned: Sequence[Any] = ()
+) -> dict[str, Any]:
     """Where words stand on some pages that follow one another: each page on which they do, its size, and a box for each stretch of
     a line. `n_pages`: of the file.
 
     Args:
         passage: what the words are of; see `found`.
+        scanned: page, text and box of each line that OCR read (`scanned_lines`); these stand for what the file has on their pages.
     Raises:
         ReadError: as `drawn`.
     """
     with _opened(data, sha256) as document:
         sheets = {number: _page(document, number) for number in pages if number <= len(document)}
-        characters = [(number, *each) for number, sheet in sheets.items() for each in _characters(sheet)]
-        spans = found(words, "".join(character for _, character, _ in characters), passage=passage)
+        read = {number: [*lines] for number, lines in groupby(characters(scanned), key=itemgetter(0))}
+        stand = [each for number, sheet in sheets.items() for each in read.get(number) or _characters(sheet, number)]
+        spans = found(words, "".join(character for _, character, _ in stand), passage=passage)
         on: dict[int, list[Box]] = {}
         for first, last in spans:
-            for number, _, box in characters[first:last]:
+            for number, _, box in stand[first:last]:
                 on.setdefault(number, []).append(box)
         shown = [
             {"page": number, "width": size[0], "height": size[1], "boxes": lines_of(on.get(number, ()))}
@@ -130,8 +134,8 @@ def _page(document: Any, number: int) -> Any:
         raise ReadError(f"page {number} is damaged: {cause}") from None
 
 
-def _characters(sheet: Any) -> Iterator[tuple[str, Box]]:
-    """Each character of a page with its box, in the order in which the file draws them."""
+def _characters(sheet: Any, page: int) -> Iterator[tuple[int, str, Box]]:
+    """Page, character and box of each on a page, in the order in which the file draws them."""
     from pypdfium2 import raw
 
     width, height = (max(1, round(_FINE * side)) for side in sheet.get_size())
@@ -143,7 +147,7 @@ def _characters(sheet: Any) -> Iterator[tuple[str, Box]]:
         (x1, y1), (x2, y2) = (
             (_shown(sheet, width, height, *corner) for corner in corners) if boxed else ((0, 0), (0, 0))
         )
-        yield character, (min(x1, x2) / _FINE, min(y1, y2) / _FINE, max(x1, x2) / _FINE, max(y1, y2) / _FINE)
+        yield page, character, (min(x1, x2) / _FINE, min(y1, y2) / _FINE, max(x1, x2) / _FINE, max(y1, y2) / _FINE)
 
 
 def _shown(sheet: Any, width: int, height: int, x: float, y: float) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rag.indexes import Index, LocalIndex, let_through
 from rag.reading import Reader, ReadError
 from rag.types import Document
+from ragline_media.pages.scans import scanned_lines
 from ragline_serve.parts import ApiError, Host, refusals
 
 AT_ONCE = 2
@@ -113,9 +114,9 @@ def routes(host: Host) -> APIRouter:
     )
     def marked(body: MarkRequest, request: Request) -> dict[str, Any]:
         place = _Place(host, request, body.id, body.model)
-        told = drawing(
-            place, _MARKED, pages=place.pages, words=body.text or place.document.text, passage=place.document.text
-        )
+        passage = place.document.text
+        asked = {"words": body.text or passage, "passage": passage, "scanned": [*scanned_lines(place.document)]}
+        told = drawing(place, _MARKED, pages=place.pages, **asked)
         shown = [page for page in told["pages"] if page["boxes"]]
         shown = shown or [page for page in told["pages"] if page["page"] == place.page]
         keys = ("left", "top", "right", "bottom")
