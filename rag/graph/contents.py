@@ -11,7 +11,7 @@ from rag.core.errors import SpecError
 from rag.core.powers import reads_of
 from rag.core.types import Query
 from rag.graph.checked import Checked, Made
-from retrievers.index_protocol import Index, kinds_held
+from retrievers.index_protocol import HasParts, Index, kinds_held
 from retrievers.legs.protocol import leg_reads
 
 
@@ -41,7 +41,8 @@ def check_kinds(checked: Checked) -> None:
 def _check_legs(checked: Checked, index: Index, held: frozenset[str]) -> None:
     reads = {leg: leg_reads(index.facts(leg)) for leg in checked.legs if leg in index.legs}
     unread = held - frozenset().union(*reads.values())
-    others = {leg: leg_reads(index.facts(leg)) for leg in index.legs if leg not in reads}
+    parts = index.parts.values() if isinstance(index, HasParts) else [index]  # a leg of some is no leg of the whole
+    others = {leg: leg_reads(part.facts(leg)) for part in parts for leg in part.legs if leg not in reads}
     for leg, kinds in others.items() if reads else ():
         if read_there := unread & kinds:
             unread -= read_there

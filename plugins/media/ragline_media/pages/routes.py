@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from base64 import b64decode
 from itertools import takewhile
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from rag.indexes import Index, LocalIndex, let_through
+from rag.indexes import HasParts, Index, LocalIndex, let_through
 from rag.reading import Reader, ReadError
 from rag.types import Document
 from ragline_media.pages.scans import scanned_lines
@@ -80,7 +81,7 @@ class _Place:
             raise ApiError(404, "There is no such passage that you may read.", param="id", code="unknown_passage")
         self.document = index.documents[row]
         self.page = _page_of(self.document)
-        origin = index.file_of(row) if isinstance(index, LocalIndex) else None
+        origin = _file_of(index, row)
         if self.page is None or origin is None or origin[0].suffix.lower() != ".pdf":
             raise ApiError(404, "This passage stands on no page of a PDF file.", param="id", code="no_page")
         self.file, self.sha256 = origin
@@ -171,6 +172,16 @@ def _row_of(passage: str, index: Index | None) -> int:
         return -1 if index is None else index.documents.row(passage)
     except KeyError:
         return -1
+
+
+def _file_of(index: Index, row: int) -> tuple[Path, str] | None:
+    """Where the file of a row lay when it was read, and its sha256; of several indexes searched as one, by that of the row."""
+    if isinstance(index, HasParts):
+        for part in index.parts.values():
+            if row < len(part):
+                return _file_of(part, row)
+            row -= len(part)
+    return index.file_of(row) if isinstance(index, LocalIndex) else None
 
 
 def _page_of(document: Document) -> int | None:
