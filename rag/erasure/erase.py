@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -20,13 +19,14 @@ from rag.core.progress import Progress, silent
 from rag.core.types import Document
 from rag.core.version import VERSION
 from rag.erasure.erased_documents import Leaving
-from rag.erasure.marks import marks_of, vector_marks
+from rag.erasure.marks import content_marks, marks_of, vector_marks
 from rag.erasure.receipt import Erased, Receipt, look_through
 from rag.erasure.selecting import Erasure, removed_documents, removed_earlier
 from rag.erasure.store_protocol import KEEPERS, Keeper
 from rag.erasure.taught import models_of
 from rag.indexing import merge_index
 from rag.indexing.build import Build
+from rag.indexing.legs import now
 from rag.indexing.place import DirectoryWriter
 from rag.indexing.previous_index import past
 from rag.indexing.publish import home_of, published
@@ -80,7 +80,7 @@ def erase_from_index(
         SpecError: a place of `also` is not there, or cannot be changed.
         IndexProblem, TooMuchLost: as `remove_from_index`. Nothing was changed, but where the disk is full.
     """
-    home, begun = home_of(index), _now()
+    home, begun = home_of(index), now()
     places = [Path(place) for place in also]
     for place in places:
         if not place.exists():
@@ -102,7 +102,7 @@ def erase_from_index(
     return Receipt(
         ragline=VERSION,
         begun=begun,
-        ended=_now(),
+        ended=now(),
         index=str(home),
         targets=tuple(targets),
         generation_before=plan.generation,
@@ -138,7 +138,7 @@ def _planned(targets: Sequence[str], home: Path, most_lost: float, progress: Pro
             leaving=Leaving(
                 replace(
                     marks,
-                    windows=marks.windows | vector_marks(opened, gone, stays),
+                    windows=marks.windows | vector_marks(opened, gone, stays) | content_marks(opened.contents, gone),
                     doc_ids=marks.doc_ids.union(gone_before),
                 )
             ),
@@ -227,7 +227,3 @@ def _wait_for_readers(home: Path, seconds: float) -> list[str]:
     while (held := tidy(home)) and time.monotonic() < until:
         time.sleep(min(1.0, seconds))
     return held
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

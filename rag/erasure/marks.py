@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rag.core.types import Document
 from rag.erasure.finder import Finder
 from retrievers.index.directory import LocalIndex
+from retrievers.index_protocol import ContentStore
 from retrievers.legs.protocol import TellsRows
 
 WINDOW = 24
@@ -22,6 +23,7 @@ SHORTEST = 8
 _TOGETHER = 1_000
 """Documents that are searched as one text."""
 _ROWS = 16_384
+_OF_A_CONTENT = 64  # marks, from its beginning to its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,18 @@ def vector_marks(index: LocalIndex, gone: NDArray[np.int64], stays: NDArray[np.i
     """
     own = frozenset(mark for mark in _beginnings(index, gone) if len(mark) >= SHORTEST)
     return own.difference(_beginnings(index, stays)) if own else own
+
+
+def content_marks(held: ContentStore, gone: NDArray[np.int64]) -> frozenset[bytes]:
+    """Stretches of contents that only rows that go hold, and of their thumbnails, which no content that stays has."""
+    own = {sha256 for sha256 in held if np.isin(held.rows(sha256), gone).all()}
+    forms = (form for sha256 in own for form in (held.read(sha256), held.thumbnail(sha256), sha256.encode()))
+    cut = (
+        form[at : at + WINDOW] for form in forms for at in range(0, len(form), max(WINDOW, len(form) // _OF_A_CONTENT))
+    )
+    marks = frozenset(each for each in cut if len(set(each)) >= SHORTEST)  # no run of one colour, and no silence
+    stays = (held.read(sha256) + held.thumbnail(sha256) for sha256 in held if marks and sha256 not in own)
+    return marks.difference(*map(Finder(marks).present, stays))
 
 
 def _strings(document: Document) -> Iterator[str]:

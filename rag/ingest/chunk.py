@@ -160,8 +160,7 @@ def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]], number:
             metadata["page"] = page
         if any(document.blocks[piece.block].ocr for piece in inside):
             metadata["ocr"] = True
-        first, last = metadata["start"], metadata["end"]
-        if boxes := [[*box] for box in document.boxes if box[0] < last and box[1] > first]:
+        if boxes := [[*box] for box in document.boxes if box[0] < metadata["end"] and box[1] > metadata["start"]]:
             metadata["ocr_lines"] = boxes
         if "code_language" in document.metadata:
             line, counted = line + text.count("\n", counted, start), start

@@ -118,3 +118,26 @@ def test_an_erased_picture_is_not_there_for_anybody(index: Path, tmp_path: Path)
     left = b"".join(each.read_bytes() for each in (tmp_path / "idx").rglob("*") if each.is_file())
     assert SECRET not in left
     assert OPEN in left
+
+
+def test_a_copy_of_an_erased_picture_is_told_of_wherever_it_lies(index: Path, tmp_path: Path) -> None:
+    """Nothing is said of the picture in words: it is known by its bytes, and by those of its thumbnail and its vector."""
+    import shutil
+
+    from rag.erasure import erase_from_index
+
+    shutil.copytree(index, tmp_path / "idx")
+    (tmp_path / "copies").mkdir()
+    with LocalIndex.open(index) as opened:
+        small = [contents_of(opened).thumbnail(sha256(each).hexdigest()) for each in (SECRET, OPEN)]
+    copies = {"whole": b"before" + SECRET + b"behind", "part": SECRET[len(SECRET) // 2 :], "small": small[0]}
+    copies |= {"digest": sha256(SECRET).hexdigest().encode(), "open": OPEN, "open.small": small[1]}
+    for name, data in copies.items():
+        (tmp_path / "copies" / name).write_bytes(data)
+    receipt = erase_from_index(
+        ["photos/secret.png"], tmp_path / "idx", also=[tmp_path / "copies"], most_lost=1.0, wait_s=0
+    )
+    left = {Path(place.path).name: sorted(Path(name).name for name in place.left) for place in receipt.places}
+    assert left.pop("copies") == ["digest", "part", "small", "whole"]
+    assert not any(left.values())
+    assert not receipt.clean

@@ -60,11 +60,6 @@ class StoreReport:
     disabled: str | None
     seconds_saved: float | None = None
 
-    @property
-    def hit_rate(self) -> float:
-        """From 0 to 1; 0 where nothing was asked for."""
-        return self.hits / max(1, self.hits + self.misses)
-
 
 def document_digest(ids: Sequence[int]) -> bytes:
     """sha256 of a document's token ids, under which its state is found."""

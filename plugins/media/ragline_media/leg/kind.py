@@ -86,6 +86,9 @@ class PicturesKind(LegKind):
         said = cast(PicturesSettings, settings.section(self.section))
         return [(said.tower, None), (self._encoder(settings), None)]
 
+    def begins_with(self, leg: PicturesLeg, rows: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        return np.asarray(leg.vectors[np.isin(leg.rows, rows)])
+
     def health(self, leg: Any) -> list[str]:
         return [f"its encoder {leg.encoder.describe()['name']} is here, with the same weights"]
 
