@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.record import RESULTS
 from docs.page_figures import Number, Section, numbers, sections
-from docs.reached import Pool, Said, reach_table
+from docs.reached import Said, pool_of, reach_table
 from rag.core.yaml_source import parse_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ def _named(text: str) -> frozenset[str]:
 
 def unreached(section: Section, said: Except, page: str = "") -> Iterator[tuple[str, Number]]:
     """The numbers of a section that no line reaches, each with the field of `Except` where it is at home, if none says more."""
-    pool = Pool(files_of(section, said, page))
+    pool = pool_of(files_of(section, said, page))
     reached = [(table, reach_table(table, pool)) for table in section.tables]
     for table, kept in reached:
         for row, cells in enumerate(table.rows):

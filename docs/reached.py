@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log
 from statistics import fmean
 
@@ -73,6 +74,11 @@ class Pool:
             kept = Match(leaf.value * scale, leaf.features | {f"scale={scale:g}"}, leaf.line)
             self._matches[place, scale] = kept
         return kept
+
+
+@lru_cache(maxsize=16)  # sections of a page tell of the same files
+def pool_of(files: frozenset[str]) -> Pool:
+    return Pool(files)
 
 
 def plain(text: str) -> str:
