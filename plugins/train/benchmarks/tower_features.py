@@ -13,8 +13,9 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from numpy.typing import NDArray
 
 from ragline_media.tower.fitting import spoken
 from ragline_train.losses.contrast import unit
+
+if TYPE_CHECKING:
+    from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 SETS = ("emoji", "tux", "clipart", "coco")
 MOST_WORDS = 16
@@ -140,9 +144,14 @@ def _seen(images: Sequence[bytes], side: int | None) -> tuple[NDArray[Any], NDAr
 
 def texts(said: Sequence[str], encoder: str = "all-minilm-l6-v2") -> NDArray[np.float32]:
     """float32 [n, 384], of length 1."""
+    return np.asarray(_encoder(encoder).encode(list(said), role="document"), dtype=np.float32)
+
+
+@cache  # texts are asked for a hundred times, and a tokenizer of many languages takes a second to read
+def _encoder(name: str) -> SentenceEncoder:
     from retrievers.encoders.sentence_encoder import SentenceEncoder
 
-    return np.asarray(SentenceEncoder(model=encoder).encode(list(said), role="document"), dtype=np.float32)
+    return SentenceEncoder(model=name)
 
 
 def words(said: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]:
