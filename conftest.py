@@ -17,7 +17,7 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 if TYPE_CHECKING:
     from tests.small_legs import SmallModels
 
-pytest_plugins = ("tests.several_processes",)
+pytest_plugins = ("tests.browser", "tests.several_processes")
 
 # A shell starts its background jobs with Ctrl-C switched off, and whatever they start inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

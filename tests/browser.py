@@ -43,6 +43,21 @@ def launched() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def started_browser() -> Iterator[Any]:
+    """Started once for the tests of a module; not for those of others, whose event loops would meet with its own."""
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(started_browser: Any) -> Iterator[Any]:
+    """The browser of the module, without pages of the tests before."""
+    yield started_browser
+    for context in started_browser.contexts:
+        context.close()
+
+
 def keep(page: Any, name: str) -> None:
     """Keep a picture of what the page shows."""
     SCREENSHOTS.mkdir(exist_ok=True)

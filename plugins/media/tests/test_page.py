@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from plugins.serve.tests.served import served
 from rag import build_index, load_pipeline
 from rag.graphs import load_spec
 from ragline_serve import ServeSettings, create_app
-from tests.browser import PATIENCE_MS, keep, launched
+from tests.browser import PATIENCE_MS, keep
 from tests.scripted_graph import graph
 
 pytestmark = pytest.mark.browser
@@ -48,18 +48,18 @@ def index(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (900, "dark"), (390, "light")])
-def test_a_cited_picture_opens_beside_the_answer(index: Path, width: int, scheme: Any) -> None:
+def test_a_cited_picture_opens_beside_the_answer(browser: Any, index: Path, width: int, scheme: Any) -> None:
     from playwright.sync_api import expect
 
     with ExitStack() as stack:
         pipeline = stack.enter_context(load_pipeline(graph(), index=index))
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
-        browser = stack.enter_context(launched())
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = stack.enter_context(
+            closing(browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme))
+        )
         page.set_default_timeout(PATIENCE_MS)
-        complaints: list[str] = []
+        complaints = complaints_of(page)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.goto(server.url)
         page.get_by_label("Question").fill("How much paid leave?")
         page.keyboard.press("Enter")
@@ -79,14 +79,14 @@ def test_a_cited_picture_opens_beside_the_answer(index: Path, width: int, scheme
         assert complaints == []
 
 
-def test_a_reader_who_is_faster_than_the_plug_ins_sees_what_they_draw(index: Path) -> None:
+def test_a_reader_who_is_faster_than_the_plug_ins_sees_what_they_draw(browser: Any, index: Path) -> None:
     from playwright.sync_api import expect
 
     held: list[Any] = []
     with ExitStack() as stack:
         pipeline = stack.enter_context(load_pipeline(graph(), index=index))
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
-        page = stack.enter_context(launched()).new_page(viewport={"width": 1440, "height": 900})
+        page = stack.enter_context(closing(browser.new_page(viewport={"width": 1440, "height": 900})))
         page.set_default_timeout(PATIENCE_MS)
         page.route("**/page/parts.json", lambda route: held.append(route))
         with page.expect_request("**/page/parts.json"):
@@ -99,7 +99,7 @@ def test_a_reader_who_is_faster_than_the_plug_ins_sees_what_they_draw(index: Pat
         expect(page.locator("#passage-text .media-picture img")).to_have_js_property("naturalWidth", 320)
 
 
-def test_a_cited_recording_plays_from_the_second_that_is_pressed(eval_data: Path, tmp_path: Path) -> None:
+def test_a_cited_recording_plays_from_the_second_that_is_pressed(browser: Any, eval_data: Path, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     (tmp_path / "talks").mkdir()
@@ -109,10 +109,9 @@ def test_a_cited_recording_plays_from_the_second_that_is_pressed(eval_data: Path
         replies = {"replies": ["C'est une chaussure pour la randonnée [1]."]}
         pipeline = stack.enter_context(load_pipeline(graph(**replies), index=tmp_path / "idx"))
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
-        page = stack.enter_context(launched()).new_page(viewport={"width": 390, "height": 900})
+        page = stack.enter_context(closing(browser.new_page(viewport={"width": 390, "height": 900})))
         page.set_default_timeout(PATIENCE_MS)
-        complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        complaints = complaints_of(page)
         page.goto(server.url)
         page.get_by_label("Question").fill("une chaussure pour la randonnée")
         page.keyboard.press("Enter")
@@ -135,7 +134,9 @@ def test_a_cited_recording_plays_from_the_second_that_is_pressed(eval_data: Path
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_a_citation_of_a_pdf_opens_its_page_with_the_sentence_marked(tmp_path: Path, width: int, scheme: Any) -> None:
+def test_a_citation_of_a_pdf_opens_its_page_with_the_sentence_marked(
+    browser: Any, tmp_path: Path, width: int, scheme: Any
+) -> None:
     from playwright.sync_api import expect
 
     (tmp_path / "manuals").mkdir()
@@ -146,7 +147,9 @@ def test_a_citation_of_a_pdf_opens_its_page_with_the_sentence_marked(tmp_path: P
         replies = {"replies": ["Paid leave is thirty days a year [1]."]}
         pipeline = stack.enter_context(load_pipeline(graph(**replies), index=tmp_path / "idx"))
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
-        page = stack.enter_context(launched()).new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = stack.enter_context(
+            closing(browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme))
+        )
         page.set_default_timeout(PATIENCE_MS)
         complaints = complaints_of(page)
         page.goto(server.url)
@@ -175,7 +178,7 @@ def test_a_citation_of_a_pdf_opens_its_page_with_the_sentence_marked(tmp_path: P
         assert complaints == []
 
 
-def test_a_picture_is_dropped_on_the_page_and_what_is_found_is_a_gallery(tmp_path: Path) -> None:
+def test_a_picture_is_dropped_on_the_page_and_what_is_found_is_a_gallery(browser: Any, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     home = tmp_path / "photos"
@@ -195,7 +198,7 @@ def test_a_picture_is_dropped_on_the_page_and_what_is_found_is_a_gallery(tmp_pat
             load_pipeline(answering | {"index": {"pictures": settings}}, index=tmp_path / "idx")
         )
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
-        page = stack.enter_context(launched()).new_page(viewport={"width": 390, "height": 900})
+        page = stack.enter_context(closing(browser.new_page(viewport={"width": 390, "height": 900})))
         page.set_default_timeout(PATIENCE_MS)
         complaints = complaints_of(page)
         page.goto(server.url)
@@ -252,7 +255,7 @@ DROP = """([data, type, name]) => {
 
 
 @pytest.mark.models
-def test_a_scene_of_a_film_plays_from_its_second(tmp_path: Path) -> None:
+def test_a_scene_of_a_film_plays_from_its_second(browser: Any, tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "MVI_0001.webm").write_bytes(filmed([(20, 2.0), (220, 3.0)]))
     settings = {"tower": str(random_tower(tmp_path / "tower")), "encoder": str(random_encoder(tmp_path / "encoder"))}
@@ -262,7 +265,7 @@ def test_a_scene_of_a_film_plays_from_its_second(tmp_path: Path) -> None:
     with ExitStack() as stack:
         pipeline = stack.enter_context(load_pipeline(answering, index=tmp_path / "idx"))
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
-        page = stack.enter_context(launched()).new_page(viewport={"width": 390, "height": 900})
+        page = stack.enter_context(closing(browser.new_page(viewport={"width": 390, "height": 900})))
         page.set_default_timeout(PATIENCE_MS)
         complaints = complaints_of(page)
         page.goto(server.url)

@@ -26,7 +26,7 @@ from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.service.walls import HEADERS
 from retrievers.index.directory import LocalIndex
-from tests.browser import PATIENCE_MS, keep, launched
+from tests.browser import PATIENCE_MS, keep
 
 pytestmark = pytest.mark.browser
 
@@ -160,12 +160,6 @@ def expect(locator: Any) -> Any:
     from playwright.sync_api import expect
 
     return expect(locator)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
