@@ -15,7 +15,6 @@ RERANKERS = Registry(
         "identity": "rerankers.identity:IdentityReranker",
         "late_interaction": "rerankers.late_interaction:LateInteractionReranker",
         "listwise": "rerankers.listwise:ListwiseReranker",
-        "mmr": "rerankers.mmr:MMRReranker",
         "pairwise": "rerankers.pairwise:PairwiseReranker",
         "query_likelihood": "rerankers.query_likelihood:QueryLikelihoodReranker",
         "relevance": "rerankers.relevance:RelevanceReranker",

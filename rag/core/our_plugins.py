@@ -69,6 +69,7 @@ OURS = {
         "reformulate.code_switch",
         "reformulate.filters",
         "reformulate.glossary",
+        "rerank.mmr",
         "rerank.recency",
         "rerank.snippets",
         "rerank.weighed_terms",

@@ -8,13 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.core.arguments import require_positive, require_share
-from rag.core.norms import min_max
-from rag.core.ranking import in_this_order, require_k, split_at
-from rag.core.types import NO_USAGE, OK, Ranking, ScoredDocument
-from rag.core.vectors import unit
-from retrievers.index_protocol import Index
-from retrievers.legs.dense.search import dense
+from rag.indexes import Index, unit
+from rag.ranking import in_this_order, min_max, require_k, split_at
+from rag.types import NO_USAGE, OK, Ranking, ScoredDocument
+from rag.writing import require_positive, require_share
 
 
 class MMRReranker:
@@ -56,7 +53,7 @@ class MMRReranker:
         known = [(place, row) for place, hit in enumerate(hits) if (row := self._row(hit)) is not None]
         if not known:
             return np.zeros((len(hits), 1), dtype=np.float32)
-        found = dense(self._index, self.leg).vectors(np.array([row for _, row in known]))
+        found = self._index.leg(self.leg).vectors(np.array([row for _, row in known]))
         vectors = np.zeros((len(hits), found.shape[1]), dtype=np.float32)
         vectors[[place for place, _ in known]] = unit(found)
         return vectors

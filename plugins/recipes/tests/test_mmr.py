@@ -11,7 +11,7 @@ import pytest
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
-from rerankers.mmr import MMRReranker, likeness, marginal_order
+from ragline_recipes.mmr import MMRReranker, likeness, marginal_order
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.dense.retriever import DenseRetriever
