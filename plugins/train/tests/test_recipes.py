@@ -244,3 +244,18 @@ def test_questions_whose_negatives_are_all_false_teach_no_source(
 def test_every_recipe_says_what_it_gives() -> None:
     assert {*RECIPES} == {"encoder", "reranker", "align", "static", "sparse", "multi_vector"}
     assert all(gives for gives in RECIPES.values())
+
+
+@pytest.mark.parametrize("recipe", ["encoder", "align", "sparse", "multi_vector"])
+def test_questions_kept_apart_are_read_as_a_search_reads_them(
+    lessons: Lessons, models: dict[str, str], recipe: str
+) -> None:
+    """A passage is cut while it teaches, and whole where the gain is told."""
+    model = models["masked" if recipe == "sparse" else "encoder"]
+    tasks = [
+        recipe_named(recipe)(lessons, settings(model=model, teacher_model=models["larger"], max_tokens=tokens))
+        for tokens in (6, 512)
+    ]
+    cut, whole = (task.measure(lessons.telling) for task in tasks)
+    assert cut == whole
+    assert tasks[0].model.max_seq_length == 6

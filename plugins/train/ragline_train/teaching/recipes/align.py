@@ -19,9 +19,9 @@ from rag.errors import SpecError
 from rag.indexes import SentenceEncoder
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.questions import sentences_of
-from ragline_train.teaching.recipes.encoder import saved_with
 from ragline_train.teaching.recipes.opened import (
     KEPT,
+    Cut,
     asked_apart,
     encoded,
     encoder_folder,
@@ -58,8 +58,9 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         raise SpecError(f"'{teacher_name}' cannot be fitted to itself. Name another student (--model) or teacher")
     model = SentenceTransformer(str(folder.path), **KEPT)
     prompts = {str(role): text for role, text in folder.how.prompts.items()}
-    save = saved_with(model, settings.max_tokens)
-    examples = vector_rows(lessons, SentenceEncoder(model=teacher_name), model, prompts)
+    cut = Cut(model, settings.max_tokens)
+    with cut.as_used():
+        examples = vector_rows(lessons, SentenceEncoder(model=teacher_name), model, prompts)
     loss: Any = losses.EmbedDistillLoss(model, distance_metric="cosine")
     return Task(
         model=model,
@@ -68,8 +69,8 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         arguments=SentenceTransformerTrainingArguments,
         examples=examples,
         keys=[str(row["text"]) for row in examples],
-        measure=lambda cases: asked_apart(model, cases, prompts),
-        save=save,
+        measure=cut.as_used()(lambda cases: asked_apart(model, cases, prompts)),
+        save=cut.write,
         start=folder.name,
         start_sha256=weights_digest(folder.path),
         named_by="index.dense.encoder",

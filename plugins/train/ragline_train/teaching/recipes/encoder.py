@@ -6,13 +6,18 @@ ranking (Gao et al., 2021, arXiv 2101.06983), which also sets the batch's other 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from rag.errors import SpecError
 from ragline_train.teaching.lessons import Lessons
-from ragline_train.teaching.recipes.opened import KEPT, asked_apart, encoder_folder, require_trainer, weights_digest
+from ragline_train.teaching.recipes.opened import (
+    KEPT,
+    Cut,
+    asked_apart,
+    encoder_folder,
+    require_trainer,
+    weights_digest,
+)
 from ragline_train.teaching.recipes.shares_rows import document_columns, share_rows
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Example, Task, texts_of, ways
@@ -38,6 +43,7 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
 
     folder = encoder_folder(named(settings))
     model = SentenceTransformer(str(folder.path), **KEPT)
+    cut = Cut(model, settings.max_tokens)
     if settings.by == "shares":
         loss: Any = losses.DistillKLDivLoss(model, student_temperature=1 / _SHARPNESS, teacher_temperature=1.0)
         examples = share_rows(lessons.taught, settings.ways)
@@ -53,8 +59,8 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         arguments=SentenceTransformerTrainingArguments,
         examples=examples,
         keys=keys,
-        measure=lambda cases: asked_apart(model, cases, prompts),
-        save=saved_with(model, settings.max_tokens),
+        measure=cut.as_used()(lambda cases: asked_apart(model, cases, prompts)),
+        save=cut.write,
         start=folder.name,
         start_sha256=weights_digest(folder.path),
         named_by="index.dense.encoder",
@@ -95,19 +101,3 @@ def source_rows(lessons: Lessons, n: int) -> tuple[list[Example], list[str]]:
         places = ways(kept, n)
         rows.append({"query": kept.query, **{f"document_{at}": texts[p] for at, p in enumerate(places, start=1)}})
     return rows, [case.source for case, _ in found]
-
-
-def saved_with(model: Any, max_tokens: int) -> Callable[[Path], None]:
-    """What writes the model with its own limit of tokens; meanwhile texts are cut at `max_tokens`."""
-    own = model.max_seq_length
-    model.max_seq_length = min(max_tokens, own or max_tokens)
-
-    def save(place: Path) -> None:
-        taught_with = model.max_seq_length
-        model.max_seq_length = own
-        try:
-            model.save_pretrained(str(place), create_model_card=False)
-        finally:
-            model.max_seq_length = taught_with
-
-    return save

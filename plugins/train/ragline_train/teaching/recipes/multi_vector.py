@@ -6,7 +6,6 @@ The head is new. A linear layer that is drawn at random keeps angles roughly, so
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.measures import ndcg
-from ragline_train.teaching.recipes.opened import KEPT, encoder_folder, require_trainer, weights_digest
+from ragline_train.teaching.recipes.opened import KEPT, Cut, encoder_folder, require_trainer, weights_digest
 from ragline_train.teaching.recipes.shares_rows import matching_temperature, share_rows
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Task, texts_of
@@ -36,14 +35,8 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # of the new head
         model: Any = MultiVectorEncoder(str(folder.path), **KEPT)
-    own = model.max_seq_length
-    model.max_seq_length = taught = min(settings.max_tokens, folder.how.max_length)
+    cut = Cut(model, settings.max_tokens, own=folder.how.max_length)
     temperature = matching_temperature(lessons.taught, lambda case: _scores(model, case))
-
-    def save(place: Path) -> None:
-        model.max_seq_length = own
-        model.save_pretrained(str(place), create_model_card=False)
-        model.max_seq_length = taught
 
     return Task(
         model=model,
@@ -52,8 +45,8 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         arguments=MultiVectorEncoderTrainingArguments,
         examples=share_rows(lessons.taught, settings.ways),
         keys=[case.source for case in lessons.taught],
-        measure=lambda cases: _asked_apart(model, cases),
-        save=save,
+        measure=cut.as_used()(lambda cases: _asked_apart(model, cases)),
+        save=cut.write,
         start=f"{folder.name} and a head drawn at random",
         start_sha256=weights_digest(folder.path),
         named_by="index.late_interaction.model",

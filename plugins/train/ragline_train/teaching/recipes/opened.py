@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,36 @@ def weights_digest(folder: Path) -> str:
     """sha256 over a folder's weights, by name."""
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".safetensors", ".bin"))
     return data_sha256({str(path.relative_to(folder)): file_sha256(path) for path in files})
+
+
+class Cut:
+    """A model that is taught on the first tokens of each text, and asked and written as it is used: by its own limit.
+
+    Questions kept apart that saw no more of a passage than what teaches would tell nothing of what a search reads.
+
+    Args:
+        model: of sentence-transformers; its limit is `max_tokens` from now on, if that is less.
+        own: the most tokens that it reads; unset, what it says.
+    """
+
+    def __init__(self, model: Any, max_tokens: int, *, own: int | None = None) -> None:
+        self._model, self._own = model, model.max_seq_length
+        model.max_seq_length = min(max_tokens, own or self._own or max_tokens)
+
+    @contextmanager
+    def as_used(self) -> Iterator[None]:
+        """It reads by its own limit meanwhile."""
+        taught = self._model.max_seq_length
+        self._model.max_seq_length = self._own
+        try:
+            yield
+        finally:
+            self._model.max_seq_length = taught
+
+    def write(self, place: Path) -> None:
+        """Write the model with its own limit."""
+        with self.as_used():
+            self._model.save_pretrained(str(place), create_model_card=False)
 
 
 def encoded(model: Any, texts: Sequence[str], prompt: str) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from rag.indexes import EncoderFolder
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.measures import ndcg
-from ragline_train.teaching.recipes.opened import KEPT, require_trainer, weights_digest
+from ragline_train.teaching.recipes.opened import KEPT, Cut, require_trainer, weights_digest
 from ragline_train.teaching.recipes.shares_rows import matching_temperature, share_rows
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Task, texts_of
@@ -32,15 +31,9 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
 
     folder = EncoderFolder.of(settings.model or "splade-tiny")
     model: Any = SparseEncoder(str(folder.path), **KEPT)
-    own = model.max_seq_length
-    model.max_seq_length = taught = min(settings.max_tokens, own or settings.max_tokens)
+    cut = Cut(model, settings.max_tokens)
     temperature = matching_temperature(lessons.taught, lambda case: _scores(model, case))
     shares = losses.SparseDistillKLDivLoss(model, student_temperature=temperature, teacher_temperature=1.0)
-
-    def save(place: Path) -> None:
-        model.max_seq_length = own
-        model.save_pretrained(str(place), create_model_card=False)
-        model.max_seq_length = taught
 
     return Task(
         model=model,
@@ -54,8 +47,8 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         arguments=SparseEncoderTrainingArguments,
         examples=share_rows(lessons.taught, settings.ways),
         keys=[case.source for case in lessons.taught],
-        measure=lambda cases: _asked_apart(model, cases),
-        save=save,
+        measure=cut.as_used()(lambda cases: _asked_apart(model, cases)),
+        save=cut.write,
         start=folder.name,
         start_sha256=weights_digest(folder.path),
         named_by="index.sparse.model",
