@@ -15,7 +15,7 @@ from docs.page_figures import numbers, sections
 from rag.evaluate import mean_interval
 
 ROOT = Path(__file__).resolve().parents[1]
-UNREACHED = 1512
+UNREACHED = 1506
 """Measured numbers that no line reaches, of all pages. Take a figure's line again, reach it or drop it; never raise this."""
 
 

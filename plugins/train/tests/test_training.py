@@ -20,6 +20,7 @@ from rag import UnknownComponent
 from rag.cli import main
 from rag.errors import SpecError
 from rag.indexes import EncoderFolder, LocalIndex, SentenceEncoder
+from ragline_train.teaching.memory import tried
 from ragline_train.teaching.run_folder import RunFolder, Told
 from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.training import Data, Result, train
@@ -332,3 +333,10 @@ def test_the_command_refuses_a_leak(index: Path, tmp_path: Path, capsys: pytest.
     assert main(["train", "encoder", *given]) == 2
     assert "1 of 1 questions are those that the model is to be judged by" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "m", ignore_errors=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system forgets no peak")
+def test_what_asking_holds_is_told_with_what_a_step_does() -> None:
+    nothing = tried(lambda: None, lambda: None, parameters=0)
+    asked = tried(lambda: None, lambda: np.ones(40_000_000), parameters=0)
+    assert asked.n_bytes - nothing.n_bytes > 0.8 * 8 * 40_000_000

@@ -32,6 +32,8 @@ from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Example, Task, in_batches
 
 log = logging.getLogger(__name__)
+_TRIED = 3
+"""Questions kept apart that say what asking holds: some dozens of passages, more than are read at once."""
 
 
 class NotFinite(RagError):
@@ -71,8 +73,8 @@ def on_threads(n: int) -> Iterator[None]:
             noise.enable_progress_bar()
 
 
-def trial(task: Task, settings: Settings, folder: RunFolder) -> Trial:
-    """One step over the longest examples, without an update."""
+def trial(task: Task, lessons: Lessons, settings: Settings, folder: RunFolder) -> Trial:
+    """One step over the longest examples, without an update, and the longest questions that choose."""
     longest = sorted(task.examples, key=lambda each: -len(str(each)))[: settings.batch]
     rows = [longest[at % len(longest)] for at in range(settings.batch)]
     trainer = _trainer(task, rows, settings, folder, steps=1, every=1)
@@ -81,7 +83,12 @@ def trial(task: Task, settings: Settings, folder: RunFolder) -> Trial:
         task.model.train()
         trainer.compute_loss(task.model, next(iter(trainer.get_train_dataloader()))).backward()
 
-    found = tried(step, parameters=sum(each.numel() for each in task.loss.parameters() if each.requires_grad))
+    apart = sorted(lessons.choosing, key=lambda case: -sum(len(each.text) for each in case.candidates))[:_TRIED]
+    found = tried(
+        step,
+        lambda: _asked(task, apart),
+        parameters=sum(each.numel() for each in task.loss.parameters() if each.requires_grad),
+    )
     task.loss.zero_grad(set_to_none=True)
     return found
 

@@ -1,4 +1,4 @@
-"""What a step of training takes of memory and time, by doing one before the others."""
+"""What training takes of memory and time, by doing a step of it, and a telling, before the others."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ class Trial:
     seconds: float
 
 
-def tried(step: Callable[[], None], *, parameters: int) -> Trial:
+def tried(step: Callable[[], None], asked: Callable[[], object], *, parameters: int) -> Trial:
     """A step without the optimizer, twice, and what the optimizer adds: two float32 numbers of each parameter (Adam's moments).
 
     Gradients are there after the first step, so that the second one's peak holds all but the moments.
 
     Args:
+        asked: asks about questions kept apart, which reads passages whole and may hold more than a step does.
         parameters: how many are trained.
     """
     step()
@@ -33,6 +34,7 @@ def tried(step: Callable[[], None], *, parameters: int) -> Trial:
     begun = perf_counter()
     step()
     seconds = perf_counter() - begun
+    asked()
     return Trial(n_bytes=peak_bytes() + 8 * parameters, seconds=seconds)
 
 

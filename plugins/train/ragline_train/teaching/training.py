@@ -190,7 +190,7 @@ def _taught(
     if (done := folder.done) is not None:
         return Result(folder=path, gained=bool(done["gained"]), facts=done)
     with loop.on_threads(settings.threads):
-        trial = loop.trial(task, settings, folder)
+        trial = loop.trial(task, lessons, settings, folder)
         steps = folder.planned(settings.steps or max(settings.tellings, round(settings.minutes * 60 / trial.seconds)))
         if settings.steps not in (None, steps):
             raise SpecError(f"'{path}' is of a run of {steps} steps, not {settings.steps}. Ask for the same again")

@@ -18,7 +18,8 @@ from ragline_train.teaching.settings import Settings
 from ragline_train.teaching.task import Task, texts_of
 
 _PRICE_OF_DOCUMENTS, _PRICE_OF_QUERIES = 3e-4, 5e-4
-_BATCH = 32
+_BATCH = 4
+"""Texts that are asked at once: a score of each of some thirty thousand words is held for each of their tokens."""
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
