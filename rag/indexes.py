@@ -1,12 +1,11 @@
 """For whoever opens an index by its address, adds a kind of leg, or keeps an index elsewhere than in a directory."""
 
 from generators.llm.server_keys import key_for
-from rag.core.vectors import unit
 from rag.models.packaged import PackagedModel
 from rag.models.store import resolve
 from rag.models.wheels import Wheel
 from retrievers.by_filter import by_filter
-from retrievers.encoders.batches import of_like_length
+from retrievers.encoders.batches import of_like_length, unit
 from retrievers.encoders.descriptions import folder_facts, require_same
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.encoders.transformer import EncoderFolder

@@ -1,8 +1,11 @@
-"""Texts of like length together, so that little of a pass is padding."""
+"""Texts of like length together, so that little of a pass is padding; and rows of length 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def of_like_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
@@ -24,3 +27,14 @@ def by_length(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
     """The same without texts that have no token. Longest first: if memory is short, that shows at once."""
     rows = [row for row, length in enumerate(lengths) if length]
     return [[rows[place] for place in batch] for batch in of_like_length([lengths[row] for row in rows], budget)]
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length 1; zeros stay zeros.
+
+    >>> unit(np.array([[0, 4], [0, 0]], np.float32)).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows: NDArray[np.float32] = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return rows
