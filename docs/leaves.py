@@ -7,21 +7,18 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from statistics import fmean, median
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.record import recorded
+from rag.evaluate.significance import mean_interval
 
 _SKIPPED = {"commit", "machine", "code", "digests", "per_query", "text", "texts", "qid", "answers"}
 _PARAMETERS = ("share", "patience", "least", "relief", "weight")
 """Numbers with a point that a line is of, and that nothing came to."""
 _NUMBERS = re.compile(r"[-+]?\d*\.?\d+(?:e-?\d+)?")
 _SETUP = ("set", "method", "settings", "model")
-_SAMPLES = 10_000
 _FEW = 320  # questions, whose interval is drawn in a few milliseconds
 _SEVERAL = 2_000  # lines of a set, whose methods are compared in seconds
 _LONGEST = 90  # letters of a value that says what a line is of, and is no text of a model
@@ -178,17 +175,8 @@ def _differences(
 
 @cache
 def _ends(values: tuple[float, ...]) -> tuple[float, float]:
-    """Those of `mean_interval`: thousands are drawn for as many values, by the same draws."""
-    low, high = np.percentile(_taken(len(values)) @ np.array(values), [2.5, 97.5])
-    return float(low), float(high)
-
-
-@lru_cache(maxsize=4)
-def _taken(size: int) -> NDArray[np.float64]:
-    """Sample -> of each value, its part in the sample's mean."""
-    drawn = np.random.default_rng(0).integers(0, size, size=(_SAMPLES, size))
-    counts = np.bincount((drawn + size * np.arange(_SAMPLES)[:, None]).ravel(), minlength=_SAMPLES * size)
-    return counts.reshape(_SAMPLES, size) / size
+    found = mean_interval(values)
+    return found.low, found.high
 
 
 def _stats(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, set[str]]]:

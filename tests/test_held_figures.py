@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from docs import held, leaves, reached
 from docs.held import Except, Listed, amiss, listed, unreached
 from docs.page_figures import numbers, sections
-from rag.evaluate import mean_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 UNREACHED = 1506
@@ -89,12 +87,6 @@ Over 50 questions of scifact words have .653 and both .712, +.059 above words. [
             ("whole", "3"),
             ("unreached", "+.02"),
         ]
-
-
-def test_the_ends_of_an_interval_are_those_that_benchmarks_write() -> None:
-    for values in ((0.25,), tuple(at % 7 / 7 for at in range(50)), tuple(np.random.default_rng(1).random(320))):
-        found = mean_interval(values)
-        assert leaves._ends(tuple(values)) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
 def test_names_dates_and_versions_have_no_numbers() -> None:

@@ -7,7 +7,7 @@ lists take turns. No fuser looks at texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
 from types import MappingProxyType
@@ -124,7 +124,7 @@ class WeightedFuser:
         """For each hit what every list added, and at which rank it stood there; where it is no hit there, what stood for it."""
         found = {hit.doc_id: hit.document for hit in hits}
         weights, lists = self._weights(rankings), self._scaled(rankings)
-        more = _without_silent(found, weights, lists)
+        more = _without_silent(found.keys(), weights, lists)
         shares = [
             Share(place, document, weight * more.get(doc_id, 1.0) * score, rank_in(ranking, doc_id), scaled.how(doc_id))
             for place, (ranking, weight, scaled) in enumerate(zip(rankings, weights, lists, strict=True))
@@ -136,7 +136,7 @@ class WeightedFuser:
     def _fuse(self, group: Sequence[Ranking], k: int) -> Ranking:
         everyone = {hit.doc_id: hit.document for ranking in group for hit in ranking.hits}
         lists, weights, sums = self._scaled(group), self._weights(group), Earned()
-        more = _without_silent(everyone, weights, lists)
+        more = _without_silent(everyone.keys(), weights, lists)
         for weight, scaled in zip(weights, lists, strict=True):
             values, absent = scaled.values, scaled.absent or 0.0
             given = [weight * values.get(doc_id, absent) for doc_id in everyone]
@@ -167,9 +167,9 @@ class WeightedFuser:
         return [given[source] * fits[source] / total / lists.count(source) if total else 0.0 for source in lists]
 
 
-def _without_silent(doc_ids: Iterable[str], weights: Sequence[float], lists: Sequence[Scaled]) -> dict[str, float]:
+def _without_silent(doc_ids: KeysView[str], weights: Sequence[float], lists: Sequence[Scaled]) -> dict[str, float]:
     """What the weights of the others grow by, of documents that some lists can say nothing of."""
-    if all(scaled.absent is not None or scaled.values.keys() >= set(doc_ids) for scaled in lists):
+    if all(scaled.absent is not None or scaled.values.keys() >= doc_ids for scaled in lists):
         return {}
     said = {i: math.fsum(w for w, each in zip(weights, lists, strict=True) if each.of(i) is not None) for i in doc_ids}
     return {i: math.fsum(weights) / weight for i, weight in said.items() if weight}

@@ -100,8 +100,8 @@ class Languages:
         groups = np.zeros(len(self.rows), np.int64)
         for group, code in enumerate(present, start=1):
             groups[self.rows == code] = group
-        shifts = np.array([0 * self.tells[present[0]], *(_SHARE * self.tells[code] for code in present)])
-        return Shifts(groups, shifts.astype(np.float32))
+        shifts = _SHARE * np.array([self.tells[code] for code in present])
+        return Shifts(groups, np.vstack([np.zeros_like(shifts[:1]), shifts]).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)

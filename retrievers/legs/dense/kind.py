@@ -270,8 +270,9 @@ class DenseMaker(LegMaker):
         rows, dim = encoded.vectors.shape
         choice = self.choice({"rows": rows, "dim": dim})
         settings = self.settings.model_copy(update=dict(choice.facts)) if choice else self.settings
-        encode = partial(self.encoder.encode, role="document")
-        languages = Languages.of(job.languages, encode) if self.languages else None
+        languages = None
+        if self.languages:
+            languages = Languages.of(job.languages, partial(self.encoder.encode, role="document"))
         facts = DenseLeg.build(
             encoded.vectors, job.folder, settings=settings, languages=languages, progress=job.progress
         )

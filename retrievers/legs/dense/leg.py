@@ -219,29 +219,25 @@ class DenseLeg:
             among: bool [rows of the index]: the rows that count, as if there were no others. The first question that asks
                 so reads these rows, or the others where they are fewer; later ones find the sums kept.
         """
-        key = _key(among)
-        spread = self._spreads.get(key, lambda: (self._moments_among(among) if key else self._all()).spread())
+        counted = None if among is None or among.all() else among
+        key = b"" if counted is None else blake2b(np.packbits(counted).tobytes(), digest_size=16).digest()
+        spread = self._spreads.get(key, lambda: self._moments_among(counted).spread())
         found, shifts = spread.population(query), self._shifts
         if shifts is None:
             return found
-        counted = self._means.get(key, lambda: shifts.means(self._store, among if key else None))
-        return shifts.population(found, query, counted)
+        return shifts.population(found, query, self._means.get(key, lambda: shifts.means(self._store, counted)))
 
     def moments(self) -> Moments:
         """Sums over all vectors. Those that the leg does not keep are added up each time."""
         return self._all()
 
     def _moments_among(self, among: NDArray[np.bool_] | None) -> Moments:
-        assert among is not None
+        if among is None:
+            return self.moments()
         counted, others = np.flatnonzero(among), np.flatnonzero(~among)
         if len(counted) <= len(others):
             return Moments.of_rows(self._store, counted)
         return self.moments() - Moments.of_rows(self._store, others)
-
-
-def _key(among: NDArray[np.bool_] | None) -> bytes:
-    """What tells rows from others; empty for all."""
-    return b"" if among is None or among.all() else blake2b(np.packbits(among).tobytes(), digest_size=16).digest()
 
 
 def _moments_of_parts(parts: Sequence[VectorStore], kept: Sequence[Moments | None], rows: ChainRows) -> Moments:
