@@ -60,8 +60,7 @@ def parse(data: bytes, name: str, note: Note, *, ocr: PageReader | None = None) 
     outline = _outline(reader)
     title = layout.clean.line(str(reader.metadata.title or "")) if reader.metadata else ""
     title = "" if _NO_TITLE.match(title) else title
-    texts = map(_text, reader.pages, _seen(data, len(reader.pages)))
-    pages = [layout.clean(text).translate(_LIGATURES).split("\n") for text in texts]
+    pages = [layout.clean(text).translate(_LIGATURES).split("\n") for text in _texts(reader, data, note)]
     silent = [number for number, lines in enumerate(pages, start=1) if not "".join(lines).strip()]
     pictures = _read_pictures(silent, pages, ocr, layout, note) if ocr else {}
     silent = [number for number in silent if number not in pictures]
@@ -161,6 +160,22 @@ def _open(data: bytes) -> PdfReader:
         except DependencyError:
             raise locked from None
     return reader
+
+
+def _texts(reader: PdfReader, data: bytes, note: Note) -> Iterator[str]:
+    """Each page; one that pypdf gives up, such as for a font with more widths than it allows, is as pdfium sees it."""
+    refused = list[str]()
+    for number, (page, seen) in enumerate(zip(reader.pages, _seen(data, len(reader.pages)), strict=False), start=1):
+        try:
+            text = _text(page, seen)
+        except MemoryError:
+            raise
+        except Exception as cause:  # pypdf raises many kinds on damaged and unusual pages, and the others are worth having
+            refused.append(f"page {number}: {type(cause).__name__}: {str(cause)[-100:]}")
+            text = seen
+        yield text
+    if refused:
+        note(f"pages as pdfium sees them, as pypdf gives up: {len(refused)}, first {refused[0]}")
 
 
 def _text(page: PageObject, seen: str) -> str:

@@ -97,3 +97,28 @@ def test_a_single_line_that_runs_together_is_parted_where_the_rest_of_the_page_i
 def test_other_letters_are_no_better_sight_of_the_same_page() -> None:
     assert pdf._parted("Paid leave", "P a i d l e a v e of more letters") == "Paid leave"
     assert pdf._parted("Paid leave", "") == "Paid leave"
+
+
+def test_a_page_with_a_font_that_pypdf_refuses_is_as_it_is_seen_and_that_is_told() -> None:
+    writer, told = PdfWriter(), list[str]()
+    for n_widths, line in ((256, "The ship sails at seven."), (257, "Above warp six the engines may be damaged.")):
+        page = writer.add_blank_page(width=595, height=842)
+        widths = ArrayObject([NumberObject(500)] * n_widths)
+        font = names(
+            Type=NameObject("/Font"),
+            Subtype=NameObject("/Type1"),
+            BaseFont=NameObject("/Helvetica"),
+            FirstChar=NumberObject(0),
+            LastChar=NumberObject(n_widths - 1),
+            Widths=widths,
+        )
+        page[NameObject("/Resources")] = names(Font=names(F1=font))
+        drawn = DecodedStreamObject()
+        drawn.set_data(f"BT /F1 11 Tf 60 780 Td ({line}) Tj ET".encode())
+        page[NameObject("/Contents")] = writer._add_object(drawn)
+    file = io.BytesIO()
+    writer.write(file)
+    texts = [each.text for each in pdf.parse(file.getvalue(), "a.pdf", lambda said, **_: told.append(said))]
+    assert "sails at seven" in "".join(texts) and "Above warp six the engines may be damaged." in "".join(texts)
+    [note] = told
+    assert note.startswith("pages as pdfium sees them, as pypdf gives up: 1, first page 2: LimitReachedError")
