@@ -32,6 +32,7 @@ from generators.cited_form import cited_form
 from generators.copies import Copies, can_be_asked_again
 from generators.enough import log_odds, spared
 from generators.mending import Mender, Said
+from generators.second_question import joined, second_question
 from generators.tidying import Tidier, tidy
 from prompts.template import PromptTemplate
 from rag.core.arguments import require_one_of, require_positive, require_share
@@ -39,7 +40,18 @@ from rag.core.completions import complete_each, usage_of, with_history
 from rag.core.llm_protocols import CanKeepForms, KeepsPrompts
 from rag.core.powers import kept_forms, require_choosing
 from rag.core.protocols import LLM, ChoosingLLM
-from rag.core.types import NO_USAGE, Answer, AnswerDelta, Completion, Context, Outcome, Prompt, SamplingParams, Usage
+from rag.core.types import (
+    NO_USAGE,
+    Answer,
+    AnswerDelta,
+    Completion,
+    Context,
+    Message,
+    Outcome,
+    Prompt,
+    SamplingParams,
+    Usage,
+)
 from rag.stages.cite import aim_at, attribute, with_similarity
 from rag.stages.clauses import ClauseMarks
 from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
@@ -91,6 +103,8 @@ class CitedGenerator:
             likely they are; with another one nothing is asked.
         right_kind: decline where a question asks for a telephone number, a year or the like (`generators.asked_for`), and the
             answer has none; counted (`no_such_value`). A stream of such an answer is shown from the value on.
+        both: ask what an answer leaves open of a question that asks two things in one sentence (`generators.second_question`),
+            as a turn after it; what that adds is put behind it and counted (`second_asked`).
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -112,6 +126,7 @@ class CitedGenerator:
         move_markers: bool = False,
         copy_exactly: bool = False,
         right_kind: bool = False,
+        both: bool = False,
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
@@ -123,7 +138,7 @@ class CitedGenerator:
         require_one_of("generate.cited", get_args(Markers), markers=markers)
         self.llm, self.max_tokens = llm, max_tokens
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
-        self.move_markers, self.copy_exactly, self.right_kind = move_markers, copy_exactly, right_kind
+        self.move_markers, self.copy_exactly, self.right_kind, self.both = move_markers, copy_exactly, right_kind, both
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
         if markers == "form" and not isinstance(llm, CanKeepForms):
@@ -199,7 +214,7 @@ class CitedGenerator:
                 continue
             (odds, usage), answered = next(judged)
             usage += Usage(seconds=seconds)
-            answer = self._of_kind(next(written)) if answered else self._declined(context)
+            answer = self._of_kind(self._of_both(next(written))) if answered else self._declined(context)
             answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
         return answers
 
@@ -223,7 +238,11 @@ class CitedGenerator:
                 if shown := shown or kind is None or has_value(kind, held, texts):
                     yield AnswerDelta(text=held)
                     held = ""
-        answer = written.value if shown else self._of_kind(written.value)
+        first = written.value
+        answer = self._of_both(first)
+        if shown and answer is not first:
+            yield AnswerDelta(text=answer.text[len(first.text) :])
+        answer = answer if shown else self._of_kind(answer)
         if held:
             yield AnswerDelta(text=answer.text)
         spent = usage + Usage(seconds=perf_counter() - started)
@@ -312,6 +331,18 @@ class CitedGenerator:
             detail=f"the question asks for {kind.name}, and the answer has none", counts={"no_such_value": 1}
         )
         return replace(self._declined(answer.context), outcome=outcome, usage=answer.usage)
+
+    def _of_both(self, answer: Answer) -> Answer:
+        """The answer, with what it leaves open of a question that asks two things."""
+        second = second_question(answer.query.asked) if self.both else ""
+        if not second or answer.status != "answered":
+            return answer
+        context = answer.context
+        turns = (Message(role="assistant", content=answer.text), Message(role="user", content=second))
+        prompt = (*self._render(self.prompt, context), *turns)
+        form = cited_form(len(context.passages), _NOT_KNOWN) if self.keeps_form else ""
+        [completion] = complete_each(self.llm, [prompt], [replace(self._params, regex=form)])
+        return joined(answer, self._answer(context, prompt, completion), refusal=_NOT_KNOWN)
 
     def _is_enough(self, context: Context, odds: float | None) -> bool:
         if odds is None or odds >= self.least:

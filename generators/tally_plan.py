@@ -6,11 +6,11 @@ import json
 import re
 from calendar import monthrange
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from generators.tally_forms import stems
+from generators.tally_forms import stems, words_of
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import REQUEST, AllOf, AnyOf, Condition, Filter, Not, as_mapping, conditions, fold, parse_where
 from rag.core.filters.operators import Equal, Exists, GreaterOrEqual, LessOrEqual, OneOf, Range
@@ -30,7 +30,14 @@ _LONGEST_CONDITION = 30
 _SHOWN_VALUES = 6
 _SHOWN_CHARACTERS = 60
 _AMOUNT = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
-_PERIOD = re.compile(r"(?P<year>\d{4})(-(?P<month>\d\d))?", re.ASCII)
+_PERIOD = re.compile(r"(?P<year>\d{4})([-/](?P<month>\d\d))?", re.ASCII)
+_WORDS_FOR = """
+    one two three four five six seven eight nine ten eleven twelve
+    eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf
+    un deux trois quatre cinq six sept huit neuf dix onze douze
+    uno dos tres cuatro cinco seis siete ocho nueve diez once doce
+"""
+_NUMBERS = {word: place + 1 for line in _WORDS_FOR.split("\n") for place, word in enumerate(line.split())}
 _DAY, _EPOCH = 86_400_000_000, 719_163
 """Microseconds of a day, and the number of the day from which instants count."""
 
@@ -100,6 +107,7 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
         tree = parse_where(where, limits=REQUEST) if where else None
     except SpecError as error:
         return Unplanned(trouble="bad_filter", detail=str(error)[:300])
+    field, tree = _as_called(field, fields), _with_names(tree, fields)
     if operation in ("earliest", "latest") and not field:
         field = _ordering(fields)
     keys = [condition.key for condition in _conditions(tree)]
@@ -182,6 +190,25 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def _as_called(name: str, fields: Mapping[str, Field]) -> str:
+    """The one field that is called alike but for letter case, blanks and underscores; the name itself where none or several are."""
+    alike = [each for each in fields if folded(each.replace("_", " ")) == folded(name.replace("_", " "))]
+    return alike[0] if name not in fields and len(alike) == 1 else name
+
+
+def _with_names(tree: Filter | None, fields: Mapping[str, Field]) -> Filter | None:
+    """The filter with its fields as documents call them."""
+    if tree is None:
+        return None
+    return fold(
+        tree,
+        condition=lambda node: replace(node, key=_as_called(node.key, fields)),
+        all_of=lambda parts: AllOf(tuple(parts)),
+        any_of=lambda parts: AnyOf(tuple(parts)),
+        negation=Not,
+    )
+
+
 def _ordering(fields: Mapping[str, Field]) -> str:
     for kinds in (("date",), ("date", "number")):
         found = [field.name for field in fields.values() if field.kind in kinds]
@@ -223,7 +250,8 @@ def _names_table(part: Filter, fields: Mapping[str, Field], table: str) -> bool:
     if not (table and isinstance(part, Condition) and isinstance(part.operator, Equal)):
         return False
     value = fields[part.key].like(part.operator.value)
-    return value not in fields[part.key].values and folded(str(value)) == folded(table)
+    words = set(words_of(str(value)))
+    return value not in fields[part.key].values and bool(words) and words <= set(words_of(table))
 
 
 def _as_documents_have_it(node: Condition, field: Field) -> Filter:
@@ -240,7 +268,10 @@ def _as_documents_have_it(node: Condition, field: Field) -> Filter:
 
 
 def _like(value: Any, field: Field) -> Any:
-    """The value as documents have it, also where it is a plural of theirs; the value itself where they have none like it."""
+    """The value as documents have it, also where it is a plural of theirs, or a number in words; the value itself where they
+    have none like it."""
+    if isinstance(value, str) and field.like(number := _NUMBERS.get(folded(value), value)) in field.values:
+        return field.like(number)
     if not isinstance(value, str) or field.ordered:
         return field.like(value)
     return next((found for stem in stems(value) if (found := field.like(stem)) in field.values), value)

@@ -27,6 +27,10 @@ _LONGEST = 12
 """Words of a value that are looked for."""
 _MOST_WORDS, _MOST_CHARACTERS = 40, 1_000
 """Whoever asks in more asks for something else too."""
+_NO_VALUES = THINGS | MONTHS | {word for form in FORMS for word in form.split()}
+"""A city may be called Many, and another one March: a question that has the word says nothing of them."""
+_LONG = 5
+"""Letters of a word of a table's name that tells it alone: "Seattle" for seattle-weather."""
 _TOO_MANY = 0.5
 """A field that has more values than this share of the documents names them, and parts them into no groups."""
 
@@ -53,7 +57,7 @@ class Known:
             if not each.ordered and not self._names_each(each):
                 for value in each.values:
                     found.setdefault(" ".join(words_of(str(value))), {})[each.name] = value
-        return {phrase: fields for phrase, fields in found.items() if len(phrase) > 2 and phrase not in THINGS}
+        return {phrase: fields for phrase, fields in found.items() if len(phrase) > 2 and phrase not in _NO_VALUES}
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -78,6 +82,15 @@ class Known:
     def ordered(self) -> bool:
         """Whether a field has an order."""
         return any(each.ordered for each in self.fields.values())
+
+    def table_by_a_word(self, words: Collection[str]) -> tuple[str, ...]:
+        """What `source` says of the one table of whose name these have a long word; empty where there are none or several."""
+        found = {
+            sources
+            for name, sources in self.tables.items()
+            if any(len(word) >= _LONG and word in words for word in words_of(name) if word not in _NO_VALUES)
+        }
+        return found.pop() if len(found) == 1 else ()
 
     def _names_each(self, each: Field) -> bool:
         return each.name == "source" or len(each.values) > max(20, _TOO_MANY * self.n)
@@ -104,6 +117,8 @@ def has_form(question: str) -> bool:
 def read_question(question: str, known: Known) -> Asked | None:
     """What is asked of all documents; None where a question asks for what passages say."""
     said = _Said(_short(question), question[:_MOST_CHARACTERS], known)
+    if not said.sources and said.sums_of_a_table():
+        return Asked(known.table_by_a_word(said.words))
     number = said.counts() or said.sums()
     return Asked(said.sources, number) if number or said.lists() or said.ends() else None
 
@@ -143,6 +158,11 @@ class _Said:
         """What is the total amount of the orders from Berlin?"""
         return bool(self._names and self._tables and any(_after(self.words, SUM)))
 
+    def sums_of_a_table(self) -> bool:
+        """How much precipitation did Seattle have in March 2014 altogether? The table is called seattle-weather."""
+        asked = bool(self._names) and any(_after(self.words, SUM))
+        return asked and bool(self._known.table_by_a_word(self.words))
+
     def lists(self) -> bool:
         """List all items on the topic ..."""
         for end in _after(self.words, ALL):
@@ -152,7 +172,7 @@ class _Said:
 
     def ends(self) -> bool:
         """The latest item on the topic ..."""
-        if not (self._known.ordered and (self._values or self._dates)):
+        if not (self._known.ordered and (self._values or self._dates or (self._tables and self._names))):
             return False
         named = self._has_thing(self.words) or self._evidence > 1
         return named and any(_after(self.words, ENDS))

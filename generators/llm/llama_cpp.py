@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
-from hashlib import sha256
+from functools import cached_property
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from generators.llm.llama_engine import LlamaEngine
 from generators.llm.loading import load_tokenizer
 from generators.llm.params import LastScores, require_choices, require_pairs, require_room, require_valid
-from rag.core.files import write_atomically
+from generators.llm.reading_speed import ReadingSpeed, measured
 from rag.core.load import Load
 from rag.core.memory import Need
 from rag.core.optional import need, need_system_library
@@ -29,16 +27,12 @@ from rag.core.stopping import Stop, stopping, when_unwanted
 from rag.core.types import Completion, Message, Prompt, SamplingParams
 from rag.models import GGUF, packaged_model, resolve, window_beforehand
 from rag.models.chat import encode_prompt, encode_text, turn_stops
-from rag.models.folder import home
 from rag.models.gguf_facts import GGUFFacts, read_facts
 from rag.models.light_tokenizer import light_tokenizer
-from rag.models.processor import processor_name, usable_cores
+from rag.models.processor import usable_cores
 
 _READ_BYTES = 96
 """As hexadecimal digits some two hundred tokens: a shorter prompt is read faster a token than those that are to be timed."""
-_TIMES = 2
-"""Measurements of its speed, of which the faster one counts: the first may wait for the file."""
-_measuring = threading.Lock()
 
 
 class LlamaCppLLM:
@@ -129,16 +123,13 @@ class LlamaCppLLM:
     def reading_speed(self) -> float:
         """Tokens a second of a prompt that it reads alone, for a file, a processor and so many threads.
 
-        Measured once, and raised where a prompt was read faster since: what was measured while the machine had other
-        work to do does not stay.
+        Measured at first use. Then it is the fastest of the last three prompts, whoever asked them.
         """
-        engine = self._engine
-        return kept_speed(
-            self._facts.sha256,
-            self.threads or usable_cores(),
-            lambda: measured(self._read_some),
-            seen=engine.fastest if engine else 0.0,
-        )
+        return self._speed.kept(lambda: measured(self._read_some))
+
+    @cached_property
+    def _speed(self) -> ReadingSpeed:
+        return ReadingSpeed(self._facts.sha256, self.threads or usable_cores())
 
     def _read_some(self) -> int:
         """Read a prompt that no slot holds; how many tokens it has."""
@@ -331,37 +322,10 @@ class LlamaCppLLM:
             if self._engine is None:
                 path, window = resolve(self.model_name, offline=self.offline).path, self.context_window
                 self._engine = LlamaEngine(
-                    path, window=window, slots=self.slots, threads=self.threads or usable_cores()
+                    path,
+                    window=window,
+                    slots=self.slots,
+                    threads=self.threads or usable_cores(),
+                    read=lambda speed: self._speed.note(speed),
                 )
             return self._engine
-
-
-def kept_speed(model: str, threads: int, measure: Callable[[], float], *, seen: float = 0.0) -> float:
-    """Tokens a second, as measured before for this model, processor and number of threads, else measured now and kept.
-
-    Args:
-        model: what tells it from others, such as the digest of its file.
-        measure: reads something new, and returns tokens a second.
-        seen: as fast as something was read meanwhile; what was kept gives way to it.
-    """
-    seen = round(seen, 2)  # as it is kept: else the file would be written at every question
-    key = sha256(json.dumps([model, threads, processor_name()]).encode()).hexdigest()[:32]
-    path = home() / "speeds" / f"{key}.json"
-    with _measuring:
-        try:
-            speed = float(json.loads(path.read_text(encoding="utf-8"))["tokens_per_second"])
-            if speed > 0 and seen <= speed < float("inf"):
-                return speed
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        speed = seen or max(measure() for _ in range(_TIMES))
-        with suppress(OSError):  # a full disk, or a folder that may not be written: it is measured again
-            write_atomically(path, json.dumps({"tokens_per_second": round(speed, 2)}))
-        return speed
-
-
-def measured(read: Callable[[], int]) -> float:
-    """Tokens a second of one reading. `read`: reads something, and returns how many tokens."""
-    begun = perf_counter()
-    n = read()
-    return n / max(perf_counter() - begun, 1e-6)

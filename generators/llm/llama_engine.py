@@ -31,7 +31,7 @@ go through the model together anyway."""
 _TIMED = 200
 """So many tokens of a prompt have to be read for the time that they took to say how fast the model reads.
 
-No more than the least that a question has: where a speed of a busy machine is kept, the first question mends it."""
+No more than the least that a question has: where the speed of a busy machine is kept, the next question mends it."""
 
 
 class Places:
@@ -79,11 +79,15 @@ class LlamaEngine:
     A request that is not wanted any more (`rag.core.stopping`) leaves: from the line at once, from its slot before the next
     token is written, or the next piece of its prompt read.
 
+    Args:
+        read: told tokens a second of each prompt of two hundred and more that no slot held.
     Raises:
         MissingModel: llama.cpp cannot load the file.
     """
 
-    def __init__(self, path: Path, *, window: int, slots: int, threads: int) -> None:
+    def __init__(
+        self, path: Path, *, window: int, slots: int, threads: int, read: Callable[[float], object] = lambda _: None
+    ) -> None:
         import xllamacpp
 
         settings = xllamacpp.CommonParams()
@@ -96,8 +100,7 @@ class LlamaEngine:
         settings.ctx_shift = False
         settings.warmup, settings.ui, settings.verbosity = False, False, 0
         self._places = Places(slots)
-        self.fastest = 0.0
-        """Tokens a second of the prompt that was read fastest, of those with two hundred that no slot held."""
+        self._read = read
         with tempfile.TemporaryDirectory(prefix="ragline-") as private:
             settings.hostnames = [f"{private}/llama.sock"]
             try:
@@ -180,7 +183,7 @@ class LlamaEngine:
 
     def _note_speed(self, timings: Mapping[str, float]) -> None:
         if timings.get("prompt_n", 0) >= _TIMED:
-            self.fastest = max(self.fastest, timings["prompt_per_second"])
+            self._read(timings["prompt_per_second"])
 
     def score(self, ids: Sequence[int], tail: Sequence[int]) -> tuple[list[float], int]:
         """Log-probability of each token of `tail` after `ids`, and how many tokens of `ids` a slot still held.

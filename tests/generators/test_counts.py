@@ -316,3 +316,53 @@ def test_a_number_that_a_text_states_is_not_counted(sightings: LocalIndex) -> No
     ):
         context, model = counted(sightings, question)
         assert (context.settled, context.passages, model.seen) == (None, PASSAGES, [])
+
+
+@pytest.fixture(scope="module")
+def weather(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalIndex]:
+    """Days as tables of the United States have them, names of fields with capitals, and a city that is called Many."""
+    place = tmp_path_factory.mktemp("weather")
+    (place / "docs").mkdir()
+    days = [f"2014/{month:02}/{day:02},{month}.5" for month in (3, 4) for day in (1, 2, 30)]
+    (place / "docs" / "seattle-weather.csv").write_text("\n".join(["date,precipitation", *days]), encoding="utf-8")
+    cars = "Name,Cylinders\nbuick,8\nford,8\ndatsun,4\n"
+    (place / "docs" / "cars.csv").write_text(cars, encoding="utf-8")
+    towns = "town,state\nMany,LA\nMarch,NC\nJuneau,AK\nNome,AK\n"
+    (place / "docs" / "towns.csv").write_text(towns, encoding="utf-8")
+    build_index([place / "docs"], place / "index", legs=("lexical",))
+    with LocalIndex.open(place / "index") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "where", ["date >= '2014-03-01' and date <= '2014-03-31'", "date = '2014-03'", "date = '2014/03'"]
+)
+def test_a_table_is_told_by_a_word_of_its_name_and_days_with_slashes_are_days(weather: LocalIndex, where: str) -> None:
+    question = "How much precipitation did Seattle have in March 2014 altogether?"
+    context, _ = counted(weather, question, plan("sum", where=where, field="precipitation"))
+    assert context.settled is not None
+    assert context.settled.text.startswith("10.5: precipitation of 3 rows.")
+    assert "Worked out over all rows of docs/seattle-weather.csv with date >= '2014-03" in context.settled.text
+
+
+def test_a_part_of_the_name_of_the_table_is_no_condition(weather: LocalIndex) -> None:
+    question = "What is the total precipitation of the seattle weather?"
+    context, _ = counted(weather, question, plan("sum", where="date = 'seattle'", field="precipitation"))
+    assert context.settled is not None
+    assert context.settled.text.startswith("24: precipitation of 6 rows") or context.settled.text.startswith("24.0: ")
+
+
+@pytest.mark.parametrize("where", ["cylinders = eight", "CYLINDERS = 8", "Cylinders = 'acht'"])
+def test_fields_in_other_letters_and_numbers_in_words_are_put_right(weather: LocalIndex, where: str) -> None:
+    context, _ = counted(weather, "How many cars have eight cylinders?", plan("count", where=where))
+    assert context.settled is not None
+    assert context.settled.text.startswith("2 rows")
+
+
+def test_a_town_that_is_called_many_is_not_what_how_many_asks_for(weather: LocalIndex) -> None:
+    for question in ("How many files can it show at once?", "How many entries may the guide have?"):
+        context, model = counted(weather, question)
+        assert (context.settled, model.seen) == (None, [])
+    context, _ = counted(weather, "How many towns are in AK?", plan("count", where="state = 'AK'"))
+    assert context.settled is not None
+    assert context.settled.text.startswith("2 rows")

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 _DATE = re.compile(
-    r"\d{4}-\d\d-\d\d(?P<time>[T ]\d\d:\d\d(:\d\d([.,]\d{1,6})?)?(?P<zone>Z|[+-]\d\d:?\d\d)?)?", re.ASCII
+    r"\d{4}([-/])\d\d\1\d\d(?P<time>[T ]\d\d:\d\d(:\d\d([.,]\d{1,6})?)?(?P<zone>Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 _LONGEST_NUMBER = 100
@@ -110,7 +110,7 @@ def _number_in(text: str) -> int | float | None:
 
 
 def moment_of(value: Any) -> Moment | None:
-    """The value if it is text that is an ISO date: 2024-03-05, 2024-03-05T14:00, 2024-03-05 14:00:30.5+01:00.
+    """The value if it is text that is an ISO date: 2024-03-05, 2024-03-05T14:00, 2024-03-05 14:00:30.5+01:00; 2024/03/05 too.
 
     >>> moment_of("2024-03-05"), moment_of("5 March 2024")
     (Moment(day=738950, instant=None), None)
@@ -118,6 +118,7 @@ def moment_of(value: Any) -> Moment | None:
     value = plain_value(value)
     if not isinstance(value, str) or (form := _DATE.fullmatch(value)) is None:
         return None
+    value = value.replace("/", "-")
     try:
         if form["time"] is None:
             return Moment(date.fromisoformat(value).toordinal(), None)

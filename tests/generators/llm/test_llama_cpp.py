@@ -259,7 +259,7 @@ def test_a_long_prompt_that_is_read_faster_raises_its_speed(
     model = LlamaCppLLM(model=str(gguf), threads=1, slots=1)
     try:
         model.complete([asked("b")], SHORT)
-        assert model.reading_speed() == 0.5, "too short to be timed"
+        assert model.reading_speed() < 0.5, "too short to be timed"
         model.complete([asked("zebra " * 12)], SHORT)
         assert model.reading_speed() > 5
     finally:

@@ -111,7 +111,9 @@ def test_scores_of_all_rows_and_what_they_sum_to_are_those_of_numpy(
     assert fast.scores.tobytes() == plain.scores.tobytes()
     told = [population_of(n_docs, each.total, each.squares) for each in (fast, plain)]
     exact = plain.scores.astype(np.float64)
-    step = float(np.finfo(np.float32).smallest_subnormal)  # below 1e-38 a float32 has few digits: one step is all it can say
+    step = float(
+        np.finfo(np.float32).smallest_subnormal
+    )  # below 1e-38 a float32 has few digits: one step is all it can say
     assert [each.mean for each in told] == pytest.approx([exact.mean()] * 2, rel=1e-6, abs=step)
     spread = max(1e-6 * abs(exact).max(), step)
     assert [each.deviation for each in told] == pytest.approx([exact.std()] * 2, rel=1e-6, abs=spread)

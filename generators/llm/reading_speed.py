@@ -1,0 +1,72 @@
+"""How fast a model reads on this machine: measured at first use, and kept beside the models as its prompts were read since.
+
+`home()/speeds/KEY.json` holds tokens a second of the last readings, of one file, processor and number of threads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from time import perf_counter
+
+from rag.core.files import write_atomically
+from rag.models.folder import home
+from rag.models.processor import processor_name
+
+_LAST = 3
+"""Readings that count, the fastest of them: one of a busy moment says nothing, three say that the machine has other work."""
+_TIMES = 2
+"""Readings at first use, of which the faster one counts: the first may wait for the file."""
+_STEP = 1.1
+"""Speeds are rounded down to a power of it: the same question should mostly get the same passages."""
+_KEY = "tokens_per_second"
+
+
+class ReadingSpeed:
+    """Tokens a second of prompts that are read alone. Safe to share between threads.
+
+    Args:
+        model: what tells it from others, such as the digest of its file.
+        threads: that read.
+    """
+
+    def __init__(self, model: str, threads: int) -> None:
+        key = sha256(json.dumps([model, threads, processor_name()]).encode()).hexdigest()[:32]
+        self._name, self._lock = f"{key}.json", threading.Lock()
+
+    def kept(self, measure: Callable[[], float]) -> float:
+        """The speed that is kept, else what is measured now. `measure`: reads something new, and returns its speed."""
+        with self._lock:
+            if not (last := self._read()):
+                self._write(last := [max(measure() for _ in range(_TIMES))])
+        return _STEP ** math.floor(math.log(max(last), _STEP) + 1e-9)
+
+    def note(self, speed: float) -> None:
+        """A prompt was read so fast."""
+        if 0 < speed < math.inf:
+            with self._lock:
+                self._write([*self._read(), speed][-_LAST:])
+
+    def _read(self) -> list[float]:
+        """The last readings; none where there is no file, or it says nothing sensible. Older ones hold a single number."""
+        try:
+            told = json.loads((home() / "speeds" / self._name).read_text(encoding="utf-8"))[_KEY]
+            last = [float(each) for each in (told if isinstance(told, list) else [told])]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return last[-_LAST:] if all(0 < each < math.inf for each in last) else []
+
+    def _write(self, last: list[float]) -> None:
+        with suppress(OSError):  # a full disk, or a folder that may not be written: it is measured again
+            write_atomically(home() / "speeds" / self._name, json.dumps({_KEY: [round(each, 2) for each in last]}))
+
+
+def measured(read: Callable[[], int]) -> float:
+    """Tokens a second of one reading. `read`: reads something, and returns how many tokens."""
+    begun = perf_counter()
+    n = read()
+    return n / max(perf_counter() - begun, 1e-6)
