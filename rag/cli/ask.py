@@ -94,6 +94,8 @@ def show_events(events: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
     answer: Mapping[str, Any] | None = None
     meant, read = dict[str, Any](), list[Any]()
     for event in events:
+        if event.get("opening"):
+            warn("Opening the index ...")
         if found := event.get("found"):
             if (near := found.get("near", {})) != meant:
                 warn(meant_line(meant := near))

@@ -73,6 +73,8 @@ def _worked(given: Namespace, wanted: Mapping[str, Any]) -> Iterator[Mapping[str
     from rag.core.contents import read_content
     from rag.pipeline.plain_results import Wanted, told
 
+    if wanted["command"] == "ask" and not wanted["whole"]:
+        yield {"opening": True}  # it takes seconds until there is more to tell
     with loaded_pipeline(given) as pipeline:
         asker = {"asker": read_asker(wanted["asker"])} if "asker" in wanted else {}
         contents = tuple(map(read_content, wanted.get("contents", ())))

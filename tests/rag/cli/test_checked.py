@@ -40,7 +40,7 @@ def test_sentences_that_no_passage_supports_are_listed(capsys: pytest.CaptureFix
     assert lines[place + 1].startswith("  not in the passages: Pigs ")
     assert "\x1b" not in lines[place + 1]
     assert "supported" not in "\n".join(lines[place:])
-    assert shown.err.splitlines() == ["Reading 1 passage ..."]
+    assert shown.err.splitlines() == ["Opening the index ...", "Reading 1 passage ..."]
 
 
 def test_what_was_found_is_told_before_it_is_ranked_and_read(
@@ -52,7 +52,8 @@ def test_what_was_found_is_told_before_it_is_ranked_and_read(
     )
     (tmp_path / "g.yaml").write_text(ranked)
     assert main(asked) == 0
-    found, reading = capsys.readouterr().err.splitlines()
+    opening, found, reading = capsys.readouterr().err.splitlines()
+    assert opening == "Opening the index ..."
     assert found == "Found 1 passage: Leave ..."
     assert reading == "Reading 1 passage ..."
     assert main([*asked, "--quiet"]) == 0
