@@ -154,12 +154,8 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--work", "runs/multi_step_smoke.jsonl"],
     ],
     "plugins.recipes.benchmarks.relations": [
-        "--n",
-        "2",
-        "--model",
-        "smollm2-135m-instruct",
-        "--work",
-        "runs/relations_smoke.jsonl",
+        *["majority", "nearest-1", "found-1", "--n", "1", "--model", "smollm2-135m-instruct"],
+        *["--work", "runs/relations_smoke.jsonl"],
     ],
     "conversation": ["--n", "2", "--model", "scripted", "--work", "runs/conversation_smoke.jsonl"],
     "counting": ["--n", "2", "--model", "scripted", "--work", "runs/counting_smoke.jsonl"],
@@ -186,7 +182,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     ],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": [
-        *["vote", "mixed", "--limit", "1", "--threads", "1", "--model", "smollm2-135m-instruct.gguf"],
+        *["vote", "--limit", "1", "--threads", "1", "--model", "smollm2-135m-instruct.gguf"],
         *["--work", "runs/misleading_smoke.jsonl"],
     ],
     "engines": [

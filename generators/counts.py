@@ -162,6 +162,7 @@ class CountsAssembler:
 
 def _not_counted(counting: _Counting, why: str, *, other: bool = False) -> Context:
     """The passages, or where a number is asked for, that passages do not tell it. `other`: the model says that it is none."""
+    why = why.rstrip(".")
     logger.info("assemble.counts: no plan that fields decide: %s", why)
     context, usage = counting.context, counting.planned.usage
     outcome = Outcome(detail=why, counts={"other_question" if other else "not_counted": 1})
