@@ -35,7 +35,7 @@ from rag.ingest.layout import Layout
 from rag.ingest.settings import ChunkSettings
 from rag.pipeline import load_pipeline
 from rag.stages.transform.context import ContextTransform
-from rag.stages.transform.written_context import WrittenContextTransform
+from ragline_recipes.written_context import WrittenContextTransform
 from retrievers.encoders.sentence_encoder import SentenceEncoder
 
 MEASURES = ("nDCG@10", "R@10")

@@ -8,6 +8,7 @@ from rag.core.held_folder import held, require_writable, unwritable
 from rag.core.lines import numbered, records
 from rag.core.progress import Progress, silent
 from rag.core.yaml_source import Source, parse_yaml
+from rag.models import home
 from rag.pipeline.commit_log import CommitLog
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "data_sha256",
     "file_sha256",
     "held",
+    "home",
     "numbered",
     "parse_yaml",
     "records",

@@ -29,7 +29,7 @@ from rag.stages.checks.checker import REFUSAL
 from rag.stages.cite import attribute, overlap, says, with_similarity
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
-from rag.stages.transform.kept_texts import KeptTexts
+from rag.stages.transform.context import begins_document, with_line
 from rag.stages.writing import Written, require_sampling, write
 from rerankers.attention.every_head import EveryHead
 from rerankers.attention.heads.head_sets import HeadSet, named_head_sets
@@ -51,7 +51,6 @@ __all__ = [
     "CitedGenerator",
     "EveryHead",
     "HeadSet",
-    "KeptTexts",
     "Mender",
     "Reading",
     "Recipe",
@@ -60,6 +59,7 @@ __all__ = [
     "Work",
     "Written",
     "attribute",
+    "begins_document",
     "cached_tokens",
     "choose_each",
     "complete_each",
@@ -107,6 +107,7 @@ __all__ = [
     "weighed",
     "whole_reply",
     "with_history",
+    "with_line",
     "with_picked",
     "with_similarity",
     "without_markers",

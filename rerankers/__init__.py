@@ -18,7 +18,6 @@ RERANKERS = Registry(
         "pairwise": "rerankers.pairwise:PairwiseReranker",
         "query_likelihood": "rerankers.query_likelihood:QueryLikelihoodReranker",
         "relevance": "rerankers.relevance:RelevanceReranker",
-        "self_consistency": "rerankers.self_consistency:SelfConsistencyReranker",
         "server": "rerankers.server:ServerReranker",
         "setwise": "rerankers.setwise:SetwiseReranker",
         "tournament": "rerankers.tournament:TournamentReranker",

@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 73_080,
-    "lines of centre and plug-ins": 114_210,
-    "lines of centre and plug-ins that hold code": 75_610,
+    "lines of the centre": 73_022,
+    "lines of centre and plug-ins": 114_419,
+    "lines of centre and plug-ins that hold code": 75_758,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

@@ -71,6 +71,7 @@ OURS = {
         "reformulate.glossary",
         "rerank.mmr",
         "rerank.recency",
+        "rerank.self_consistency",
         "rerank.snippets",
         "rerank.weighed_terms",
         "retrieve.backtrace",
@@ -82,6 +83,7 @@ OURS = {
         "sparse_layout.vdr",
         "transform.code_switch",
         "transform.rewrite_code",
+        "transform.written_context",
     ),
     "serve": ("command.keys", "command.mcp", "command.serve", "doctor.serve", "keeper.sessions"),
     "servers": (

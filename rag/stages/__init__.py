@@ -47,6 +47,5 @@ TRANSFORMS = Registry(
     {
         "context": "rag.stages.transform.context:ContextTransform",
         "identifiers": "rag.stages.transform.identifiers:IdentifierTransform",
-        "written_context": "rag.stages.transform.written_context:WrittenContextTransform",
     },
 )

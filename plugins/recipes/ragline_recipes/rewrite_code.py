@@ -13,7 +13,8 @@ from rag.files import text_sha256
 from rag.graphs import model_identity
 from rag.protocols import LLM
 from rag.types import Document, SamplingParams
-from rag.writing import KeptTexts, parse_code, parse_passage, require_positive, require_sampling, write
+from rag.writing import parse_code, parse_passage, require_positive, require_sampling, write
+from ragline_recipes.kept_texts import KeptTexts
 from ragline_recipes.mean_of_parts import PART
 
 logger = logging.getLogger(__name__)

@@ -9,13 +9,13 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from generators.llm.transformers import TransformersLLM
+from plugins.recipes.tests.test_written_context import Served
 from rag.core.types import Document
 from rag.models.identity import model_identity
 from rag.stages.transform.identifiers import IdentifierTransform
 from ragline_recipes.mean_of_parts import PART
 from ragline_recipes.rewrite_code import RewriteCodeTransform
 from tests.generators.llm.conftest import save_random_model
-from tests.rag.stages.test_written_context import Served
 
 ONE = Document(doc_id="1", text="def f(x): return x", title="one.py", metadata={"code_language": "Python"})
 TWO = Document(doc_id="2", text="def g(y): return y")

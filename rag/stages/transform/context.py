@@ -16,7 +16,7 @@ class ContextTransform:
     Title and headings stand there anyway. Text and prompts do not change. The first chunk of a document, a unit
     that is a whole document, and a document that begins with nothing but headings stay as they are.
 
-    `transform.written_context` has a model write the line.
+    `transform.written_context` of the plug-in `ragline-recipes` has a model write the line.
 
     Args:
         max_words: words of the sentence that are taken.
@@ -32,7 +32,7 @@ class ContextTransform:
         return [self._with_context(document) for document in documents]
 
     def _with_context(self, document: Document) -> Document:
-        if begins(document):
+        if begins_document(document):
             self._parent, self._line = document.parent, self._first_sentence(document)
             return document
         return with_line(document, self._line) if document.parent == self._parent else document
@@ -47,7 +47,7 @@ class ContextTransform:
         return ""
 
 
-def begins(document: Document) -> bool:
+def begins_document(document: Document) -> bool:
     """Whether a unit is a whole document or its first chunk."""
     return document.parent == document.doc_id or document.metadata.get("start") == 0
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rag.core.files import write_atomically
-from rag.models import home
+from rag.files import home, write_atomically
 
 
 class KeptTexts:

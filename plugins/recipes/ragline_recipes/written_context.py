@@ -8,16 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import prompts
-from rag.core.arguments import require_positive
-from rag.core.digests import text_sha256
-from rag.core.protocols import LLM
-from rag.core.replies import parse_passage
-from rag.core.types import Document, Prompt, SamplingParams
-from rag.ingest.sentences import sentences
-from rag.models.identity import model_identity
-from rag.stages.transform.context import begins, with_line
-from rag.stages.transform.kept_texts import KeptTexts
-from rag.stages.writing import write
+from rag.files import text_sha256
+from rag.graphs import model_identity
+from rag.protocols import LLM
+from rag.types import Document, Prompt, SamplingParams
+from rag.writing import begins_document, parse_passage, require_positive, sentences, with_line, write
+from ragline_recipes.kept_texts import KeptTexts
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +82,7 @@ class WrittenContextTransform:
 
     def _prompt(self, document: Document) -> Prompt | None:
         """What is asked about a chunk; nothing about one that begins a document, which is remembered."""
-        if begins(document):
+        if begins_document(document):
             self._parent, self._beginning = document.parent, document.text[: self.max_characters]
             return None
         if document.parent != self._parent or not document.text.strip():

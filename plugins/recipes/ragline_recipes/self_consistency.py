@@ -6,11 +6,12 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-from rag.core.arguments import require_positive
-from rag.core.in_step import Places, Shown
-from rag.core.protocols import LLM, Inline, JudgingReranker, NeedsPowers, ReadsFirst
-from rag.core.types import Ranking
+from rag.protocols import LLM, Inline, JudgingReranker, NeedsPowers, ReadsFirst
+from rag.types import Ranking
+from rag.writing import require_positive
 
+Shown = tuple[int, ...]  # numbers of passages, in the order in which a question shows them
+Places = tuple[int, ...]  # in what was shown, best first, as many as the answer names
 Order = Sequence[int]
 Aggregate = Callable[[Sequence[Order]], list[int]]
 Judge = Callable[..., list[Places]]

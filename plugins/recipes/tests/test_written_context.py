@@ -13,7 +13,7 @@ from rag.core.errors import SpecError
 from rag.core.types import Document
 from rag.graph.load import load_spec
 from rag.indexing import build_index
-from rag.stages.transform.written_context import WrittenContextTransform
+from ragline_recipes.written_context import WrittenContextTransform
 from retrievers.index.directory import LocalIndex
 from tests.rag.stages.test_context import FIRST, of
 
