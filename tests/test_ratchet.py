@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 73_022,
-    "lines of centre and plug-ins": 114_419,
-    "lines of centre and plug-ins that hold code": 75_758,
+    "lines of centre and plug-ins": 114_416,
+    "lines of centre and plug-ins that hold code": 75_751,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

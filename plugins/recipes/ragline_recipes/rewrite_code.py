@@ -20,7 +20,6 @@ from ragline_recipes.mean_of_parts import PART
 logger = logging.getLogger(__name__)
 
 _BY = "transform.rewrite_code"
-_BATCH = 16  # documents between two saves: what a killed build loses
 
 
 class RewriteCodeTransform:
@@ -92,24 +91,18 @@ class RewriteCodeTransform:
     def transform(self, documents: Sequence[Document]) -> list[Document]:
         """One document per document, in order, with the rewrites in what legs index."""
         keys = [self._key(document) for document in documents]
-        known = {key: rewrites for key in dict.fromkeys(keys) if (rewrites := self._known(key)) is not None}
-        missing = {key: d for key, d in zip(keys, documents, strict=True) if key not in known}
-        waiting = list(missing.items())
-        for start in range(0, len(waiting), _BATCH):
-            batch = waiting[start : start + _BATCH]
-            for (key, _), rewrites in zip(batch, self._rewritten([d for _, d in batch]), strict=True):
-                known[key] = rewrites
-                self._save(key, rewrites)
+        wanted = dict(zip(keys, documents, strict=True))
+        known = self._kept.filled(wanted, self._rewritten, keep=self.describe()["model"] is not None)
         if bad := sum(not known[key] for key in keys):
             logger.warning("%s: nothing usable was written for %d of %d documents", _BY, bad, len(documents))
         return [self._with(document, known[key]) for document, key in zip(documents, keys, strict=True)]
 
-    def _rewritten(self, documents: Sequence[Document]) -> list[list[str]]:
+    def _rewritten(self, documents: Sequence[Document]) -> list[Sequence[str]]:
         prompts = [[self.purpose_prompt.render(code=document.text[: self.max_characters])] for document in documents]
         purposes = write(self.llm, prompts, self._purposes, read=parse_passage)
         wanted = [[self.prompt.render(query=text) for text in purpose.texts] for purpose in purposes]
         programs = write(self.llm, wanted, self._programs, read=parse_code, samples=self.n)
-        return [list(written.texts) for written in programs]
+        return [written.texts for written in programs]
 
     def _with(self, document: Document, rewrites: Sequence[str]) -> Document:
         if not rewrites:
@@ -121,11 +114,3 @@ class RewriteCodeTransform:
     def _key(self, document: Document) -> str:
         made_of = [document.text[: self.max_characters], self.n, repr(self._programs), repr(self._purposes)]
         return text_sha256(json.dumps([*made_of, self.describe()], sort_keys=True))
-
-    def _known(self, key: str) -> list[str] | None:
-        return None if self.describe()["model"] is None else self._kept.read(key)
-
-    def _save(self, key: str, rewrites: Sequence[str]) -> None:
-        """A model that does not say what it is leaves nothing behind."""
-        if self.describe()["model"] is not None:
-            self._kept.save(key, rewrites)

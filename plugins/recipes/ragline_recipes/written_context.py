@@ -18,7 +18,6 @@ from ragline_recipes.kept_texts import KeptTexts
 logger = logging.getLogger(__name__)
 
 _BY = "transform.written_context"
-_BATCH = 16  # chunks between two saves: what a killed build loses
 
 
 class WrittenContextTransform:
@@ -67,15 +66,8 @@ class WrittenContextTransform:
         wanted = [self._prompt(document) for document in documents]
         keys = ["" if prompt is None else self._key(prompt) for prompt in wanted]
         waiting = {key: prompt for key, prompt in zip(keys, wanted, strict=True) if prompt is not None}
-        lines = self._known(list(waiting))
-        missing = [key for key in waiting if key not in lines]
-        for start in range(0, len(missing), _BATCH):
-            batch = missing[start : start + _BATCH]
-            written = write(self.llm, [[waiting[key]] for key in batch], self._sampling, read=_line)
-            for key, each in zip(batch, written, strict=True):
-                lines[key] = "".join(each.texts)
-                if self.describe()["model"] is not None:  # a model that does not say what it is leaves nothing behind
-                    self._kept.save(key, each.texts)
+        texts = self._kept.filled(waiting, self._written, keep=self.describe()["model"] is not None)
+        lines = {key: "".join(found) for key, found in texts.items()}
         if bad := sum(not lines[key] for key in keys if key):
             logger.warning("%s: nothing usable was written for %d of %d chunks", _BY, bad, sum(map(bool, keys)))
         return [with_line(each, lines.get(key, "")) for each, key in zip(documents, keys, strict=True)]
@@ -94,10 +86,8 @@ class WrittenContextTransform:
         messages = [(message.role, message.content) for message in prompt]
         return text_sha256(json.dumps([messages, repr(self._sampling), self.describe()], sort_keys=True))
 
-    def _known(self, keys: Sequence[str]) -> dict[str, str]:
-        if self.describe()["model"] is None:
-            return {}
-        return {key: "".join(texts) for key in keys if (texts := self._kept.read(key)) is not None}
+    def _written(self, wanted: Sequence[Prompt]) -> list[Sequence[str]]:
+        return [each.texts for each in write(self.llm, [[prompt] for prompt in wanted], self._sampling, read=_line)]
 
 
 def _line(reply: str) -> str:
