@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,12 @@ CLEAN, CHANGED = "0123456789ab", "0123456789ab+"
 
 
 def row(system: str, **said: str) -> str:
-    """An entry of pictures, in the place of one that is absent, as the list has just so many."""
+    """An entry of pictures, in the place of Merlin's, as the list has just so many."""
     fields = {"of": "media", **said}
-    absent = '- {system: "Merlin", of: media, word: absent}'
-    assert absent in TEXT
-    return TEXT.replace(
-        absent,
-        f"- {{system: {system}, {', '.join(f'{name}: {value}' for name, value in fields.items())}}}",
-        1,
-    )
+    entry = f"- {{system: {system}, {', '.join(f'{name}: {value}' for name, value in fields.items())}}}\n"
+    made, n = re.subn(r'(?m)^- system: "Merlin"\n(?: .*\n)+', lambda _: entry, TEXT)
+    assert n == 1
+    return made
 
 
 @pytest.mark.parametrize(
@@ -57,8 +55,8 @@ def row(system: str, **said: str) -> str:
         ("model: qwen2.5-coder-0.5b-instruct\n", "model: llama\n", "do not say the model 'llama'"),
         ("  plain: a coin has .5 of either\n", "", "need what stands beside them"),
         ("where: {set: scifact, model: all-minilm-l6-v2}", "where: {set: scifact}", "differ in"),
-        ('- {system: "Merlin", ', '- {system: "ProtST", ', "two entries for ProtST"),
-        ("of: text, word: absent", "of: companion, word: absent", "27 entries are of 'text', and the list has 28"),
+        ('- system: "Merlin"\n', '- system: "ProtST"\n', "two entries for ProtST"),
+        ("of: media\n  word: loader", "of: text\n  word: loader", "entries are of 'text', and the list has 28"),
     ],
 )
 def test_an_entry_names_what_there_is(said: str, wrong: str, told: str) -> None:

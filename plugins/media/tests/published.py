@@ -327,6 +327,101 @@ def mobile_clip() -> Reference:
     )
 
 
+def of_slices(weights: Mapping[str, Tensor], volumes: Tensor) -> Tensor:
+    """Merlin's side of volumes from slices: what a kernel of three directions gives is the sum of what its slices give of those
+    around; norms by their formula. Blocks are those that weights name, and the first of the later three stages halve."""
+
+    def kernel(states: Tensor, name: str, deep: int, flat: int) -> Tensor:
+        weight = weights[f"{name}.weight"]
+        depth, around, side = states.shape[2], weight.shape[2] // 2, weight.shape[3] // 2
+        found = []
+        for place in range(0, depth, deep):
+            near = [(n, place + n - around) for n in range(weight.shape[2]) if 0 <= place + n - around < depth]
+            parts = [
+                nn.functional.conv2d(states[:, :, at], weight[:, :, n], stride=flat, padding=side) for n, at in near
+            ]
+            found.append(torch.stack(parts).sum(dim=0))
+        return torch.stack(found, dim=2)
+
+    def norm(states: Tensor, name: str) -> Tensor:
+        mean, spread, gain, shift = (
+            weights[f"{name}.{part}"].view(-1, 1, 1, 1) for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (states - mean) / (spread + 1e-5).sqrt() * gain + shift
+
+    states = norm(kernel(torch.cat([volumes] * 3, dim=1), "conv1", 1, 2), "bn1").clamp(min=0)
+    depth = states.shape[2]
+    flat = [nn.functional.max_pool2d(states[:, :, at], 3, stride=2, padding=1) for at in range(depth)]
+    pooled = [torch.stack(flat[max(at - 1, 0) : at + 2]).amax(dim=0) for at in range(0, depth, 2)]
+    states = torch.stack(pooled, dim=2)
+    for block in sorted({name.rsplit(".", 2)[0] for name in weights if ".conv3." in name}):
+        step = 2 if block[5] != "1" and block.endswith(".0") else 1
+        inner = norm(kernel(states, f"{block}.conv1", 1, 1), f"{block}.bn1").clamp(min=0)
+        inner = norm(kernel(inner, f"{block}.conv2", step, step), f"{block}.bn2").clamp(min=0)
+        inner = norm(kernel(inner, f"{block}.conv3", 1, 1), f"{block}.bn3")
+        if f"{block}.downsample.0.weight" in weights:
+            states = norm(kernel(states, f"{block}.downsample.0", step, step), f"{block}.downsample.1")
+        states = (inner + states).clamp(min=0)
+    head = weights["contrastive_head.weight"][:, :, 0, 0, 0]
+    return states.mean(dim=(2, 3, 4)) @ head.T + weights["contrastive_head.bias"]
+
+
+def volume_weights() -> dict[str, Tensor]:
+    """By the names and in the order of a ResNet of bottlenecks; 2, 1, 1, and 1 of them, 4 channels wide at first."""
+    kernels: dict[str, tuple[int, ...]] = {"conv1": (4, 3, 3, 7, 7)}
+    norms, into = {"bn1": 4}, 4
+    for stage, n_blocks in enumerate((2, 1, 1, 1)):
+        narrow, wide = 4 << stage, 16 << stage
+        for n in range(n_blocks):
+            at = f"layer{stage + 1}.{n}."
+            kernels |= {f"{at}conv1": (narrow, into, 1, 1, 1), f"{at}conv2": (narrow, narrow, 3, 3, 3)}
+            kernels[f"{at}conv3"] = (wide, narrow, 1, 1, 1)
+            norms |= {f"{at}bn1": narrow, f"{at}bn2": narrow, f"{at}bn3": wide}
+            if n == 0:
+                kernels[f"{at}downsample.0"], norms[f"{at}downsample.1"] = (wide, into, 1, 1, 1), wide
+            into = wide
+    drawing = torch.Generator().manual_seed(7)
+    noise = lambda *shape: torch.randn(shape, generator=drawing)  # noqa: E731
+    weights = {f"{name}.weight": noise(*shape) * (2 / math.prod(shape[1:])) ** 0.5 for name, shape in kernels.items()}
+    for name, n in norms.items():
+        weights |= {f"{name}.weight": 1 + 0.1 * noise(n), f"{name}.bias": 0.1 * noise(n)}
+        weights |= {f"{name}.running_mean": 0.1 * noise(n), f"{name}.running_var": 0.5 + noise(n).abs()}
+        weights[f"{name}.num_batches_tracked"] = torch.tensor(3)
+    weights |= {"contrastive_head.weight": noise(48, into, 1, 1, 1), "contrastive_head.bias": noise(48)}
+    return weights | {"classifier.weight": noise(7, into, 1, 1, 1), "classifier.bias": noise(7)}
+
+
+def merlin() -> Reference:
+    from transformers import LongformerConfig, LongformerModel
+
+    config = LongformerConfig(
+        vocab_size=WORDS,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=1,
+        intermediate_size=96,
+        max_position_embeddings=1026,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        attention_window=8,
+    )
+    texts, layer = drawn(LongformerModel(config)), drawn(nn.Linear(64, 48))
+    volumes = volume_weights()
+    weights = {
+        **{f"encode_image.i3_resnet.{name}": each for name, each in volumes.items()},
+        **{f"encode_text.text_encoder.{name}": each for name, each in texts.state_dict().items()},
+        **{f"encode_text.linear_layer.{name}": each for name, each in layer.state_dict().items()},
+        "logit_scale": torch.tensor(1.0),
+    }
+    return Reference(
+        weights,
+        {"layout": "merlin", "attention_window": 8},
+        lambda given: of_slices(volumes, given),
+        lambda ids: layer(texts(ids, attention_mask=(ids != 1).long()).last_hidden_state[:, 0]),
+        shape=(1, 11, 40, 32),
+    )
+
+
 CASES: dict[str, tuple[str, Callable[..., Reference]]] = {
     "openai": ("openai", lambda: of_open_clip(quick=True, layout="openai")),
     "open_clip": ("open_clip", lambda: of_open_clip(quick=False, layout="open_clip")),
@@ -340,6 +435,7 @@ CASES: dict[str, tuple[str, Callable[..., Reference]]] = {
     "mlcd": ("mlcd", mlcd),
     "align": ("align", align),
     "mobile_clip": ("mobile_clip", mobile_clip),
+    "merlin": ("merlin", merlin),
 }
 
 

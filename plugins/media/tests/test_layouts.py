@@ -51,7 +51,7 @@ def test_random_weights_give_what_another_implementation_gives(name: str, tmp_pa
         return
     ids = torch.randint(2, WORDS - 2, (3, published.length), generator=drawing)
     for row, end in enumerate((3, 30, published.length - 1)):
-        ids[row, end], ids[row, end + 1 :] = WORDS - 1, 1 if published.layout.by == "roberta" else 0
+        ids[row, end], ids[row, end + 1 :] = WORDS - 1, published.layout.fill
     require_same(published.side("said"), reference.texts, ids)
 
 

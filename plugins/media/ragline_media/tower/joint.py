@@ -5,6 +5,7 @@ In a graph: `index: {pictures: {tower: FOLDER}}`. Questions are read by the same
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -21,15 +22,21 @@ from rag.types import Need
 from ragline_media.tower.published import Published, layout_of
 from ragline_media.tower.space import EncodeTexts, concepts_of
 from ragline_media.tower.tower import Features, Tower, opened_picture
+from ragline_media.tower.volumes import volume_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _PICTURES, _TEXTS = 8, 32
-"""That go through a network together."""
-_ROOM = 256 << 20
-_DIM = (("text_projection", 1), ("text_projection.weight", 0), ("text.proj.2.weight", 0), ("text.text_projection", 1))
+"""That go through a network together; volumes go alone."""
+_ROOM, _ROOM_OF_A_VOLUME = 256 << 20, 3 << 30
+_DIM = (
+    *(("text_projection", 1), ("text_projection.weight", 0), ("text.proj.2.weight", 0), ("text.text_projection", 1)),
+    ("encode_text.linear_layer.weight", 0),
+)
 """Where weights say how many numbers a text has."""
+_APART = re.compile(r"\w+|[^\w\s]+")
+"""A word, or signs that stand together."""
 
 
 def is_joint(model: str) -> bool:
@@ -84,7 +91,9 @@ class _Side:
 
     def memory(self, what: str) -> Need:
         size = (self._published.folder / "model.safetensors").stat().st_size
-        return Need(what=f"{what} of {self._published.name}", n_bytes=2 * size + _ROOM)
+        volumes = self._which == "seen" and self._published.layout.sees == "volumes"
+        room = _ROOM_OF_A_VOLUME if volumes else _ROOM
+        return Need(what=f"{what} of {self._published.name}", n_bytes=2 * size + room)
 
 
 class JointTower:
@@ -106,14 +115,20 @@ class JointTower:
     def features(self, pictures: Sequence[bytes]) -> Features:
         """Unit vectors as what is pooled, and of no class how probable it is.
 
+        Args:
+            pictures: or volumes, as files of NIfTI, where the layout sees these.
+
         Raises:
             SpecError: a picture cannot be read, or the folder has no weights of its layout.
         """
         import torch
 
         found = [np.zeros((0, 0), np.float32)]
-        for start in range(0, len(pictures), _PICTURES):
-            decoded = [self._published.pixels(opened_picture(each)) for each in pictures[start : start + _PICTURES]]
+        volumes = self._published.layout.sees == "volumes"
+        together = 1 if volumes else _PICTURES
+        for start in range(0, len(pictures), together):
+            some = pictures[start : start + together]
+            decoded = [volume_of(each) if volumes else self._published.pixels(opened_picture(each)) for each in some]
             found.append(self._seen(torch.from_numpy(np.stack(decoded))))
         pooled = np.concatenate(found[1:]) if len(found) > 1 else found[0]
         return Features(pooled, np.zeros((len(pooled), 0), np.float32))
@@ -188,22 +203,30 @@ class JointEncoder:
         import torch
 
         tokenizer = self._tokenizer(cut=True)
-        ids = [each.ids for each in tokenizer.encode_batch([*map(_readable, texts)])]
+        apart = self._published.layout.apart
+        told = [_apart(each)[0] if apart else each for each in map(_readable, texts)]
+        ids = [each.ids for each in tokenizer.encode_batch(told)]
         order = np.argsort([len(each) for each in ids], kind="stable")
-        pad = 1 if self._published.layout.by == "roberta" else 0
         for start in range(0, len(order), _TEXTS):
             rows = order[start : start + _TEXTS]
             longest = max(len(ids[row]) for row in rows)
             if self._published.layout.by == "open_clip":  # its texts may look at what fills them up
                 longest = self._published.length
-            filled = np.full((len(rows), longest), pad, dtype=np.int64)
+            filled = np.full((len(rows), longest), self._published.layout.fill, dtype=np.int64)
             for place, row in enumerate(rows):
                 filled[place, : len(ids[row])] = ids[row]
             yield rows, self._said(torch.from_numpy(filled))
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """Where each token of each text begins and ends, in characters; nothing is cut."""
-        encoded = self._tokenizer(cut=False).encode_batch([*map(_readable, texts)], add_special_tokens=False)
+        if not self._published.layout.apart:
+            return self._spans([*map(_readable, texts)])
+        told = [_apart(_readable(each)) for each in texts]
+        found = zip(self._spans([text for text, _ in told]), told, strict=True)
+        return [[(at[start], at[end - 1] + 1) for start, end in spans if start < end] for spans, (_, at) in found]
+
+    def _spans(self, texts: list[str]) -> list[list[tuple[int, int]]]:
+        encoded = self._tokenizer(cut=False).encode_batch(texts, add_special_tokens=False)
         return [list(each.offsets) for each in encoded]
 
     def memory(self) -> list[Need]:
@@ -235,6 +258,18 @@ class JointEncoder:
 def _readable(text: str) -> str:
     """Without halves of characters, which the tokenizer cannot take."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _apart(text: str) -> tuple[str, list[int]]:
+    """A text as Merlin's texts were made, and which character of it each of these was.
+
+    >>> _apart("CT: 2.5 mm")
+    ('ct : 2 . 5 mm', [0, 1, 2, 2, 4, 4, 5, 5, 6, 6, 8, 8, 9])
+    """
+    places = [place for place, each in enumerate(text) for _ in each.lower()]
+    words = [*_APART.finditer(text.lower())]
+    at = [place for word in words for place in (places[word.start()], *places[word.start() : word.end()])]
+    return " ".join(word[0] for word in words), at[1:]
 
 
 AnyTower = Tower | JointTower

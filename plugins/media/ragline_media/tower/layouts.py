@@ -138,6 +138,17 @@ _MLCD: Keys = {
     "vision_rotary_embedding.{rest}": "",
     "vision_model.vision_rotary_embedding.{rest}": "",
 }
+_MERLIN: Keys = {
+    "encode_image.i3_resnet.{rest}.num_batches_tracked": "",
+    "encode_image.i3_resnet.classifier.{p}": "",  # of phenotypes
+    "encode_image.i3_resnet.{rest}": "seen.{rest}",
+    "encode_text.text_encoder.embeddings.position_ids": "",
+    "encode_text.text_encoder.pooler.dense.{p}": "",
+    "encode_text.text_encoder.{rest}": "said.model.{rest}",
+    "encode_text.linear_layer.{p}": "said.project.{p}",
+    "logit_scale": "",
+}
+"""Of `i3_resnet_clinical_longformer_best_clip_04-02-2024_23-21-36_epoch_99.pt`, as merlin-vlm 0.0.7 names its weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +158,23 @@ class Layout:
     Args:
         system: whose weights come in it.
         keys: of its files; empty where a class of a library reads it.
-        by: what runs it: our network, with texts by that of XLM-R where it says so, or a library's class.
+        by: what runs it: our network, with texts by that of XLM-R where it says so, or a library's class; of Merlin our network
+            of volumes, with texts by that of Longformer.
         quick: how its layers bend where no file says it.
         texts: whether it has a side of texts.
+        fill: the number of the token that fills texts up.
+        sees: what its other side takes.
+        apart: whether texts are read in lower case, with spaces between words and signs.
     """
 
     system: str
     keys: Keys
-    by: Literal["clip", "roberta", "align", "open_clip"] = "clip"
+    by: Literal["clip", "roberta", "align", "open_clip", "merlin"] = "clip"
     quick: bool = False
     texts: bool = True
+    fill: int = 0
+    sees: Literal["pictures", "volumes"] = "pictures"
+    apart: bool = False
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -164,12 +182,13 @@ LAYOUTS: Mapping[str, Layout] = {
     "open_clip": Layout(system="RemoteCLIP, ALIP", keys=_OPENAI),
     "long_clip": Layout(system="Long-CLIP", keys=_LONG, quick=True),
     "clip_moe": Layout(system="CLIP-MoE", keys=_EXPERT, quick=True),
-    "xlm_roberta": Layout(system="RS-M-CLIP", keys=_ROBERTA, by="roberta"),
+    "xlm_roberta": Layout(system="RS-M-CLIP", keys=_ROBERTA, by="roberta", fill=1),
     "transformers": Layout(system="CLIP of transformers", keys=_TRANSFORMERS, quick=True),
     "language_bind": Layout(system="LanguageBind", keys=_TRANSFORMERS),
     "mlcd": Layout(system="MLCD", keys=_MLCD, texts=False),
     "align": Layout(system="ALIGN", keys={}, by="align"),
     "mobile_clip": Layout(system="MobileCLIP", keys={}, by="open_clip"),
+    "merlin": Layout(system="Merlin", keys=_MERLIN, by="merlin", fill=1, sees="volumes", apart=True),
 }
 
 

@@ -1,4 +1,4 @@
-"""Sides of towers that a library's class runs: ALIGN and XLM-R by transformers, MobileCLIP by open_clip."""
+"""Sides of towers that a library's class runs: ALIGN, XLM-R and Longformer by transformers, MobileCLIP by open_clip."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rag.errors import MissingDependency, SpecError
 
 Side = Literal["seen", "said"]
 _PAD = 1
-"""What fills texts of XLM-R up."""
+"""What fills texts of XLM-R and of Longformer up."""
+_WIDEST = 4096
 
 
 class Align(nn.Module):
@@ -61,22 +62,59 @@ def roberta(weights: dict[str, Tensor]) -> nn.Module:
     from transformers import XLMRobertaConfig, XLMRobertaModel
 
     weights = {name: each for name, each in weights.items() if not name.endswith("position_ids")}
-    words = weights["model.embeddings.word_embeddings.weight"]
-    layers = {name.split(".")[3] for name in weights if name.startswith("model.encoder.layer.")}
-    config = XLMRobertaConfig(
-        vocab_size=len(words),
-        hidden_size=words.shape[1],
-        num_hidden_layers=len(layers),
-        num_attention_heads=words.shape[1] // 64,
-        intermediate_size=len(weights["model.encoder.layer.0.intermediate.dense.weight"]),
-        max_position_embeddings=len(weights["model.embeddings.position_embeddings.weight"]),
-        type_vocab_size=len(weights["model.embeddings.token_type_embeddings.weight"]),
-        layer_norm_eps=1e-5,
-        pad_token_id=_PAD,
-    )
     inner, dim = len(weights["first.weight"]), len(weights["second.weight"])
     made: Any = XLMRobertaModel  # has no types
-    network = Roberta(made(config, add_pooling_layer=False), width=words.shape[1], inner=inner, dim=dim)
+    sizes = _sizes(weights)
+    model = made(XLMRobertaConfig(**sizes), add_pooling_layer=False)
+    network = Roberta(model, width=sizes["hidden_size"], inner=inner, dim=dim)
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Of a network of the family of RoBERTa, in the words of transformers."""
+    words = weights["model.embeddings.word_embeddings.weight"]
+    return {
+        "vocab_size": len(words),
+        "hidden_size": words.shape[1],
+        "num_hidden_layers": len({name.split(".")[3] for name in weights if name.startswith("model.encoder.layer.")}),
+        "num_attention_heads": words.shape[1] // 64,
+        "intermediate_size": len(weights["model.encoder.layer.0.intermediate.dense.weight"]),
+        "max_position_embeddings": len(weights["model.embeddings.position_embeddings.weight"]),
+        "type_vocab_size": len(weights["model.embeddings.token_type_embeddings.weight"]),
+        "layer_norm_eps": 1e-5,
+        "pad_token_id": _PAD,
+    }
+
+
+class Longformer(nn.Module):
+    """Longformer (Beltagy et al., 2020), its first token, and a layer, as Merlin has it. No token looks beyond its window."""
+
+    def __init__(self, model: Any, *, width: int, dim: int) -> None:
+        super().__init__()
+        self.model, self.project = model, nn.Linear(width, dim)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """int [n, tokens], filled up with 1 -> float32 [n, dim]."""
+        states = self.model(input_ids=ids, attention_mask=(ids != _PAD).long()).last_hidden_state
+        found: Tensor = self.project(states[:, 0])
+        return found
+
+
+def longformer(weights: dict[str, Tensor], window: int) -> nn.Module:
+    """With its weights, from whose shapes its sizes are read; heads have 64 numbers, as those of the published ones.
+
+    Args:
+        window: tokens that a token looks at, which no shape says.
+    """
+    from transformers import LongformerConfig, LongformerModel
+
+    if not 2 <= window <= _WIDEST or window % 2:
+        raise ValueError(f"attention_window is {window}, and must be even, from 2 to {_WIDEST}")
+    made: Any = LongformerModel  # has no types
+    sizes = _sizes(weights)
+    model = made(LongformerConfig(attention_window=window, **sizes), add_pooling_layer=False)
+    network = Longformer(model, width=sizes["hidden_size"], dim=len(weights["project.weight"]))
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
 

@@ -70,7 +70,7 @@ class Published:
         self.open_clip: Mapping[str, Any] = said_by(folder / "open_clip_config.json").get("model_cfg") or {}
 
     def side(self, which: Literal["seen", "said"]) -> nn.Module:
-        """The network of pictures, or of texts: pixels or ids -> float32 [n, dim].
+        """The network of pictures or of volumes, or of texts: pixels, voxels or ids -> float32 [n, dim].
 
         Raises:
             SpecError: the weights are not there, damaged, or of another layout; it has no such side.
@@ -95,7 +95,7 @@ class Published:
         """Tokens that a text may have; the places of texts that weights have may be fewer."""
         said = self.open_clip.get("text_cfg", {}).get("context_length")
         own = (self.config.get("text_config") or {}).get("max_position_embeddings")
-        usual = {"long_clip": 248, "clip_moe": 248, "align": 64}.get(self.name, 77)
+        usual = {"long_clip": 248, "clip_moe": 248, "align": 64, "merlin": 1024}.get(self.name, 77)
         return int(said or (own if self.layout.by == "clip" and own else usual))
 
     @cached_property
@@ -111,7 +111,7 @@ class Published:
         return int(said or seen.get("image_size") or 224)
 
     def _side(self, which: Literal["seen", "said"], weights: dict[str, Tensor]) -> nn.Module:
-        from ragline_media.tower import library_sides, vit
+        from ragline_media.tower import inflated, library_sides, vit
 
         if self.layout.by == "align":
             return library_sides.align(self.config, weights, which)
@@ -121,6 +121,9 @@ class Published:
         own = {name.removeprefix(f"{which}."): each for name, each in named.items() if name.startswith(f"{which}.")}
         if which == "said" and self.layout.by == "roberta":
             return library_sides.roberta(own)
+        if self.layout.by == "merlin":
+            window = int(self.config.get("attention_window", 512))
+            return inflated.inflated(own) if which == "seen" else library_sides.longformer(own, window)
         return vit.network_of(vit.Seen if which == "seen" else vit.Said, own, self._how)
 
     @property
