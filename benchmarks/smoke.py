@@ -83,10 +83,13 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "plugins.media.benchmarks.composed": ["--limit", "6"],
     "plugins.media.benchmarks.found_by_words": ["--limit", "8"],
     "plugins.media.benchmarks.speech": ["--limit", "1"],
-    "plugins.media.benchmarks.methods": ["policy", "parts", "geometry", "memory", "alignment", "--limit", "12"],
+    "plugins.media.benchmarks.methods": [
+        *["policy", "parts", "geometry", "memory", "alignment", "tokens", "postings", "signals", "--limit", "12"]
+    ],
     "plugins.train.benchmarks.tower_losses": ["--steps", "2", "--seeds", "1", "--limit", "12"],
     "plugins.train.benchmarks.captions": ["--steps", "2", "--seeds", "1", "--limit", "12"],
     "plugins.train.benchmarks.mixed": ["--steps", "2", "--seeds", "1", "--limit", "12"],
+    "plugins.train.benchmarks.labelling": ["--rounds", "2", "--draws", "1", "--limit", "20"],
     "plugins.train.benchmarks.leg_weights": ["adi", "--limit", "5", "--work", "runs/legs_smoke"],
     "token_bits": ["codebase-chunks", "--limit", "5", "--work", "runs/token_bits_smoke"],
     "legs_build": ["--documents", "8", "--rounds", "1"],

@@ -10,6 +10,9 @@ The tower is EfficientNet-Lite0, its space that of all-MiniLM by a ridge regress
     geometry   how both sides of the space lie
     memory     pictures brought to where texts are
     alignment  which two frozen networks are brought together best, told before by how alike they are
+    tokens     photos again by words against cells, of the first ten
+    postings   pictures as words, found by the sum of the words that a caption has
+    signals    electrocardiograms to their reports, against the most frequent report
 
     RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.methods [NAME ...] [--limit N] [--record]
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,16 +34,19 @@ from numpy.typing import NDArray
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, usual
-from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts
+from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
 from plugins.train.benchmarks.tower_losses import gain
 from rag.evaluate import mean_interval
 from ragline_media.evaluation.frequency import concept_counts, trend
 from ragline_media.evaluation.geometry import geometry, linear_cka
 from ragline_media.evaluation.pairs import pair_scores
+from ragline_media.methods.in_words import PicturesInWords, word_weights
 from ragline_media.methods.memory import among_texts
 from ragline_media.methods.parts import matched_parts, score_by_parts
 from ragline_media.methods.policy import moved
 from ragline_media.methods.synonyms import frequent_name
+from ragline_media.methods.tokens import score_by_tokens
+from ragline_media.signals import heart_features
 from ragline_media.tower.fitting import spoken
 from ragline_train.losses.towers import Pairs, Towers
 
@@ -305,6 +312,101 @@ def by_alignment(space: Space) -> Iterator[dict[str, Any]]:
                 }
 
 
+def by_tokens(space: Space) -> Iterator[dict[str, Any]]:
+    """FILIP's score at reading: the first ten photos of a caption in the order of tokens, and of both scores together."""
+    places = space.dev("coco")
+    said = list(dict.fromkeys(caption for each in space.pictures(places) for caption in each.captions))
+    right = np.array([[caption in each.captions for each in space.pictures(places)] for caption in said])
+    whole = texts(said) @ space.seen(places).T
+    vectors, mask, _, _ = words(said)
+    cells = [space.cells(place) for place in places]
+    first = np.argsort(-whole, axis=1, kind="stable")[:, :10]
+    fine = np.full_like(whole, -np.inf)
+    for n, row in enumerate(first):
+        for place in row:
+            fine[n, place] = score_by_tokens(cells[place], vectors[n].numpy(), mask[n].numpy())
+    base = _right_first(whole, right)
+    for which, scores in (("whole", whole), ("tokens", fine), ("both", whole + fine)):
+        found = _right_first(scores, right)
+        yield {"order": which, "n": len(said), "R@1": round(found.mean(), 4), "gain": gain(found, base)}
+
+
+def _right_first(scores: Vectors, right: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return right[np.arange(len(scores)), scores.argmax(axis=1)].astype(np.float64)
+
+
+def by_postings(space: Space) -> Iterator[dict[str, Any]]:
+    """VDR's other side: words are those of the captions of train."""
+    names = sorted({word for caption in space.captions for word in _WORD.findall(caption) if word not in _PLAIN})
+    vectors = texts(names)
+    for name, style, k in (("emoji", "om", 1), ("tux", "", 1), ("coco", "", 5)):
+        places = space.dev(name, style=style)
+        said = list(dict.fromkeys(caption for each in space.pictures(places) for caption in each.captions))
+        right = np.array([[caption in each.captions for each in space.pictures(places)] for caption in said])
+        seen = space.seen(places)
+        dense = _right_among(texts(said) @ seen.T, right, k)
+        for most in (8, 32, 128):
+            postings = PicturesInWords(names, word_weights(seen, vectors, most=most))
+            scores = np.array([postings.scores(caption) for caption in said])
+            apart = max(
+                abs(sum(postings.parts(caption, place).values()) - scores[n, place])
+                for n, caption in enumerate(said)
+                for place in range(len(places))
+            )
+            found = _right_among(scores, right, k)
+            yield {
+                "set": name,
+                "n": len(said),
+                "words of a picture": most,
+                f"R@{k}": round(found.mean(), 4),
+                "dense": round(dense.mean(), 4),
+                "gain": gain(found, dense),
+                "captions without a posting": int((scores.max(axis=1) == 0).sum()),
+                "score less its words, at most": round(float(apart), 6),
+            }
+
+
+def _right_among(scores: NDArray[np.floating[Any]], right: NDArray[np.bool_], k: int) -> NDArray[np.float64]:
+    """1 where a right one is among the first k that score above nothing."""
+    first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    scored = np.take_along_axis(scores, first, axis=1) != 0
+    return (np.take_along_axis(right, first, axis=1) & scored).any(axis=1).astype(np.float64)
+
+
+def by_signals(space: Space) -> Iterator[dict[str, Any]]:
+    """MoRE's signals with a text as their anchor: statements in English, each once, ranked for an electrocardiogram."""
+    rows = [(line["split"], line["archive"], line["media"], line["captions"]["en"][-1]) for line in _hearts(space.data)]
+    archives = {name: np.load(space.data / "ecg" / name, allow_pickle=False) for name in {row[1] for row in rows}}
+    features = np.stack([heart_features(archives[archive][media]) for _, archive, media, _ in rows])
+    taught, told = (np.array([row[0] == split for row in rows]) for split in ("train", "dev"))
+    features = (features - features[taught].mean(axis=0)) / np.maximum(features[taught].std(axis=0), 1e-6)
+    said = [spoken(row[3]) for row in rows]
+    known = texts(said)
+    pairs = Pairs(media=torch.from_numpy(features[taught]), texts=torch.from_numpy(known[taught]))
+    towers = Towers.ridge(pairs, penalty=3000.0)
+    own = [text for text, at in zip(said, told, strict=True) if at]
+    statements = list(dict.fromkeys(own))
+    with torch.no_grad():
+        scores = towers.media(torch.from_numpy(features[told])).numpy() @ texts(statements).T
+    frequent = Counter(text for text, at in zip(said, taught, strict=True) if at).most_common(5)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    for k in (1, 5):
+        found = np.array([own[n] in [statements[at] for at in row[:k]] for n, row in enumerate(order)], np.float64)
+        majority = np.array([text in [each for each, _ in frequent[:k]] for text in own], np.float64)
+        yield {
+            "signals": "ecg",
+            "n": len(own),
+            "statements": len(statements),
+            f"R@{k}": round(found.mean(), 4),
+            "the most frequent": round(majority.mean(), 4),
+            "gain": gain(found, majority),
+        }
+
+
+def _hearts(data: Path) -> list[dict[str, Any]]:
+    return [line for line in lines(data / "ecg", "pairs") if line["split"] in ("train", "dev")]
+
+
 TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "policy": by_policy,
     "parts": by_parts,
@@ -314,6 +416,9 @@ TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "geometry": by_geometry,
     "memory": by_memory,
     "alignment": by_alignment,
+    "tokens": by_tokens,
+    "postings": by_postings,
+    "signals": by_signals,
 }
 
 

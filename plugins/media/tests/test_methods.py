@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
 from ragline_media.methods.anchor import Entity, Weighted, anchored, joined
+from ragline_media.methods.asked_again import PROMPT, by_yes_or_no
 from ragline_media.methods.described import described, label_vector
 from ragline_media.methods.examples import Blend, Made, conditioned
 from ragline_media.methods.memory import among_texts, nearest_texts
@@ -299,3 +300,46 @@ class TestExamplesOfSounds:
                 load=None,
                 synthesiser=Blend(),  # type: ignore[arg-type]
             )
+
+
+# ---- asked again of a model that sees
+
+
+class Table:
+    """Says of each picture what was written down for it; it stands in for a model, which is not here."""
+
+    def __init__(self, answers: dict[bytes, tuple[float, float]]) -> None:
+        self._answers = answers
+        self.asked: list[tuple[str, int]] = []
+
+    def yes_or_no(self, prompt: str, pictures: Sequence[bytes]) -> list[tuple[float, float]]:
+        self.asked.append((prompt, len(pictures)))
+        return [self._answers[each] for each in pictures]
+
+
+def test_what_a_model_affirms_comes_first() -> None:
+    """By hand: e to 1 is .731, 1 to 3 is .25; the fourth is not judged, and what was never said is a half."""
+    ln = np.log
+    seer = Table({b"a": (0.0, 1.0), b"b": (ln(0.1), ln(0.3)), b"c": (1.0, 0.0), b"e": (-np.inf, -np.inf)})
+    found = by_yes_or_no("red?", [b"a", b"b", b"c", b"d", b"e"], [0.9, 0.8, 0.7, 0.1, 0.6], seer=seer, depth=4)
+    assert seer.asked == [(PROMPT.format(question="red?"), 4)]
+    assert [place for place, _ in found] == [2, 4, 0, 1, 3]
+    e = np.e
+    assert [score for _, score in found] == pytest.approx([e / (1 + e), 0.5, 1 / (1 + e), 0.25, 0])
+
+
+def test_a_judgement_may_count_for_a_part() -> None:
+    seer = Table({b"a": (0.0, 0.0), b"b": (0.0, 0.0), b"c": (0.0, -np.inf)})
+    pictures, scores = [b"a", b"b", b"c"], [0.25, 0.75, 0.5]
+    assert by_yes_or_no("", pictures, scores, seer=seer, share=0.5) == [(1, 0.75), (2, 0.75), (0, 0.25)]
+    assert by_yes_or_no("", pictures, scores, seer=seer, share=0.0) == [(1, 1.0), (2, pytest.approx(0.5)), (0, 0.0)]
+    assert by_yes_or_no("", [], [], seer=seer) == []
+    assert len(seer.asked) == 2
+
+
+def test_answers_that_are_none_are_told() -> None:
+    seer = Table({b"a": (float("nan"), 0.0)})
+    with pytest.raises(ValueError, match="no logarithms of two words for 1 picture"):
+        by_yes_or_no("", [b"a"], [1.0], seer=seer)
+    with pytest.raises(ValueError, match="2 scores for 1 pictures"):
+        by_yes_or_no("", [b"a"], [1.0, 2.0], seer=seer)

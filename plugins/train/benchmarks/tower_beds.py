@@ -138,13 +138,65 @@ def boxed(data: Path, *, limit: int | None = None) -> tuple[Pairs, list[Found]]:
     ]
     places = [place for place, _ in rows]
     blocks = [_block(known.pictures[place].size, box["xywh"]) for place, box in rows]
+    said = torch.from_numpy(texts([f"a photo of a {box['label']}" for _, box in rows]))
+    cells = torch.from_numpy(known.cells[places].astype(np.float32))
     pairs = Pairs(
         media=torch.from_numpy(known.whole[places]),
-        texts=torch.from_numpy(texts([f"a photo of a {box['label']}" for _, box in rows])),
-        seen={"patches": torch.from_numpy(known.cells[places].astype(np.float32))},
-        fixed={"block": torch.tensor(blocks)},
+        texts=said,
+        seen={"patches": cells, "composed": cells[torch.arange(len(rows)), torch.tensor(blocks)]},
+        said={"composed_targets": said},
+        fixed={
+            "block": torch.tensor(blocks),
+            "boxes": torch.tensor([_ends(known.pictures[place].size, box["xywh"]) for place, box in rows]),
+        },
     )
     return pairs, [each for each in asked(known) if each.name == "coco"]
+
+
+@dataclass(frozen=True, slots=True)
+class Things:
+    """Things of photos. `cells`: [n, 16, w], those of the photo. `texts`: [n, d]. `covered`: bool [n, 16], where the thing is."""
+
+    cells: Tensor
+    texts: Tensor
+    covered: Tensor
+
+    def placed(self, towers: Towers) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """float64 [n]: 1 where the cell most like the thing's name is one of those it is in."""
+        with torch.no_grad():
+            nearest = torch.einsum("npd,nd->np", towers.media(self.cells), towers.texts(self.texts)).argmax(dim=1)
+        return self.covered.gather(1, nearest[:, None])[:, 0].double().numpy()
+
+
+def things(data: Path, *, limit: int | None = None) -> Things:
+    """Each label of a photo of dev once. It is in the cells whose middle is in a box of it, and in those of its boxes' middles."""
+    known = read(data, limit=limit)
+    rows = [
+        (place, label, [box["xywh"] for box in each.boxes if box["label"] == label])
+        for place, each in enumerate(known.pictures)
+        if each.set == "coco" and each.split == "dev"
+        for label in dict.fromkeys(box["label"] for box in each.boxes)
+    ]
+    covered = torch.zeros(len(rows), _CELLS**2, dtype=torch.bool)
+    for n, (place, _, boxes) in enumerate(rows):
+        size = known.pictures[place].size
+        for box in boxes:
+            covered[n, _block(size, box)] = True
+            for cell in range(_CELLS**2):
+                across, down = ((cell % _CELLS + 0.5) * size[0], (cell // _CELLS + 0.5) * size[1])
+                inside = 0 <= across / _CELLS - box[0] <= box[2] and 0 <= down / _CELLS - box[1] <= box[3]
+                covered[n, cell] |= inside
+    return Things(
+        torch.from_numpy(known.cells[[place for place, _, _ in rows]].astype(np.float32)),
+        torch.from_numpy(texts([f"a photo of a {label}" for _, label, _ in rows])),
+        covered,
+    )
+
+
+def _ends(size: tuple[int, int], box: Sequence[float]) -> list[float]:
+    """Left, top, right and bottom, of a photo whose sides are 1."""
+    left, top, width, height = box
+    return [left / size[0], top / size[1], (left + width) / size[0], (top + height) / size[1]]
 
 
 def _block(size: tuple[int, int], box: Sequence[float]) -> int:

@@ -28,9 +28,10 @@ from torch import Tensor
 
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
-from plugins.train.benchmarks.tower_beds import Bed, Composed, Found, boxed, composed, swaps, usual
+from plugins.train.benchmarks.tower_beds import Bed, Composed, Found, boxed, composed, swaps, things, usual
 from rag.evaluate import mean_interval
-from ragline_train.losses import LOSSES, Batch, Loss
+from ragline_train.losses import LOSSES, Batch, Loss, RegionDescriptions
+from ragline_train.losses.base import there
 from ragline_train.losses.contrast import unit
 from ragline_train.losses.towers import Pairs, Towers, teach
 
@@ -222,19 +223,49 @@ def by_swaps(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]
         base = base or found
 
 
+class _Placed(RegionDescriptions):
+    """GRAIN's with boxes that nothing says: they are read from which cells are like the text, as the middle of these and how far
+    they scatter around it."""
+
+    needs = ("composed", "composed_targets", "boxes", "patches")
+
+    def parts(self, v: Tensor, t: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        patches = there(batch.patches)
+        side = int(patches.shape[1] ** 0.5)
+        steps = (torch.arange(side) + 0.5) / side
+        places = torch.cartesian_prod(steps, steps).flip(1)  # across, and down
+        shares = (torch.einsum("npd,nd->np", patches, t) / self.temperature).softmax(dim=1)
+        middle = shares @ places
+        around = (shares @ places.square() - middle.square()).clamp(min=1e-4).sqrt() * 3**0.5
+        return super().parts(v, t, replace(batch, boxes_said=torch.cat([middle - around, middle + around], dim=1)))
+
+
 def by_blocks(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The cell of a photo where its largest thing is."""
-    bed = usual(data, limit=options.limit)
+    """The cell of a photo where its largest thing is, as what teaches; in which cells things of other photos are, as what is asked
+    beside photos."""
+    bed, where = usual(data, limit=options.limit), things(data, limit=options.limit)
     pairs, asked = boxed(data, limit=options.limit)
+    chance = {"chance of cells": round(float(where.covered.float().mean()), 4)}
+
+    def judge(towers: Towers) -> Scores:
+        return {**judged(towers, asked), "cells": where.placed(towers)}
+
+    start = judge(Towers.ridge(bed.pairs))
+    yield line("ridge", chance, start, None)
     base: Scores | None = None
-    for name in ("infonce", "blocks"):
+    made: dict[str, Callable[[], Loss]] = {
+        "infonce": LOSSES["infonce"],
+        "blocks": LOSSES["blocks"],
+        "region_descriptions": _Placed,
+    }
+    for name, make in made.items():
         scores = []
         for seed in range(options.seeds):
-            towers, loss = Towers.ridge(bed.pairs, seed=seed), LOSSES[name]()
+            towers, loss = Towers.ridge(bed.pairs, seed=seed), make()
             teach(towers, _only(pairs, loss), loss, steps=options.steps, size=NARROW, seed=seed)
-            scores.append(judged(towers, asked))
+            scores.append(judge(towers))
         found = mean_of(scores)
-        yield line(name, {"size": NARROW}, found, base)
+        yield line(name, {"size": NARROW, **chance}, found, base or start)
         base = base or found
 
 
