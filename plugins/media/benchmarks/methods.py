@@ -397,6 +397,7 @@ def by_signals(space: Space) -> Iterator[dict[str, Any]]:
             "signals": "ecg",
             "n": len(own),
             "statements": len(statements),
+            "k": k,
             f"R@{k}": round(found.mean(), 4),
             "the most frequent": round(majority.mean(), 4),
             "gain": gain(found, majority),
