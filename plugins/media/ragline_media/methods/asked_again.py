@@ -60,4 +60,5 @@ def _share_of_yes(told: NDArray[np.float64]) -> NDArray[np.float64]:
     both = told.max(axis=1, keepdims=True)
     powers = np.exp(told - np.where(np.isfinite(both), both, 0))
     total = powers.sum(axis=1)
-    return np.divide(powers[:, 0], total, out=np.full(len(told), 0.5), where=total > 0)
+    share: NDArray[np.float64] = np.divide(powers[:, 0], total, out=np.full(len(told), 0.5), where=total > 0)
+    return share

@@ -29,7 +29,7 @@ def word_weights(pictures: Vectors, words: Vectors, *, most: int = 32) -> NDArra
     """
     likeness = pictures @ words.T
     x = (likeness - likeness.mean(axis=0)) / np.maximum(likeness.std(axis=0), 1e-6)
-    weights = np.where(x > 0, x + 1, np.exp(np.minimum(x, 0))).astype(np.float32)
+    weights: Vectors = np.where(x > 0, x + 1, np.exp(np.minimum(x, 0))).astype(np.float32)
     if weights.shape[1] > most:
         weights[np.arange(len(weights))[:, None], np.argsort(-weights, axis=1, kind="stable")[:, most:]] = 0
     return weights

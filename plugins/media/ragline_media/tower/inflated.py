@@ -55,10 +55,10 @@ class Inflated(nn.Module):
         super().__init__()
         self.conv1 = _kernel(weights, "conv1", into=_COLOURS, step=(1, 2, 2))
         self.bn1 = _norm(self.conv1)
-        stages, into = [], self.conv1.out_channels
+        stages, into = list[nn.Sequential](), self.conv1.out_channels
         for name, step in _STAGES.items():
-            stages.append(_stage(weights, name, into=into, step=step))
-            into = stages[-1][-1].out_channels
+            stage, into = _stage(weights, name, into=into, step=step)
+            stages.append(stage)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.contrastive_head = _kernel(weights, "contrastive_head", into=into)
 
@@ -86,7 +86,8 @@ def inflated(weights: Weights) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def _stage(weights: Weights, name: str, *, into: int, step: int) -> nn.Sequential:
+def _stage(weights: Weights, name: str, *, into: int, step: int) -> tuple[nn.Sequential, int]:
+    """With how many channels it makes."""
     numbers = {int(found[1]) for key in weights if (found := re.match(rf"{name}\.(\d+)\.", key))}
     if not numbers or numbers != {*range(len(numbers))}:
         raise ValueError(f"of '{name}' there are the layers {sorted(numbers)}")
@@ -94,7 +95,7 @@ def _stage(weights: Weights, name: str, *, into: int, step: int) -> nn.Sequentia
     for n in sorted(numbers):
         made.append(Bottleneck(weights, f"{name}.{n}.", into=into, step=1 if n else step))
         into = made[-1].out_channels
-    return nn.Sequential(*made)
+    return nn.Sequential(*made), into
 
 
 def _kernel(weights: Weights, name: str, *, into: int, step: tuple[int, int, int] = (1, 1, 1)) -> nn.Conv3d:

@@ -59,24 +59,24 @@ def _unpacked(content: bytes) -> bytes:
 
 def _read(content: bytes) -> tuple[NDArray[np.float32], list[float]]:
     """What was measured, to the right, to the front and up; and millimetres between neighbours."""
-    import nibabel
-    from nibabel.affines import voxel_sizes
+    import nibabel.affines
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
+    library: Any = nibabel  # some of it has no types
     try:
-        image: Any = nibabel.Nifti1Image.from_bytes(content)
+        image = library.Nifti1Image.from_bytes(content)
         shape, affine = image.shape[:3], image.affine
         if len(shape) != 3 or any(n != 1 for n in image.shape[3:]) or not np.prod(shape, dtype=float) > 0:
             raise ValueError(f"its shape is {image.shape}, and not one of three directions")
         if np.prod(shape, dtype=float) > LARGEST_VOXELS:
             raise ValueError(f"it has more than {LARGEST_VOXELS:,} voxels")
-        sizes, turns = voxel_sizes(affine), nibabel.io_orientation(affine)
+        sizes, turns = library.affines.voxel_sizes(affine), library.io_orientation(affine)
         if not np.isfinite(turns).all() or not ((sizes > _LEAST) & (sizes < _MOST)).all():
             raise ValueError(f"its voxels lie {sizes.tolist()} millimetres apart")
         values = np.asarray(image.dataobj, dtype=np.float32).reshape(shape)
-        turned = nibabel.apply_orientation(values, turns)
+        turned = library.apply_orientation(values, turns)
     except (OSError, ValueError, TypeError, ImageFileError, HeaderDataError, WrapStructError) as cause:
         raise _unread(f"{type(cause).__name__}: {str(cause)[:200]}") from cause
     return turned, [float(sizes[axis]) for axis in np.argsort(turns[:, 0])]
