@@ -170,6 +170,16 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--set", "adi", "--documents", "2", "--epochs", "1", "--words", "12", "--limit", "3"],
     ],
     "plugins.train.benchmarks.context_prediction": ["all-minilm-l6-v2", "--limit", "5", "--steps", "3", "--seeds", "0"],
+    "plugins.train.benchmarks.modular": [
+        "--encoder",
+        "all-minilm-l6-v2",
+        "--limit",
+        "5",
+        "--steps",
+        "2",
+        "--tokens",
+        "16",
+    ],
     "plugins.recipes.benchmarks.code_switch": ["de", "--limit", "10", "--ways", "plain", "switched"],
     "plugins.recipes.benchmarks.persuasion": [
         *["--n", "2", "--pairs", "2", "--model", "scripted", "--work", "runs/persuasion_smoke.jsonl"],

@@ -107,6 +107,7 @@ OURS = {
         "command.weigh",
         "encoder.calibrated",
         "encoder.code_graph",
+        "encoder.modular",
     ),
 }
 """Plug-in -> its components, graphs, commands, servers and clusters.
