@@ -221,7 +221,7 @@ def test_every_form_is_taught_and_equal_seeds_teach_equal_modules(teachable: Tea
     [(mask, losses)] = teach_masks(teachable.base, lesson, FAST, sizes=[2000])
     assert falls(losses)
     with teachable.base.added(mask):  # what was taught is what is added
-        assert float(lesson(0)) < losses[0]
+        assert float(lesson(0).detach()) < losses[0]
     low = filled(teachable, 1)
     frozen = [each.detach().clone() for each in low.parameters()]
     one, other = (teachable.sockets.new(reduction=2, seed=3) for _ in range(2))
@@ -243,9 +243,12 @@ def test_a_language_is_taught_by_words_that_are_hidden(teachable: Teachable) -> 
 
     assert falls(teach_head(teachable.base, head, lesson, ModuleSettings(steps=12, learning_rate=1e-2)))
     kept = [each.detach().clone() for each in head.parameters()]
-    [(mask, losses)] = teach_masks(teachable.base, lesson, ModuleSettings(steps=12, learning_rate=5e-3), sizes=[2000])
-    assert falls(losses)
-    assert mask.size <= 2000
+    [(mask, _)] = teach_masks(teachable.base, lesson, ModuleSettings(steps=16, learning_rate=1e-2), sizes=[4000])
+    with torch.no_grad():  # without dropout, by which a step's loss comes and goes
+        before = float(lesson(0) + lesson(1))
+        with teachable.base.added(mask):
+            assert float(lesson(0) + lesson(1)) < before
+    assert mask.size <= 4000
     assert all(torch.equal(a, b) for a, b in zip(kept, head.parameters(), strict=True))
 
 
