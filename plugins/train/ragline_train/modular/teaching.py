@@ -121,7 +121,7 @@ def _masked(
 ) -> tuple[Difference, list[float]]:
     chosen = torch.zeros(len(moved), dtype=torch.bool)
     chosen[moved.topk(size).indices] = True
-    parts = chosen.split([each.numel() for each in weights.values()])
+    parts = cast(Any, chosen).split([each.numel() for each in weights.values()])
     masks = {name: part.view(weights[name].shape) for name, part in zip(weights, parts, strict=True)}
     some = [name for name, mask in masks.items() if bool(mask.any())]
     with _set_back(base, some) as before:
