@@ -176,7 +176,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         "--limit",
         "5",
         "--steps",
-        "2",
+        "1",
         "--tokens",
         "16",
     ],

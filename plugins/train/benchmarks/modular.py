@@ -52,6 +52,8 @@ LANGUAGES = ("en", "de", "zh")
 PAIRS = (("en", "de"), ("en", "zh"))
 """Languages of questions and of passages."""
 DEPTH = 40
+_SHORT = 160
+"""Characters of a passage where it is only tried."""
 REDUCTIONS = (2, 16)
 OF_LANGUAGE = 2
 """Reduction of language adapters, and by it the size of language masks."""
@@ -81,7 +83,7 @@ class Texts:
         self.articles, apart, tell = drawn[: half * 3 // 4], drawn[half * 3 // 4 : half], drawn[half:]
         kept = {doc_id for article in drawn for doc_id in article}
         self.passages = {
-            language: {doc_id: each.text for doc_id, each in of.items() if doc_id in kept}
+            language: {doc_id: each.text[: _SHORT if limit else None] for doc_id, each in of.items() if doc_id in kept}
             for language, of in documents.items()
         }
         self.relevant = sets["en"].qrels()
