@@ -8,7 +8,7 @@
 Of xquad's 48 articles half teaches and half tells. Of the half that teaches a quarter of the articles is kept apart, and chose the
 learning rates (`--choose`). Ranking sees English alone: questions pick their passage within a batch of whole articles. A language
 sees its own passages and questions of the articles that teach, as plain text. Passages and questions are each read with the
-module of their own language. Language modules are one size, as adapters of half of a layer's width.
+module of their own language; products are in bfloat16. Language modules are one size, as adapters of half of a layer's width.
 
 nDCG@10 with 95% intervals, paired differences to `first` and to `full`, p corrected over all lines of a seed (Holm); numbers that
 were taught for ranking and for a language, and their seconds. Needs the folder that RAGLINE_EVAL_DATA names.
