@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 73_022,
-    "lines of centre and plug-ins": 114_416,
-    "lines of centre and plug-ins that hold code": 75_751,
+    "lines of the centre": 73_040,
+    "lines of centre and plug-ins": 115_811,
+    "lines of centre and plug-ins that hold code": 76_615,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,
