@@ -123,7 +123,7 @@ class LlamaCppLLM:
     def reading_speed(self) -> float:
         """Tokens a second of a prompt that it reads alone, for a file, a processor and so many threads.
 
-        Measured at first use. Then it is the fastest of the last three prompts, whoever asked them.
+        Measured at first use. Then it is the middle one of the last three prompts, whoever asked them.
         """
         return self._speed.kept(lambda: measured(self._read_some))
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
+from statistics import median
 from time import perf_counter
 
 from rag.core.files import write_atomically
@@ -18,7 +19,7 @@ from rag.models.folder import home
 from rag.models.processor import processor_name
 
 _LAST = 3
-"""Readings that count, the fastest of them: one of a busy moment says nothing, three say that the machine has other work."""
+"""Readings that count, the middle one of them: one of a busy moment says nothing, nor does one of a moment without neighbours."""
 _TIMES = 2
 """Readings at first use, of which the faster one counts: the first may wait for the file."""
 _STEP = 1.1
@@ -43,7 +44,7 @@ class ReadingSpeed:
         with self._lock:
             if not (last := self._read()):
                 self._write(last := [max(measure() for _ in range(_TIMES))])
-        return _STEP ** math.floor(math.log(max(last), _STEP) + 1e-9)
+        return _STEP ** math.floor(math.log(median(last), _STEP) + 1e-9)
 
     def note(self, speed: float) -> None:
         """A prompt was read so fast."""
