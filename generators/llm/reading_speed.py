@@ -24,7 +24,6 @@ _TIMES = 2
 """Readings at first use, of which the faster one counts: the first may wait for the file."""
 _STEP = 1.1
 """Speeds are rounded down to a power of it: the same question should mostly get the same passages."""
-_KEY = "tokens_per_second"
 
 
 class ReadingSpeed:
@@ -55,19 +54,19 @@ class ReadingSpeed:
     def _read(self) -> list[float]:
         """The last readings; none where there is no file, or it says nothing sensible. Older ones hold a single number."""
         try:
-            told = json.loads((home() / "speeds" / self._name).read_text(encoding="utf-8"))[_KEY]
+            told = json.loads((home() / "speeds" / self._name).read_text(encoding="utf-8"))["tokens_per_second"]
             last = [float(each) for each in (told if isinstance(told, list) else [told])]
         except (OSError, ValueError, KeyError, TypeError):
             return []
         return last[-_LAST:] if all(0 < each < math.inf for each in last) else []
 
     def _write(self, last: list[float]) -> None:
+        told = json.dumps({"tokens_per_second": [round(each, 2) for each in last]})
         with suppress(OSError):  # a full disk, or a folder that may not be written: it is measured again
-            write_atomically(home() / "speeds" / self._name, json.dumps({_KEY: [round(each, 2) for each in last]}))
+            write_atomically(home() / "speeds" / self._name, told)
 
 
 def measured(read: Callable[[], int]) -> float:
     """Tokens a second of one reading. `read`: reads something, and returns how many tokens."""
-    begun = perf_counter()
-    n = read()
+    begun, n = perf_counter(), read()
     return n / max(perf_counter() - begun, 1e-6)
