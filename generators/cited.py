@@ -204,8 +204,8 @@ class CitedGenerator:
         requests = [context for context, answered in zip(asked, enough, strict=True) if answered]
         rendered = [self._render(self.prompt, context) for context in requests]
         completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
+        written = iter(self._of_both(self._written(requests, rendered, completions)))
         seconds = (perf_counter() - started) / max(1, len(asked))
-        written = iter(self._written(requests, rendered, completions))
         judged = iter(zip(found, enough, strict=True))
         answers = []
         for context in contexts:
@@ -214,7 +214,7 @@ class CitedGenerator:
                 continue
             (odds, usage), answered = next(judged)
             usage += Usage(seconds=seconds)
-            answer = self._of_kind(self._of_both(next(written))) if answered else self._declined(context)
+            answer = self._of_kind(next(written)) if answered else self._declined(context)
             answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
         return answers
 
@@ -239,7 +239,7 @@ class CitedGenerator:
                     yield AnswerDelta(text=held)
                     held = ""
         first = written.value
-        answer = self._of_both(first)
+        [answer] = self._of_both([first])
         if shown and answer is not first:
             yield AnswerDelta(text=answer.text[len(first.text) :])
         answer = answer if shown else self._of_kind(answer)
@@ -332,17 +332,19 @@ class CitedGenerator:
         )
         return replace(self._declined(answer.context), outcome=outcome, usage=answer.usage)
 
-    def _of_both(self, answer: Answer) -> Answer:
-        """The answer, with what it leaves open of a question that asks two things."""
-        second = second_question(answer.query.asked) if self.both else ""
-        if not second or answer.status != "answered":
-            return answer
-        context = answer.context
-        turns = (Message(role="assistant", content=answer.text), Message(role="user", content=second))
-        prompt = (*self._render(self.prompt, context), *turns)
-        form = cited_form(len(context.passages), _NOT_KNOWN) if self.keeps_form else ""
-        [completion] = complete_each(self.llm, [prompt], [replace(self._params, regex=form)])
-        return joined(answer, self._answer(context, prompt, completion), refusal=_NOT_KNOWN)
+    def _of_both(self, answers: Sequence[Answer]) -> list[Answer]:
+        """The answers, with what they leave open of questions that ask two things; all of these are asked together."""
+        found, refusal = [*answers], self.prompt.refusal or _NOT_KNOWN
+        answered = [place for place, each in enumerate(answers) if self.both and each.status == "answered"]
+        seconds = {place: second for place in answered if (second := second_question(answers[place].query.asked))}
+        contexts = [answers[place].context for place in seconds]
+        first = [Message(role="assistant", content=answers[place].text) for place in seconds]
+        asked = [Message(role="user", content=second) for second in seconds.values()]
+        rendered = [(*self._render(self.prompt, each), *two) for each, *two in zip(contexts, first, asked, strict=True)]
+        completions = complete_each(self.llm, rendered, [self._sampling(context, refusal) for context in contexts])
+        for place, context, prompt, completion in zip(seconds, contexts, rendered, completions, strict=True):
+            found[place] = joined(found[place], self._answer(context, prompt, completion), refusal=refusal)
+        return found
 
     def _is_enough(self, context: Context, odds: float | None) -> bool:
         if odds is None or odds >= self.least:
@@ -357,10 +359,12 @@ class CitedGenerator:
         """What the model reads of a context."""
         return "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
 
-    def _sampling(self, context: Context) -> SamplingParams:
+    def _sampling(self, context: Context, refusal: str | None = None) -> SamplingParams:
+        """`refusal`: what it may say instead; the prompt's own, where nothing is named."""
         if not self.keeps_form:
             return self._params
-        return replace(self._params, regex=cited_form(len(context.passages), self.prompt.refusal))
+        wanted = self.prompt.refusal if refusal is None else refusal
+        return replace(self._params, regex=cited_form(len(context.passages), wanted))
 
     def _mender(self, context: Context) -> Mender:
         titles = [hit.document.title for hit in context.passages]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -198,11 +198,14 @@ def _as_called(name: str, fields: Mapping[str, Field]) -> str:
 
 def _with_names(tree: Filter | None, fields: Mapping[str, Field]) -> Filter | None:
     """The filter with its fields as documents call them."""
-    if tree is None:
-        return None
+    return tree and _changed(tree, lambda node: replace(node, key=_as_called(node.key, fields)))
+
+
+def _changed(tree: Filter, condition: Callable[[Condition], Filter]) -> Filter:
+    """The filter with something in the place of each condition."""
     return fold(
         tree,
-        condition=lambda node: replace(node, key=_as_called(node.key, fields)),
+        condition=condition,
         all_of=lambda parts: AllOf(tuple(parts)),
         any_of=lambda parts: AnyOf(tuple(parts)),
         negation=Not,
@@ -235,13 +238,7 @@ def _mended(tree: Filter | None, fields: Mapping[str, Field], table: str) -> tup
 
     if not kept:
         return None, n
-    mended = fold(
-        kept[0] if len(kept) == 1 else AllOf(tuple(kept)),
-        condition=condition,
-        all_of=lambda parts: AllOf(tuple(parts)),
-        any_of=lambda parts: AnyOf(tuple(parts)),
-        negation=Not,
-    )
+    mended = _changed(kept[0] if len(kept) == 1 else AllOf(tuple(kept)), condition)
     return mended, n
 
 

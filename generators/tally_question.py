@@ -117,8 +117,8 @@ def has_form(question: str) -> bool:
 def read_question(question: str, known: Known) -> Asked | None:
     """What is asked of all documents; None where a question asks for what passages say."""
     said = _Said(_short(question), question[:_MOST_CHARACTERS], known)
-    if not said.sources and said.sums_of_a_table():
-        return Asked(known.table_by_a_word(said.words))
+    if not said.sources and (sources := said.summed_table()):
+        return Asked(sources)
     number = said.counts() or said.sums()
     return Asked(said.sources, number) if number or said.lists() or said.ends() else None
 
@@ -158,10 +158,10 @@ class _Said:
         """What is the total amount of the orders from Berlin?"""
         return bool(self._names and self._tables and any(_after(self.words, SUM)))
 
-    def sums_of_a_table(self) -> bool:
+    def summed_table(self) -> tuple[str, ...]:
         """How much precipitation did Seattle have in March 2014 altogether? The table is called seattle-weather."""
-        asked = bool(self._names) and any(_after(self.words, SUM))
-        return asked and bool(self._known.table_by_a_word(self.words))
+        asked = self._names and any(_after(self.words, SUM))
+        return self._known.table_by_a_word(self.words) if asked else ()
 
     def lists(self) -> bool:
         """List all items on the topic ..."""

@@ -36,18 +36,19 @@ class ReadingSpeed:
 
     def __init__(self, model: str, threads: int) -> None:
         key = sha256(json.dumps([model, threads, processor_name()]).encode()).hexdigest()[:32]
-        self._name, self._lock = f"{key}.json", threading.Lock()
+        self._name, self._lock, self._wanted = f"{key}.json", threading.Lock(), False
 
     def kept(self, measure: Callable[[], float]) -> float:
         """The speed that is kept, else what is measured now. `measure`: reads something new, and returns its speed."""
+        self._wanted = True
         with self._lock:
             if not (last := self._read()):
                 self._write(last := [max(measure() for _ in range(_TIMES))])
         return _STEP ** math.floor(math.log(median(last), _STEP) + 1e-9)
 
     def note(self, speed: float) -> None:
-        """A prompt was read so fast."""
-        if 0 < speed < math.inf:
+        """A prompt was read so fast. It counts where a speed is asked for: a batch reads several side by side, each slowly."""
+        if self._wanted and 0 < speed < math.inf:
             with self._lock:
                 self._write([*self._read(), speed][-_LAST:])
 

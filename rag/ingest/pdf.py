@@ -170,9 +170,7 @@ def _texts(reader: PdfReader, data: bytes, note: Note) -> Iterator[str]:
             text = _text(page, seen)
         except MemoryError:
             raise
-        except (
-            Exception
-        ) as cause:  # pypdf raises many kinds on damaged and unusual pages, and the others are worth having
+        except Exception as cause:  # pypdf raises many kinds on unusual pages, and the others are worth having
             refused.append(f"page {number}: {type(cause).__name__}: {str(cause)[-100:]}")
             text = seen
         yield text

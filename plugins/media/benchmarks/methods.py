@@ -93,12 +93,18 @@ class Space:
         return [self.known.pictures[place] for place in places]
 
 
+def captioned(space: Space, places: Sequence[int]) -> tuple[list[str], NDArray[np.bool_]]:
+    """Captions of some pictures, each once; and which picture each is of: bool [captions, pictures]."""
+    some = space.pictures(places)
+    said = list(dict.fromkeys(caption for each in some for caption in each.captions))
+    return said, np.array([[caption in each.captions for each in some] for caption in said])
+
+
 def by_policy(space: Space) -> Iterator[dict[str, Any]]:
     """RLCF."""
     for name, style in (("emoji", "om"), ("tux", ""), ("coco", "")):
         places = space.dev(name, style=style)
-        said = list(dict.fromkeys(caption for each in space.pictures(places) for caption in each.captions))
-        right = np.array([[caption in each.captions for each in space.pictures(places)] for caption in said])
+        said, right = captioned(space, places)
         asked, weak, whole = texts(said), space.seen(places, space.weak), space.seen(places)
 
         def first(
@@ -294,8 +300,7 @@ def by_alignment(space: Space) -> Iterator[dict[str, Any]]:
             towers = Towers.ridge(Pairs(media=torch.from_numpy(media.copy()), texts=torch.from_numpy(said)))
             for each, style, k in (("emoji", "om", 1), ("tux", "", 1), ("coco", "", 5)):
                 dev = space.dev(each, style=style)
-                captions = list(dict.fromkeys(caption for one in space.pictures(dev) for caption in one.captions))
-                right = np.array([[caption in one.captions for one in space.pictures(dev)] for caption in captions])
+                captions, right = captioned(space, dev)
                 with torch.no_grad():
                     seen = towers.media(torch.from_numpy(known.whole[dev][:, own].copy())).numpy()
                 first = np.argsort(-(texts(captions, encoder) @ seen.T), axis=1)[:, :k]
@@ -315,8 +320,7 @@ def by_alignment(space: Space) -> Iterator[dict[str, Any]]:
 def by_tokens(space: Space) -> Iterator[dict[str, Any]]:
     """FILIP's score at reading: the first ten photos of a caption in the order of tokens, and of both scores together."""
     places = space.dev("coco")
-    said = list(dict.fromkeys(caption for each in space.pictures(places) for caption in each.captions))
-    right = np.array([[caption in each.captions for each in space.pictures(places)] for caption in said])
+    said, right = captioned(space, places)
     whole = texts(said) @ space.seen(places).T
     vectors, mask, _, _ = words(said)
     cells = [space.cells(place) for place in places]
@@ -341,8 +345,7 @@ def by_postings(space: Space) -> Iterator[dict[str, Any]]:
     vectors = texts(names)
     for name, style, k in (("emoji", "om", 1), ("tux", "", 1), ("coco", "", 5)):
         places = space.dev(name, style=style)
-        said = list(dict.fromkeys(caption for each in space.pictures(places) for caption in each.captions))
-        right = np.array([[caption in each.captions for each in space.pictures(places)] for caption in said])
+        said, right = captioned(space, places)
         seen = space.seen(places)
         dense = _right_among(texts(said) @ seen.T, right, k)
         for most in (8, 32, 128):

@@ -35,8 +35,7 @@ def test_it_is_measured_once_for_a_model_and_a_number_of_threads() -> None:
 
 def test_speeds_that_hardly_differ_are_one() -> None:
     speed = ReadingSpeed("model", 2)
-    speed.note(1.1**40 + 0.5)
-    before = speed.kept(lambda: 5.0)
+    before = speed.kept(lambda: 1.1**40 + 0.5)
     speed.note(1.1**40 + 2)
     assert speed.kept(lambda: 5.0) == before == pytest.approx(1.1**40)
 
@@ -57,8 +56,16 @@ def test_it_is_the_middle_one_of_the_last_three_readings() -> None:
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("inf"), float("nan")])
 def test_what_is_no_speed_is_not_noted(speed: float) -> None:
-    ReadingSpeed("model", 2).note(speed)
-    assert kept(7.0) == rounded(7)
+    reading = ReadingSpeed("model", 2)
+    assert reading.kept(lambda: 7.0) == rounded(7)
+    for _ in range(3):
+        reading.note(speed)
+    assert kept(9.0) == rounded(7)
+
+
+def test_what_a_batch_reads_side_by_side_is_not_noted(home: Path) -> None:
+    ReadingSpeed("model", 2).note(20)
+    assert not (home / "speeds").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.ranking import min_max
+
 DEPTH = 10
 PROMPT = "{question}\nDoes this picture answer that? Answer Yes or No."
 
@@ -48,9 +50,7 @@ def by_yes_or_no(
     if told.shape != (len(first), 2) or np.isnan(told).any() or (told == np.inf).any():
         raise ValueError(f"by_yes_or_no: the model's answers are no logarithms of two words for {len(first)} pictures")
     judged = _share_of_yes(told)
-    before = np.asarray(scores, np.float64)[first]
-    width = before.max() - before.min()
-    whole = share * judged + (1 - share) * ((before - before.min()) / width if width else np.ones_like(before))
+    whole = share * judged + (1 - share) * np.array(min_max([scores[n] for n in first])[0])
     again = [(int(first[n]), float(whole[n])) for n in np.argsort(-whole, kind="stable")]
     return [*again, *((int(place), 0.0) for place in rest)]
 
