@@ -52,6 +52,8 @@ from rag.core.types import (
     SamplingParams,
     Usage,
 )
+from rag.ingest.common_words import NAMES, asked_in
+from rag.ingest.language import code_of
 from rag.stages.cite import aim_at, attribute, with_similarity
 from rag.stages.clauses import ClauseMarks
 from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
@@ -105,6 +107,8 @@ class CitedGenerator:
             answer has none; counted (`no_such_value`). A stream of such an answer is shown from the value on.
         both: ask what an answer leaves open of a question that asks two things in one sentence (`generators.second_question`),
             as a turn after it; what that adds is put behind it and counted (`second_asked`).
+        in_its_language: ask for the answer in the language of the question, where that is told (`asked_in`), and it is not English,
+            as the prompt is, or a passage is in another one.
         attribute: also attribute sentences that have no marker.
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
@@ -127,6 +131,7 @@ class CitedGenerator:
         copy_exactly: bool = False,
         right_kind: bool = False,
         both: bool = False,
+        in_its_language: bool = False,
         attribute: bool = True,
         threshold: float = 0.6,
         margin: float = 0.1,
@@ -139,6 +144,7 @@ class CitedGenerator:
         self.llm, self.max_tokens = llm, max_tokens
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
         self.move_markers, self.copy_exactly, self.right_kind, self.both = move_markers, copy_exactly, right_kind, both
+        self.in_its_language = in_its_language
         self.prompt = prompts.load(prompt)
         self.prompt.require("passages", "question", by="generate.cited")
         if markers == "form" and not isinstance(llm, CanKeepForms):
@@ -352,7 +358,8 @@ class CitedGenerator:
         return odds >= self.least - spared(context.query.asked, _texts(context), self.relief)
 
     def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
-        turns = prompt.render(passages=self.shown(context), question=context.query.asked)
+        told = _in_its_language(context) if self.in_its_language and prompt is self.prompt else ""
+        turns = prompt.render(passages=self.shown(context), question=context.query.asked + told)
         return with_history(turns, context.query)
 
     def shown(self, context: Context) -> str:
@@ -468,3 +475,10 @@ def _texts(context: Context) -> list[str]:
 
 def _doc_ids(context: Context) -> list[str]:
     return [hit.document.doc_id for hit in context.passages]
+
+
+def _in_its_language(context: Context) -> str:
+    """What is said behind a question so that the answer is in its language; empty where that goes without saying."""
+    code = asked_in(context.query.asked)
+    others = (code_of(hit.document.metadata) not in ("", code) for hit in context.passages)
+    return f"\n\nAnswer in {NAMES[code]}." if code in NAMES and (code != "en" or any(others)) else ""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from generators.tally_answer import drafted, told_filter
-from generators.tally_named import invented, left_out, misplaced
-from generators.tally_plan import Plan, Unplanned
+from generators.tally_named import invented, left_out, misplaced, without_invented
+from generators.tally_plan import ENDS_AND_MEAN, Plan, Unplanned
 from generators.tally_planner import Planned, Planner
 from generators.tally_question import Asked, Known, has_form, read_question
 from generators.tally_tables import name_of_table
@@ -104,31 +104,39 @@ class CountsAssembler:
         return [found.get(each.qid) or replace(each, outcome=OK, usage=NO_USAGE) for each in contexts]
 
     def _countings(self, contexts: Sequence[Context]) -> list[_Counting]:
-        asked = list[tuple[Context, Asked, Known, Filter | None]]()
+        asked = dict[tuple[str, ...], list[tuple[Context, Asked, Known, Filter | None]]]()
         for context in contexts:
             question = context.query.root.text
             if not has_form(question):
                 continue
             known = self._planner.known(context.query.where)
-            read = read_question(question, known)
+            found = [str(hit.document.metadata.get("source")) for hit in context.passages]
+            read = read_question(question, known, found=found)
             if read is None:
                 continue
             if read.sources:
                 known = self._planner.known_of(read.sources, context.query.where)
-            asked.append((context, read, known, self._planner.rows_of(read.sources)))
-        planned = self._planner.plans(
-            [context.query.root.text for context, *_ in asked],
-            [known for _, _, known, _ in asked],
-            [name_of_table(read.sources) for _, read, *_ in asked],
-            [both(rows, context.query.where) for context, *_, rows in asked],
-        )
-        return [
-            _Counting(context=context, asked=read, known=known, rows=rows, planned=plan)
-            for (context, read, known, rows), plan in zip(asked, planned, strict=True)
-        ]
+            alike = tuple(known.fields) if read.most else ()  # their plans have one form
+            asked.setdefault(alike, []).append((context, read, known, self._planner.rows_of(read.sources)))
+        countings = list[_Counting]()
+        for alike, some in asked.items():
+            planned = self._planner.plans(
+                [context.query.root.text for context, *_ in some],
+                [known for _, _, known, _ in some],
+                [name_of_table(read.sources) for _, read, *_ in some],
+                [both(rows, context.query.where) for context, *_, rows in some],
+                most=bool(alike),
+            )
+            countings += [
+                _Counting(context=context, asked=read, known=known, rows=rows, planned=plan)
+                for (context, read, known, rows), plan in zip(some, planned, strict=True)
+            ]
+        return countings
 
     def _settled(self, counting: _Counting) -> Context:
         plan = counting.planned.plan
+        if isinstance(plan, Plan) and counting.asked.most:
+            plan = replace(plan, where=without_invented(plan.where, counting.context.query.root.text))
         left = _unread(plan, counting) if isinstance(plan, Plan) else ""
         if isinstance(plan, Plan) and not left:
             return self._carried_out(plan, counting)
@@ -177,6 +185,8 @@ def _unread(plan: Plan, counting: _Counting) -> str:
 
     A number without these would be that of another question.
     """
+    if counting.asked.most and plan.operation not in ENDS_AND_MEAN:
+        return plan.operation
     told = f"{plan} {' '.join(counting.planned.fields)} {name_of_table(counting.asked.sources)}"
     question = counting.context.query.root.text
     unread = plan.condition or " ".join(left_out(question, told, counting.known))

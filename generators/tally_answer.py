@@ -1,4 +1,4 @@
-"""Documents that fulfil a plan -> the answer: a number, a sum, a list, the first or last, or a number for each value. No model."""
+"""Documents that fulfil a plan -> the answer: a number, a sum or mean, a list, the first or last, or how many of each. No model."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def drafted(
         cited = list(islice(going, shown))
         n = len(cited) + sum(1 for _ in going)
         draft.add(f"{_many(n, called, shown)}.", *cited)
-    elif plan.operation == "sum":
-        _sum(going, fields[plan.field], draft, shown, called)
+    elif plan.operation in ("sum", "mean"):
+        _sum(going, fields[plan.field], draft, shown, called, mean=plan.operation == "mean")
     elif plan.operation == "list":
-        _list(((_title(document), document) for document in going), draft, shown)
+        _list(((_told(document, called), document) for document in going), draft, shown)
     elif plan.operation == "group":
         _group(going, fields[plan.field], draft, shown)
     else:
-        _end(going, fields[plan.field], draft, shown, last=plan.operation == "latest")
+        _end(going, fields[plan.field], draft, shown, called, last=plan.operation in ("latest", "highest"))
     return draft
 
 
@@ -106,8 +106,8 @@ def _many(n: int, called: str, shown: int) -> str:
     return f"{n:,} {called}{'s' * (n != 1)}{more}"
 
 
-def _sum(documents: Iterable[Document], by: Field, draft: Draft, shown: int, called: str) -> None:
-    """The sum of a field. Exact: decimals are added as decimals."""
+def _sum(documents: Iterable[Document], by: Field, draft: Draft, shown: int, called: str, *, mean: bool) -> None:
+    """The sum of a field, or its mean. Decimals are added as decimals; a mean has two places."""
     total, n, cited = Decimal(), 0, list[Document]()
     for document in documents:
         amounts = [amount for value in members(document.metadata, by.name) if (amount := amount_of(value)) is not None]
@@ -115,7 +115,8 @@ def _sum(documents: Iterable[Document], by: Field, draft: Draft, shown: int, cal
         if amounts:
             total, n = sum(amounts, total), n + 1
             cited += [document] if n <= shown else []
-    draft.add(f"{total:,f}: {_line(by.name)} of {_many(n, called, shown)}.", *cited)
+    told = f"{total / n:,.2f}: the mean of" if mean and n else f"{total:,f}:"
+    draft.add(f"{told} {_line(by.name)} of {_many(n, called, shown)}.", *cited)
     draft.found = n > 0
 
 
@@ -130,7 +131,7 @@ def _list(lines: Iterable[tuple[str, Document]], draft: Draft, shown: int) -> No
         draft.found = False
 
 
-def _end(documents: Iterable[Document], by: Field, draft: Draft, shown: int, *, last: bool) -> None:
+def _end(documents: Iterable[Document], by: Field, draft: Draft, shown: int, called: str, *, last: bool) -> None:
     """All documents with the first value of a field, or the last."""
     best, found = None, list[tuple[str, Document]]()
     for document in documents:
@@ -142,7 +143,7 @@ def _end(documents: Iterable[Document], by: Field, draft: Draft, shown: int, *, 
         if best is None or (place > best if last else place < best):
             best, found = place, []
         if place == best:
-            found.append((f"{value}: {_title(document)}", document))
+            found.append((f"{value}: {_told(document, called)}", document))
     _list(found, draft, shown)
 
 
@@ -161,7 +162,10 @@ def _group(documents: Iterable[Document], by: Field, draft: Draft, shown: int) -
     _list(((f"{_line(str(value_named(name)))}: {n:,}", first[name]) for name, n in ordered), draft, shown)
 
 
-def _title(document: Document) -> str:
+def _told(document: Document, called: str) -> str:
+    """What a document is called, and what stands in a row: its title is often that of the table alone."""
+    if called == "row":
+        return _line("; ".join(document.text.splitlines()))
     return _line(document.title) or _line(document.parent)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from generators.tally_forms import forms, stems, words_of
 from generators.tally_question import Known
 from generators.tally_words import BETWEEN, FORMS, THINGS
-from rag.core.filters import Condition, Filter, conditions
+from rag.core.filters import AllOf, Condition, Filter, conditions
 from rag.core.filters.operators import Equal, Exists, OneOf
 from rag.stages.checks.dates import is_month
 from rag.stages.checks.exact import names_in
@@ -18,6 +18,8 @@ from retrievers.index.fields import Field
 _LONGEST = 12
 """Words of a value that are looked for."""
 _MOST_TOLD = 4
+_SAME = 4
+"""Letters with which a word and an inflected or derived one begin alike, as sun and sunny do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,10 @@ def other_forms(question: str, known: Known) -> str:
 def left_out(question: str, told: str, known: Known) -> list[str]:
     """The names and the values of a question that a text says nothing of, in the singular or the plural; months are none."""
     said = {form for word in words_of(told.replace("_", " ")) for form in forms(word)}
-    names = [name for name in names_in(question) if not is_month(name) and said.isdisjoint(words_of(name))]
-    named = {word for name in names for word in words_of(name)}
+    names = [
+        name for name in names_in(question) if not is_month(name) and said.isdisjoint(words_of(name.replace("_", " ")))
+    ]
+    named = {word for name in names for word in words_of(name.replace("_", " "))}
     values = [each for each in named_values(question, known) if not said.issuperset(words_of(each.phrase))]
     return names + [each.said for each in values if named.isdisjoint(words_of(each.said))]
 
@@ -82,6 +86,24 @@ def invented(where: Filter | None, question: str) -> str:
         if said.isdisjoint(form for word in words_of(_value(condition)) for form in stems(word)):
             return _value(condition)
     return ""
+
+
+def without_invented(where: Filter | None, question: str) -> Filter | None:
+    """A filter without the parts that ask for a word which the question does not say, nor one that begins like it.
+
+    A model that is shown the values of a field puts one of them into its filter where nobody asked for it.
+    """
+    parts = where.parts if isinstance(where, AllOf) else () if where is None else (where,)
+    said = words_of(question)
+    kept = tuple(
+        part
+        for part in parts
+        if not (
+            isinstance(part, Condition) and isinstance(part.operator, Equal) and (value := invented(part, question))
+        )
+        or any(word.startswith(value.casefold()[:_SAME]) for word in said)
+    )
+    return AllOf(kept) if len(kept) > 1 else kept[0] if kept else None
 
 
 def misplaced(where: Filter | None, fields: Mapping[str, Field]) -> str:

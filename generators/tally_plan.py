@@ -21,13 +21,16 @@ from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
 from retrievers.index.fields import Field
 
-Operation = Literal["count", "sum", "list", "earliest", "latest", "group"]
-_BY_FIELD = ("sum", "earliest", "latest", "group")
+Operation = Literal["count", "sum", "mean", "list", "earliest", "latest", "lowest", "highest", "group"]
+_ENDS = ("earliest", "latest", "lowest", "highest")
+ENDS_AND_MEAN = (*_ENDS, "mean")
+_BY_FIELD = ("sum", *ENDS_AND_MEAN, "group")
 Trouble = Literal["no_plan", "other_question", "unknown_operation", "unknown_field", "bad_filter"]
 
 _KEYS = ("operation", "where", "text", "field")
 _LONGEST_CONDITION = 30
 _SHOWN_VALUES = 6
+_MOST_NAMED = 60
 _SHOWN_CHARACTERS = 60
 _AMOUNT = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", re.ASCII)
 _PERIOD = re.compile(r"(?P<year>\d{4})([-/](?P<month>\d\d))?", re.ASCII)
@@ -46,8 +49,8 @@ _DAY, _EPOCH = 86_400_000_000, 719_163
 class Plan:
     """What is done: keep the documents that pass `where` and whose text fulfils `condition`, then the operation.
 
-    `condition`: empty where metadata says it all. `field`: what sum, earliest, latest and group look at. `mended`: values that were
-    put into the form that documents have.
+    `condition`: empty where metadata says it all. `field`: what the sum, the mean, the ends and groups are of. `mended`: values
+    that were put into the form that documents have.
     """
 
     operation: Operation
@@ -103,6 +106,8 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
     if operation not in get_args(Operation):
         known = did_you_mean(operation[:80], get_args(Operation))
         return Unplanned(trouble="unknown_operation", detail=f"no operation {operation[:80]!r}. {known}")
+    if _as_called(where, fields) in fields:  # no condition: it names what is looked at
+        where = ""
     try:
         tree = parse_where(where, limits=REQUEST) if where else None
     except SpecError as error:
@@ -117,11 +122,12 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
             return Unplanned(
                 trouble="unknown_field", detail=f"no field {name[:80]!r}. {did_you_mean(name[:80], fields)}"
             )
-    if operation in ("earliest", "latest") and not fields[field].ordered:
+    amounts = field in fields and _has_amounts(fields[field])
+    if operation in _ENDS and not (fields[field].ordered or amounts):
         return Unplanned(
             trouble="unknown_field", detail=f"values of {field[:80]!r} have no order: they are no dates or numbers"
         )
-    if operation == "sum" and any(amount_of(value) is None for value in fields[field].values):
+    if operation in ("sum", "mean") and not amounts:
         return Unplanned(trouble="unknown_field", detail=f"not all values of {field[:80]!r} are numbers")
     if wrong := _without_order(tree, fields):
         return Unplanned(trouble="bad_filter", detail=f"values of {wrong[:80]!r} have no order to compare by")
@@ -135,14 +141,21 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
     )
 
 
-def plan_form() -> str:
-    """JSON Schema of a reply, for models that can be held to one. Any operation may be `other`."""
+def plan_form(fields: Mapping[str, Field] | None = None) -> str:
+    """JSON Schema of a reply, for models that can be held to one. Any operation may be `other`.
+
+    Args:
+        fields: where the most, the least or the mean is asked for, of which of these; unset where anything may be.
+    """
+    operations: tuple[str, ...] = get_args(Operation) if fields is None else ENDS_AND_MEAN
+    ordered = [each.name for each in (fields or {}).values() if each.ordered or _has_amounts(each)]
     return json.dumps(
         {
             "type": "object",
             "properties": {
-                "operation": {"enum": [*get_args(Operation), "other"]},
+                "operation": {"enum": [*operations, "other"]},
                 **{key: {"type": "string", "maxLength": 200} for key in _KEYS[1:]},
+                **({"field": {"enum": ordered}} if 0 < len(ordered) <= _MOST_NAMED else {}),
             },
             "required": list(_KEYS),
             "additionalProperties": False,
@@ -162,10 +175,11 @@ def value_of(document: Document, field: Field, *, last: bool = False) -> Any:
 
 
 def order_of(value: Any) -> float | None:
-    """What orders the values of a field: days and parts of days, or the number; None for what is neither date nor number."""
+    """What orders the values of a field: days and parts of days, or the number, also as text; None for what is neither."""
     moment = moment_of(value)
     if moment is None:
-        return number_of(value)
+        amount = amount_of(value)
+        return None if amount is None else float(amount)
     return float(moment.day) if moment.instant is None else moment.instant / _DAY + _EPOCH
 
 
@@ -178,6 +192,10 @@ def amount_of(value: Any) -> Decimal | None:
     if isinstance(value, str):
         return Decimal(value.replace(",", "")) if _AMOUNT.fullmatch(value) else None
     return None if number_of(value) is None else Decimal(str(value))
+
+
+def _has_amounts(field: Field) -> bool:
+    return all(amount_of(value) is not None for value in field.values)
 
 
 def _without_order(tree: Filter | None, fields: Mapping[str, Field]) -> str:
@@ -295,7 +313,7 @@ def _name(name: str) -> str:
 
 
 def _told(field: Field) -> str:
-    if field.kind == "text" and all(amount_of(value) is not None for value in field.values):
+    if field.kind == "text" and _has_amounts(field):
         return f"numbers, such as {', '.join(map(str, field.values[:_SHOWN_VALUES]))}"
     if field.ordered:
         ordered = sorted(field.values, key=lambda value: order_of(value) or 0.0)

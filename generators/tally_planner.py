@@ -70,7 +70,13 @@ class Planner:
         self._kept = Kept[Known](_READERS, lambda known: 1)
 
     def plans(
-        self, questions: Sequence[str], knowns: Sequence[Known], tables: Sequence[str], wheres: Sequence[Where | None]
+        self,
+        questions: Sequence[str],
+        knowns: Sequence[Known],
+        tables: Sequence[str],
+        wheres: Sequence[Where | None],
+        *,
+        most: bool = False,
     ) -> list[Planned]:
         """A plan for each question over what is known, or why there is none. One call each, all together.
 
@@ -79,12 +85,17 @@ class Planner:
         Args:
             tables: what the table of each question is called; empty where it is of all documents.
             wheres: which documents each question is asked of.
+            most: all ask for the most, the least or a mean, of the same table; a model that can be held to a form plans no other.
         """
         rendered = [
             [self._prompt.render(fields=told_fields(known.fields), question=_told_question(question, known))]
             for question, known in zip(questions, knowns, strict=True)
         ]
-        form = plan_form() if questions and "json_schema" in kept_forms(self._llm) else ""
+        form = (
+            plan_form(knowns[0].fields if most else None)
+            if questions and "json_schema" in kept_forms(self._llm)
+            else ""
+        )
         params = SamplingParams(max_tokens=self._max_tokens, json_schema=form)
         written = write(self._llm, rendered, params, read=str.strip)
         return [

@@ -15,10 +15,25 @@ from itertools import chain
 from typing import Any
 
 from generators.tally_forms import forms, words_of
-from generators.tally_words import ALL, BETWEEN, COUNT, COUNT_IT, ENDS, EVERYTHING, FORMS, MONTHS, SUM, THINGS
+from generators.tally_words import (
+    ALL,
+    BETWEEN,
+    CAN,
+    COUNT,
+    COUNT_IT,
+    ENDS,
+    EVERYTHING,
+    FORMS,
+    MONTHS,
+    MOST,
+    SUM,
+    THINGS,
+)
 from retrievers.index.fields import Field
 
 _DATE = re.compile(r"\b(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?\b")
+_SUPERLATIVE = re.compile(r"[^\W\d_]{3,}(?:iest|est|ste|sten|ster|stes)")
+"""hottest, heaviest, kälteste: many other words end so, and of the rows of a table alone it is asked."""
 _BEGINS = 4
 """Words within which a question begins: "Please can you count"."""
 _NEAR = 3
@@ -92,6 +107,10 @@ class Known:
         }
         return found.pop() if len(found) == 1 else ()
 
+    def table_of_most(self, found: Sequence[str]) -> tuple[str, ...]:
+        """What `source` says of the table that more than half of some sources are of; empty where there is none."""
+        return next((own for own in self.tables.values() if 2 * sum(each in own for each in found) > len(found)), ())
+
     def _names_each(self, each: Field) -> bool:
         return each.name == "source" or len(each.values) > max(20, _TOO_MANY * self.n)
 
@@ -101,25 +120,33 @@ class Asked:
     """What a question asks of all documents.
 
     `sources`: of the rows of this table alone; empty where it names none, or two. `number`: whether it is a number, which
-    nothing but counting can tell.
+    nothing but counting can tell. `most`: whether it is the most, the least or the mean.
     """
 
     sources: tuple[str, ...] = ()
     number: bool = True
+    most: bool = False
 
 
 def has_form(question: str) -> bool:
     """Whether a question may be one of these: cheap, and before anything of the documents is known."""
     words = _short(question)
-    return any(True for _ in _after(words, FORMS))
+    return any(True for _ in _after(words, FORMS)) or any(map(_SUPERLATIVE.fullmatch, words))
 
 
-def read_question(question: str, known: Known) -> Asked | None:
-    """What is asked of all documents; None where a question asks for what passages say."""
+def read_question(question: str, known: Known, *, found: Sequence[str] = ()) -> Asked | None:
+    """What is asked of all documents; None where a question asks for what passages say.
+
+    Args:
+        found: what `source` says of each passage that was found. Where most are rows of one table, the most, the least and the
+            mean are asked of that table.
+    """
     said = _Said(_short(question), question[:_MOST_CHARACTERS], known)
     if not said.sources and (sources := said.summed_table()):
         return Asked(sources)
     number = said.counts() or said.sums()
+    if not number and said.most() and (table := known.table_of_most(found)):
+        return Asked(table, number=False, most=True)
     return Asked(said.sources, number) if number or said.lists() or said.ends() else None
 
 
@@ -145,6 +172,8 @@ class _Said:
         verbs = (end for end in _after(self.words, COUNT_IT) if end <= _BEGINS)
         for end in chain(_after(self.words, COUNT), verbs):
             rest = self.words[end:]
+            if not CAN.isdisjoint(rest[: _NEAR + 1]):
+                continue
             if self._starts_with_a_thing(rest):
                 return bool(self._evidence or self._tables)
             # Rows may be called anything; where another field is named, its number in a row is asked for.
@@ -176,6 +205,10 @@ class _Said:
             return False
         named = self._has_thing(self.words) or self._evidence > 1
         return named and any(_after(self.words, ENDS))
+
+    def most(self) -> bool:
+        """Which car goes farthest on a gallon? What is the average wind?"""
+        return any(_after(self.words, MOST | ENDS)) or any(_SUPERLATIVE.fullmatch(word) for word in self.words)
 
     def _starts_with_a_thing(self, words: Sequence[str]) -> bool:
         return self._has_thing(words[:_NEAR]) and (not words or words[0] not in BETWEEN)

@@ -41,6 +41,14 @@ ENDS = _of(
     "pierwsza, ostatni, ostatnia, najnowszy, najstarszy"
 )
 
+MOST = _of(
+    "most, least, best, worst, average, mean, maximum, minimum, average of, on average, farthest, furthest,"
+    "meisten, wenigsten, beste, bester, bestes, durchschnitt, durchschnittlich, mittel, maximum, minimum,"
+    "plus grand, plus grande, plus petit, plus petite, moyenne, mayor, menor, media, promedio, maggiore, minore,"
+    "maior, menor, média, meeste, minste, gemiddeld, gemiddelde, mest, minst, genomsnitt, gennemsnit, najwięcej, średnia"
+)
+"""The largest, the smallest and the mean: of a table alone whose rows were found, for each is a word of prose too."""
+
 SUM = _of(
     "total, sum, sum of, add up, altogether, summe, insgesamt, gesamt, somme, au total, suma, en total, somma, in totale,"
     "soma, no total, totaal, som, summa, totalt, samlet, suma"
@@ -67,6 +75,9 @@ BETWEEN = _of(
 )
 """Words that stand between such a form and what is counted, and are none of it."""
 
+CAN = _of("can, could, kann, können, peut, peuvent, puede, pueden, può, possono, pode, podem, kan, może, można")
+"""How many files a program can open is no number of files that there are."""
+
 MONTHS = _of(
     "january, february, march, april, june, july, august, september, october, november, december,"
     "januar, februar, märz, mai, juni, juli, oktober, dezember, janvier, février, mars, avril, juin, juillet, août,"
@@ -77,5 +88,5 @@ MONTHS = _of(
 )
 """Names of months; May, which is also a verb, is told by the year beside it."""
 
-FORMS = COUNT | COUNT_IT | ALL | EVERYTHING | ENDS | SUM
+FORMS = COUNT | COUNT_IT | ALL | EVERYTHING | ENDS | SUM | MOST
 """All of the forms."""

@@ -37,6 +37,34 @@ _COMMON = {
 }
 """ISO 639-1 code -> some of the words that running text has most often."""
 
+_ASKING = {
+    "en": "what which who whom whose when where why how does did can could should would",
+    "de": """
+        was welche welcher welches welchen welchem wer wen wem wann wo woher wohin warum wieso woraus womit wodurch wofür worin
+        wozu wie wieviele hat haben kann wurde
+    """,
+    "fr": "quel quelle quels quelles qui quand où pourquoi comment combien est-ce puis-je faut",
+    "es": "qué cuál cuáles quién quiénes cuándo dónde cómo cuánto cuánta cuántos cuántas cuanto cuantos",
+    "it": "quale quali chi quando dove perché quanto quanta quanti quante cosa qual",
+    "pt": "quais quem quando onde quanto quantos quantas qual",
+    "nl": "wat welke welk wie wanneer waar waarom hoe hoeveel heeft kan",
+    "sv": "vad vilken vilket vilka vem varför hur när var många",
+    "da": "hvad hvilken hvilket hvilke hvem hvornår hvor hvorfor hvordan mange",
+    "pl": """
+        co który która które którzy kto kiedy gdzie dlaczego jak ile ilu jaki jaka jakie jakim jakiej jakiego czy czym kogo komu
+    """,
+    "cs": "který která které kdo kdy kde proč jak kolik jaký jaká jaké",
+}
+"""ISO 639-1 code -> words with which questions begin, or that stand near there."""
+
+_CODES = "ar bn cs da de el en es fr he hi it ja ka ko nl pl pt ru sv th tr vi zh"
+_CALLED = """
+    Arabic Bengali Czech Danish German Greek English Spanish French Hebrew Hindi Italian Japanese Georgian Korean Dutch Polish
+    Portuguese Russian Swedish Thai Turkish Vietnamese Chinese
+"""
+NAMES = dict(zip(_CODES.split(), _CALLED.split(), strict=True))
+"""ISO 639-1 code -> name, of languages that a question may be told to be in."""
+
 SHOWN = 0.2
 """Share of texts that show a language from which on those that show none are taken to be like them. Of a table's rows, or of
 code, hardly any shows one: then a single letter among them says nothing of the rest."""
@@ -59,6 +87,8 @@ _SCRIPTS = {
 }
 """First word of the Unicode names of a script's letters -> the language that most of its readers read."""
 
+_NOT_RUSSIAN = re.compile(r"[іїєґўђћџљњј]", re.IGNORECASE)
+"""Letters of Ukrainian, Belarusian, Serbian and Macedonian."""
 _WORD = re.compile(r"[^\W\d_]+")
 _READ = 1_000
 """Characters that are looked at."""
@@ -87,6 +117,24 @@ def seeming_language(text: str) -> str:
     if n < max(_LEAST_WORDS, _LEAST_SHARE * len(words)):
         return ""
     return best if best == "en" or n >= _CLEARLY * counts["en"] else ""
+
+
+def asked_in(question: str) -> str:
+    """The ISO 639-1 code of the language that a question seems to be asked in; empty where it is not clear.
+
+    >>> asked_in("Wie viele Dateien kann es anzeigen?"), asked_in("À quel volume ?"), asked_in("pump P-204 reset")
+    ('de', 'fr', '')
+    >>> asked_in("С какого символа начинается имя?"), asked_in("З якого символу починається ім'я?")
+    ('ru', '')
+    """
+    words = set(_WORD.findall(question[:_READ].lower()))
+    asking = {code: set(told.split()) for code, told in _ASKING.items()}
+    counts = {code: len(words & (own | set(_COMMON[code].split()))) for code, own in asking.items()}
+    most = [code for code, n in counts.items() if n == max(counts.values())]
+    if len(most) == 1 and words & asking[most[0]]:
+        return most[0]
+    code = seeming_language(question)
+    return "" if code == "ru" and _NOT_RUSSIAN.search(question) else code
 
 
 def _script_of(letters: list[str]) -> str:

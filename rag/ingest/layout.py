@@ -47,9 +47,13 @@ class Layout:
 
     def open(self, level: int, text: str) -> None:
         """Open a section whose heading is not itself part of the text, or is part of the next block."""
+        self.close(level)
+        self._path.append((level, text[:LINE]))
+
+    def close(self, level: int) -> None:
+        """End the sections of this level and deeper."""
         while self._path and self._path[-1][0] >= level:
             self._path.pop()
-        self._path.append((level, text[:LINE]))
 
     def block(
         self, text: str, *, page: int | None = None, lines: bool = False, tight: bool = False, under: str = ""

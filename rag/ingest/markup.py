@@ -23,6 +23,12 @@ _BLOCKS = frozenset({
     "hr", "html", "li", "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th",
     "thead", "tr", "ul",
 })  # fmt: skip
+_TERM = 7
+"""The level of a heading that is a term of a list of definitions, or the summary of details: below all others."""
+_EXPLAINED = 200
+"""Characters of an explanation from which on its term is a heading, as the questions of a page of questions are."""
+_END = "end"
+"""Stands in the place of a string where a list of definitions, or details, are over. It is told by identity."""
 _SPACE = re.compile(r"[ \t\n]+")
 
 
@@ -43,10 +49,12 @@ def walk(root: Tag, layout: Layout, *, said: Callable[[str], bool] = lambda text
     """
     block, pieces = root, list[str]()
     for owner, piece in _strings(root):
-        if owner is not block or piece is None:
+        if owner is not block or piece is None or piece is _END:
             _add(block, "".join(pieces), layout, said)
             block, pieces = owner, []
-        if piece is None:
+        if piece is _END:
+            layout.close(_TERM)
+        elif piece is None:
             first = owner.find("tr")
             header = first is not None and (not first.find("td") or first.find_parent("thead") is not None)
             layout.table(_rows(owner), header=header)
@@ -56,20 +64,24 @@ def walk(root: Tag, layout: Layout, *, said: Callable[[str], bool] = lambda text
 
 
 def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
-    """Strings in reading order, each with its nearest block element. A table of data is (table, None)."""
+    """Strings in reading order, each with its nearest block element. A table of data is (table, None); see `_END`."""
     from bs4.element import NavigableString, Tag
 
     tables = _data_tables(root)
-    todo: list[tuple[Tag, Tag | NavigableString]] = [(root, root)]
+    todo: list[tuple[Tag, Tag | NavigableString | None]] = [(root, root)]
     while todo:
         owner, node = todo.pop()
-        if isinstance(node, Tag):
+        if node is None:
+            yield owner, _END
+        elif isinstance(node, Tag):
             if node.name == "br":
                 yield owner, "\n"
             elif id(node) in tables:
                 yield node, None
             else:
                 inner = node if node.name in _BLOCKS else owner
+                if node.name in ("dl", "details"):
+                    todo.append((owner, None))
                 todo.extend((inner, child) for child in reversed(node.contents))  # type: ignore[misc]
         elif type(node) is NavigableString:  # comments and declarations are subclasses
             yield owner, str(node) if owner.name == "pre" else _SPACE.sub(" ", node)
@@ -120,6 +132,24 @@ def _add(block: Tag, text: str, layout: Layout, said: Callable[[str], bool]) -> 
     elif block.name == "pre":
         layout.block(text, lines=True)
     else:
+        if block.name in ("dt", "summary"):
+            layout.close(_TERM)
+            if _is_explained(block) and (term := layout.clean.line(without_permalink(text))):
+                layout.open(_TERM, term)
         text = "\n".join(line.strip(" ") for line in text.split("\n")).strip()
         item = block.name == "li" and text
         layout.block(f"- {text}" if item else text, tight=bool(item))
+
+
+def _is_explained(term: Tag) -> bool:
+    """Whether much follows a term: as much as is worth a section of its own."""
+    from bs4.element import Tag
+
+    beside, length = term.find_next_sibling(), 0
+    if not isinstance(beside, Tag) or (term.name == "dt" and beside.name != "dd"):
+        return False
+    for piece in beside.stripped_strings:
+        length += len(piece)
+        if length >= _EXPLAINED:
+            return True
+    return False

@@ -42,6 +42,26 @@ def test_passages_are_numbered_in_context_order_and_the_question_comes_last() ->
     assert user.content.endswith("Question: What are frames made of?\nAnswer:")
 
 
+@pytest.mark.parametrize(
+    ("question", "lang", "asked"),
+    [
+        ("Woraus wird ein Rahmen gemacht?", "", "Answer in German."),
+        ("What are frames made of?", "de", "Answer in English."),
+        ("What are frames made of?", "en", ""),
+        ("frames chromoly", "de", ""),
+    ],
+)
+def test_an_answer_is_asked_for_in_the_language_of_the_question(question: str, lang: str, asked: str) -> None:
+    llm = ScriptedLLM(replies=("Steel [1].",))
+    passage = ScoredDocument(document=replace(FRAMES, metadata={"lang": lang} if lang else {}), score=1.0)
+    given = Context(query=Query(qid="q", text=question), passages=(passage,))
+    CitedGenerator(llm=llm, prompt="answer_found", in_its_language=True).generate([given])
+    said = llm.seen[0][-1].content
+    assert said.endswith(f"Question: {question}\n\n{asked}" if asked else f"Question: {question}")
+    CitedGenerator(llm=llm, prompt="answer_found").generate([given])
+    assert llm.seen[1][-1].content.endswith(f"Question: {question}")
+
+
 def test_markers_become_citations() -> None:
     found = answer("Tubes [1]. Thirty days [2].")
     assert told(found) == [(1, "frames", "[1]", "model"), (2, "leave", "[2]", "model")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from generators.llm.scripted import ScriptedLLM
 from rag.core.access import Asker
 from rag.core.filters import asked_by
 from rag.core.ranking import in_this_order
-from rag.core.types import Context, Document, Query
+from rag.core.types import Context, Document, Query, ScoredDocument
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from retrievers.index.directory import LocalIndex
@@ -64,9 +65,11 @@ def plan(operation: str, *, where: str = "", text: str = "", field: str = "") ->
     return json.dumps({"operation": operation, "where": where, "text": text, "field": field})
 
 
-def counted(index: LocalIndex, question: str, reply: str = "", **params: Any) -> tuple[Context, ScriptedLLM]:
+def counted(
+    index: LocalIndex, question: str, reply: str = "", *, found: tuple[ScoredDocument, ...] = PASSAGES, **params: Any
+) -> tuple[Context, ScriptedLLM]:
     model = ScriptedLLM(replies=(reply,))
-    given = Context(query=Query(qid="q", text=question), passages=PASSAGES)
+    given = Context(query=Query(qid="q", text=question), passages=found)
     [context] = CountsAssembler(llm=model, index=index, **params).assemble([given])
     return context, model
 
@@ -144,7 +147,36 @@ def test_the_last_by_a_field(index: LocalIndex) -> None:
     context, _ = counted(index, "What is the latest order from Rome?", reply)
     last = max(row["date"] for row in rows() if row["city"] == "Rome")
     assert context.settled is not None
-    assert context.settled.text.startswith(f"- {last}: orders [1]")
+    assert context.settled.text.startswith(f"- {last}: order: A-")
+    assert f"date: {last}; customer: " in context.settled.text
+
+
+def test_the_most_and_the_mean_are_of_the_table_whose_rows_were_found(index: LocalIndex) -> None:
+    amounts = [Decimal(row["amount"].replace(",", "")) for row in rows()]
+    found = [Document(doc_id=f"o{n}", text="", metadata={"source": "docs/orders.csv"}) for n in range(3)]
+    orders = in_this_order(found)
+    context, _ = counted(index, "What did somebody pay at the most?", plan("highest", field="amount"), found=orders)
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"- {max(amounts):,}: order: ")
+    context, _ = counted(index, "Who paid the smallest bill?", plan("lowest", field="amount"), found=orders)
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"- {min(amounts):,}: order: ")
+    context, _ = counted(index, "What does one pay on average?", plan("mean", field="amount"), found=orders)
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{sum(amounts) / len(amounts):,.2f}: the mean of amount of 90 rows, ")
+    only = plan("mean", where="city = 'Rome' and customer = 'Novak'", field="amount")
+    context, _ = counted(index, "What does one pay in Rome on average?", only, found=orders)
+    in_rome = [amount for row, amount in zip(rows(), amounts, strict=True) if row["city"] == "Rome"]
+    assert context.settled is not None  # nobody asked for Novak
+    assert context.settled.text.startswith(
+        f"{sum(in_rome) / len(in_rome):,.2f}: the mean of amount of {len(in_rome)} rows"
+    )
+    context, _ = counted(index, "What does one pay in Oslo on average?", only, found=orders)
+    assert (context.settled, context.outcome.detail) == (None, "it takes reading for 'Oslo'")
+    text, _ = counted(index, "What is the average customer?", plan("mean", field="customer"), found=orders)
+    assert (text.settled, text.passages) == (None, orders)  # read, as nothing names a number of rows
+    other, model = counted(index, "What did somebody pay at the most?", plan("highest", field="amount"))
+    assert (other.settled, other.passages, model.seen) == (None, PASSAGES, [])
 
 
 @pytest.mark.parametrize("question", ["How many days of leave do I have?", "Who pays for orders from Berlin?", ""])

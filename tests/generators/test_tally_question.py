@@ -68,6 +68,8 @@ OF_PASSAGES = [
     "What is the total of the travel allowance?",
     "Who was the first person in Berlin?",
     "How many chapters has the book?",
+    "How many orders from Berlin can the system open at once?",
+    "Which order was the heaviest?",
     "order A-017",
     "",
     "how many",

@@ -118,6 +118,23 @@ def test_html_lists_tables_and_listings(notes: Noted) -> None:
     assert document.text == "Do\n\n- one\n- two\n\nA: 1; B: 2\n\nx | y\n\n  a\n    b"
 
 
+def test_html_terms_with_much_to_say_are_headings_until_their_list_ends(notes: Noted) -> None:
+    answer = "It may be used once in a while, and then it has to rest. " * 4
+    page = (
+        f"<h1>Questions</h1><dl><dt>It does not print</dt>\n<dd><p>{answer}</p><p>Wait.</p></dd>"
+        f"<dt>It prints</dt><dd>Good.</dd></dl><p>Write to us.</p>"
+        f"<details><summary>And in colour?</summary><p>{answer}</p></details>Bye"
+    )
+    document = _html(page, notes)
+    under = {document.text[block.start : block.end][:12]: block.headings for block in document.blocks}
+    term = ("Questions", "It does not print")
+    assert under["It does not "] == under["Wait."] == term
+    assert under["It prints"] == under["Good."] == under["Write to us."] == ("Questions",)
+    assert under["And in colou"] == ("Questions", "And in colour?")
+    assert under["Bye"] == ("Questions",)
+    assert document.title == "Questions"
+
+
 def test_html_tables_that_lay_out_the_page_are_read_through(notes: Noted) -> None:
     document = _html("<table><tr><td><h2>Head</h2>text<table><tr><td>1<td>2</table></td></tr></table>", notes)
     assert document.text == "Head\n\ntext\n\n1 | 2"
