@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 
 if TYPE_CHECKING:
+    from generators.llm.vllm_offline import VLLMOfflineLLM
     from tests.small_legs import SmallModels
 
 pytest_plugins = ("tests.browser", "tests.several_processes")
@@ -79,6 +80,17 @@ def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallMode
 
     with small_models(tmp_path_factory.mktemp("small")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def vllm_llm() -> Iterator[VLLMOfflineLLM]:
+    """The default model in vLLM's engine. One for all files: each start imports vLLM in two more processes."""
+    from generators.llm.vllm_offline import VLLMOfflineLLM
+    from tests.generators.llm.serving import VLLM_MODEL
+
+    made = VLLMOfflineLLM(model=VLLM_MODEL, dtype="float32", max_model_len=2048, kv_cache_gib=0.5)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

