@@ -22,6 +22,13 @@ LONGEST = (
     "test_permissions.py",
     "test_robust.py",
     "test_openapi.py",
+    "test_training.py",
+    "test_doors.py",
+    "test_shadow_promotion.py",
+    "test_chain_by_chance.py",
+    "test_transports.py",
+    "test_ratchet.py",
+    "test_light_bert.py",
 )
 """Files of few tests that take long: xdist's own order, by the number of tests, would begin with them last."""
 
