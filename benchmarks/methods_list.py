@@ -68,6 +68,8 @@ class Method:
         params = {**self.params, **self.differs.get(name, {})}
         if self.use.startswith("reformulate.genqr"):
             params["n"] = study.instructions
+        if study.written and self.stage == "reformulate" and "max_tokens" in params:
+            params["max_tokens"] = min(params["max_tokens"], study.written)
         return params | {"max_words": study.words} if "max_words" in params else params
 
     @property

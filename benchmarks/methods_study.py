@@ -27,7 +27,8 @@ class Study:
     `engine`: what reads and writes. `methods` and `sets`: names of those that are run; none named means all. `queries`: of
     each set, where its list has so many. `depth`: hits that rerankers read, and `words` of each. `reranked`: the first
     stages that they read, and `firsts` those of all else; none named means all. `instructions`: those of the ten that GenQR
-    asks. `hits`: of every list that is fused or measured. `says`: what the page says of the model. `page`: its name without
+    asks. `written`: the most tokens that a reformulator writes; 0 leaves each what it is listed with. `hits`: of every list that
+    is fused or measured. `says`: what the page says of the model. `page`: its name without
     suffix.
     """
 
@@ -46,6 +47,7 @@ class Study:
     reranked: tuple[str, ...] = ()
     firsts: tuple[str, ...] = ()
     instructions: int = 4
+    written: int = 0
     hits: int = 100
 
     def of_model(self, model: str) -> Study:
@@ -118,6 +120,7 @@ SMOKE = replace(
     name="smoke",
     depth=3,
     words=16,
+    written=12,
     queries=1,
     reranked=("bm25",),
     lines=Path("runs/methods_smoke.jsonl"),
