@@ -7,6 +7,7 @@ The tower is EfficientNet-Lite0, its space that of all-MiniLM by a ridge regress
     names      emoji asked for by a rare name, and by its most frequent synonym
     frequency  what is found against how often its words were seen
     pairs      two emoji and their names crosswise, as a woman and a man at the same work
+    binding    two coloured things in one picture, and the colour of either
     geometry   how both sides of the space lie
     memory     pictures brought to where texts are
     alignment  which two frozen networks are brought together best, told before by how alike they are
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
+from plugins.media.benchmarks.coloured import bindings
 from plugins.train.benchmarks.tower_beds import Bed, usual
 from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
 from plugins.train.benchmarks.tower_losses import gain
@@ -221,22 +223,22 @@ def by_frequency(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def by_pairs(space: Space) -> Iterator[dict[str, Any]]:
-    """CompA's scores: a man and a woman, or a light and a dark skin, with all else alike."""
-    places = space.dev("emoji", style="om", tones=True)
-    by_caption = {each.captions[0]: place for place, each in zip(places, space.pictures(places), strict=True)}
+    """CompA's scores: a man and a woman, or a light and a dark skin, with all else alike, in both drawings."""
+    drawings = []
+    for style in ("om", "noto"):
+        places = space.dev("emoji", style=style, tones=True)
+        drawings.append({each.captions[0]: place for place, each in zip(places, space.pictures(places), strict=True)})
     for name, one, other in (("gender", r"\bman\b", "woman"), ("tone", "light skin tone", "dark skin tone")):
-        pairs = [
-            (caption, re.sub(one, other, caption))
+        items = [
+            space.seen([by_caption[caption], by_caption[turned]]) @ texts([caption, turned]).T
+            for by_caption in drawings
             for caption in by_caption
-            if re.search(one, caption) and "medium" not in caption and re.sub(one, other, caption) in by_caption
+            if re.search(one, caption) and (turned := re.sub(one, other, caption)) in by_caption
         ]
-        if not pairs:
+        if not items:
             yield {"pairs": name, "n": 0}
             continue
-        items = np.stack(
-            [space.seen([by_caption[caption] for caption in pair]) @ texts(list(pair)).T for pair in pairs]
-        )
-        found = pair_scores(items)
+        found = pair_scores(np.stack(items))
         yield {
             "pairs": name,
             "n": found.n,
@@ -244,6 +246,11 @@ def by_pairs(space: Space) -> Iterator[dict[str, Any]]:
             "media": round(found.media, 4),
             "group": round(found.group, 4),
         }
+
+
+def by_binding(space: Space) -> Iterator[dict[str, Any]]:
+    """CAB."""
+    return bindings(space.data, space.known, space.whole)
 
 
 def by_geometry(space: Space) -> Iterator[dict[str, Any]]:
@@ -417,6 +424,7 @@ TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "names": by_names,
     "frequency": by_frequency,
     "pairs": by_pairs,
+    "binding": by_binding,
     "geometry": by_geometry,
     "memory": by_memory,
     "alignment": by_alignment,

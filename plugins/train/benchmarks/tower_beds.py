@@ -272,3 +272,58 @@ def composed(data: Path, split: str, *, style: str = "om", limit: int | None = N
         target_caption=vectors[target],
         reference_caption=vectors[reference],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Two pictures side by side, each half seen by itself: media [n, 2 w], in the one order and the other, and what is said of
+    either: [n, d]."""
+
+    media: Tensor
+    turned_media: Tensor
+    texts: Tensor
+    turned_texts: Tensor
+
+    def told(self, towers: Towers, *, k: int) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+        """1 or 0 of each: whether the own text is nearer than the turned one (`order`), whether that is so of all four (`both
+        ways`), and whether the picture is among the first `k` of all in their own order (`first`)."""
+        with torch.no_grad():
+            v, turned_v = towers.media(self.media), towers.media(self.turned_media)
+            t, turned_t = towers.texts(self.texts), towers.texts(self.turned_texts)
+        own, other = (v * t).sum(dim=1), (turned_v * turned_t).sum(dim=1)
+        crossed, back = (v * turned_t).sum(dim=1), (turned_v * t).sum(dim=1)
+        order = own > crossed
+        best = (t @ v.T).topk(min(k, len(v)), dim=1).indices
+        found = {
+            "order": order,
+            "both ways": order & (other > back) & (own > back) & (other > crossed),
+            "first": (best == torch.arange(len(v))[:, None]).any(dim=1),
+        }
+        return {name: each.double().numpy() for name, each in found.items()}
+
+
+def beside(data: Path, split: str, name: str, *, style: str = "", limit: int | None = None) -> Beside:
+    """Every caption of a set's pictures and one of another picture's, drawn: "a cat on the left, a dog on the right"."""
+    known = read(data, limit=limit)
+    rows = [
+        (place, caption)
+        for place, each in enumerate(known.pictures)
+        if (each.set, each.style, each.split) == (name, style, split) and not TONE.search(each.key)
+        for caption in each.captions
+    ]
+    turn = np.random.default_rng(0).permutation(len(rows))
+    pairs = [
+        (rows[one], rows[other])
+        for one, other in zip(turn, np.roll(turn, 1), strict=True)
+        if known.pictures[rows[one][0]].group != known.pictures[rows[other][0]].group
+    ]
+    left, right = (torch.from_numpy(known.whole[[pair[side][0] for pair in pairs]]) for side in (0, 1))
+    said = [
+        [f"{one} on the left, {other} on the right" for one, other in some]
+        for some in ([(a, b) for (_, a), (_, b) in pairs], [(b, a) for (_, a), (_, b) in pairs])
+    ]
+    return Beside(
+        torch.cat([left, right], dim=1),
+        torch.cat([right, left], dim=1),
+        *(torch.from_numpy(texts(each)) for each in said),
+    )

@@ -7,6 +7,7 @@ put together as the plug-in for pictures does before it fits. A caption: the vec
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import zipfile
@@ -109,6 +110,26 @@ def read(data: Path, *, side: int | None = None, limit: int | None = None) -> Re
         if arrays["keys"].tolist() != [each.key for each, _ in found]:
             raise SystemExit(f"'{kept}' is of other pictures; delete it")
         return Read([each for each, _ in found], arrays["whole"], arrays["cells"], arrays["loud"])
+
+
+def seen_together(data: Path, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    """float32 [n, w]: features of two pictures, by their keys, that are put side by side into one, upon white."""
+    from PIL import Image
+
+    from ragline_media.tower.tower import opened_picture
+
+    wanted = {key for pair in pairs for key in pair}
+    by_key = {each.key: opened_picture(image) for each, image in pictures(data) if each.key in wanted}
+    joined = list[bytes]()
+    for left, right in pairs:
+        halves = [by_key[left], by_key[right]]
+        whole = Image.new("RGB", (sum(each.width for each in halves), max(each.height for each in halves)), "white")
+        for half, across in zip(halves, (0, halves[0].width), strict=True):
+            whole.paste(half, (across, (whole.height - half.height) // 2))
+        file = io.BytesIO()
+        whole.save(file, "PNG")
+        joined.append(file.getvalue())
+    return np.asarray(_seen(joined, None)[0], dtype=np.float32)
 
 
 def _seen(images: Sequence[bytes], side: int | None) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

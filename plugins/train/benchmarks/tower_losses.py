@@ -4,9 +4,10 @@ Heads are drawn, and taught on `train` of emoji, tux, clipart and coco. Rate, st
 most of a tenth of those captions that was held apart. A ridge regression stands beside them. What they find is told on `dev`: the
 share of captions whose picture comes first (of coco's, among the first five). Differences are to InfoNCE with as many pairs a
 step, in the mean over seeds, with 95% intervals by drawing captions again. `composed` asks for an emoji by another one and an
-edit, `swaps` whether the right one of two texts is nearer.
+edit, `swaps` whether the right one of two texts is nearer, `orders` for two pictures side by side, and which stands where.
 
-    RAGLINE_EVAL_DATA=... python -m plugins.train.benchmarks.tower_losses [words | composed | swaps | blocks | small]
+    RAGLINE_EVAL_DATA=... python -m plugins.train.benchmarks.tower_losses
+        [words | composed | swaps | blocks | small | orders | experts]
         [--steps 200] [--seeds 3] [--only LOSS] [--limit N] [--record]
 """
 
@@ -24,11 +25,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
-from plugins.train.benchmarks.tower_beds import Bed, Composed, Found, boxed, composed, swaps, things, usual
+from plugins.train.benchmarks.tower_beds import Bed, Composed, Found, beside, boxed, composed, swaps, things, usual
 from rag.evaluate import mean_interval
 from ragline_train.losses import LOSSES, Batch, Loss, RegionDescriptions
 from ragline_train.losses.base import there
@@ -296,6 +297,85 @@ def by_small(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]
         base = base or found
 
 
+def by_orders(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Two pictures side by side and a text that says which is left: told from the same turned round, which is what `order` and
+    `own_negatives` see as wrong."""
+    sets = (("emoji", "om"), ("emoji", "noto"), ("tux", ""), ("clipart", ""), ("coco", ""))
+    parts = [beside(data, "train", name, style=style, limit=options.limit) for name, style in sets]
+    told = {
+        name: beside(data, "dev", name, style=style, limit=options.limit) for name, style in sets if style != "noto"
+    }
+    pairs = Pairs(
+        media=torch.cat([each.media for each in parts]),
+        texts=torch.cat([each.texts for each in parts]),
+        said={"text_negatives": torch.cat([each.turned_texts for each in parts])[:, None]},
+        seen={"media_negatives": torch.cat([each.turned_media for each in parts])[:, None]},
+    )
+    base: Scores | None = None
+    for name in ("infonce", "order", "own_negatives"):
+        begun, scores = process_time(), []
+        for seed in range(options.seeds):
+            towers, loss = drawn(pairs, seed), LOSSES[name]()
+            teach(towers, _only(pairs, loss), loss, steps=options.steps, size=NARROW, seed=seed)
+            found = {each: bed.told(towers, k=_FIRST.get(each, 1)) for each, bed in told.items()}
+            scores.append({f"{each}: {what}": one for each, own in found.items() for what, one in own.items()})
+        seconds = round((process_time() - begun) / options.seeds, 1)
+        yield line(name, {"size": NARROW, "pairs": len(pairs), "cpu_s": seconds}, mean_of(scores), base)
+        base = base or mean_of(scores)
+
+
+class _Mixed(Towers):
+    """Heads whose bent part is that of the two experts that a picture goes to, of four: `sum g_e C_e gelu(B x)`."""
+
+    def __init__(self, start: Tensor, offset: Tensor, *, hidden: int = 128, dropout: float = 0.6) -> None:
+        super().__init__(start, offset, hidden=hidden, dropout=dropout)
+        self.gate = nn.Linear(start.shape[0], 4)
+        self.experts = nn.ModuleList(nn.Linear(hidden, start.shape[1]) for _ in range(4))
+
+    def gates(self, features: Tensor) -> Tensor:
+        """[n, 4]: shares of all experts, of which the two largest are used."""
+        shares: Tensor = self.gate(features).softmax(dim=-1)
+        return shares
+
+    def media(self, features: Tensor) -> Tensor:
+        shares = self.gates(features)
+        best = shares.topk(2, dim=-1)
+        used = torch.zeros_like(shares).scatter(-1, best.indices, best.values / best.values.sum(dim=-1, keepdim=True))
+        features = self.hiding(features)
+        bent = torch.nn.functional.gelu(self.seen_in(features))
+        mixed = sum(used[..., n, None] * expert(bent) for n, expert in enumerate(self.experts))
+        return unit(features @ self.start + self.offset + mixed)
+
+    def batch(self, pairs: Pairs, rows: Tensor, *, progress: float) -> tuple[Tensor, Tensor, Batch]:
+        v, t, batch = super().batch(pairs, rows, progress=progress)
+        return v, t, replace(batch, gates=self.gates(pairs.media[rows]))
+
+
+def by_experts(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Heads of four experts, with and without what keeps them all in use; beside them heads without experts."""
+    bed = usual(data, limit=options.limit)
+    pictures = torch.cat([each.media for each in bed.asked])
+    pairs = _only(bed.pairs, make_contrast())
+    base: Scores | None = None
+    made: dict[str, tuple[type[Towers], Callable[[], Loss]]] = {
+        "infonce": (Towers, make_contrast),
+        "experts, unbalanced": (_Mixed, make_contrast),
+        "experts": (_Mixed, LOSSES["experts"]),
+    }
+    for name, (kind, make) in made.items():
+        scores, busiest = [], []
+        for seed in range(options.seeds):
+            towers = kind.drawn(pairs.media.shape[1], pairs.texts.shape[1], seed=seed)
+            teach(towers, pairs, make(), steps=options.steps, size=WIDE, seed=seed)
+            scores.append(judged(towers, bed.asked))
+            if isinstance(towers, _Mixed):
+                counts = towers.gates(pictures).argmax(dim=1).bincount(minlength=4)
+                busiest.append(float(counts.max()) / len(pictures))
+        facts = {"busiest expert's share": round(float(np.mean(busiest)), 4)} if busiest else {}
+        yield line(name, {"size": WIDE, **facts}, mean_of(scores), base)
+        base = base or mean_of(scores)
+
+
 # ---- lines
 
 
@@ -321,7 +401,15 @@ def line(name: str, facts: Mapping[str, Any], found: Scores, base: Scores | None
     return made
 
 
-TABLES = {"words": by_words, "composed": by_composed, "swaps": by_swaps, "blocks": by_blocks, "small": by_small}
+TABLES = {
+    "words": by_words,
+    "composed": by_composed,
+    "swaps": by_swaps,
+    "blocks": by_blocks,
+    "small": by_small,
+    "orders": by_orders,
+    "experts": by_experts,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
