@@ -14,6 +14,7 @@ The tower is EfficientNet-Lite0, its space that of all-MiniLM by a ridge regress
     tokens     photos again by words against cells, of the first ten
     postings   pictures as words, found by the sum of the words that a caption has
     signals    electrocardiograms to their reports, against the most frequent report
+    sounds     sounds that are no speech to captions, and through captions to pictures
 
     RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.methods [NAME ...] [--limit N] [--record]
 """
@@ -35,6 +36,7 @@ from numpy.typing import NDArray
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from plugins.media.benchmarks.coloured import bindings
+from plugins.media.benchmarks.heard import sounds
 from plugins.train.benchmarks.tower_beds import Bed, usual
 from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
 from plugins.train.benchmarks.tower_losses import gain
@@ -253,6 +255,11 @@ def by_binding(space: Space) -> Iterator[dict[str, Any]]:
     return bindings(space.data, space.known, space.whole)
 
 
+def by_sounds(space: Space) -> Iterator[dict[str, Any]]:
+    """LanguageBind's and CoAVT's way from a sound to a picture, by what both are called."""
+    return sounds(space.data, space.known, space.whole)
+
+
 def by_geometry(space: Space) -> Iterator[dict[str, Any]]:
     """Of pairs of dev, by the fit on few pairs and by that on all."""
     for name, style in (("emoji", "om"), ("tux", ""), ("coco", "")):
@@ -431,6 +438,7 @@ TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "tokens": by_tokens,
     "postings": by_postings,
     "signals": by_signals,
+    "sounds": by_sounds,
 }
 
 

@@ -26,7 +26,7 @@ from rag.indexes import (
 from rag.types import Content, Need, TextWith, beside
 from ragline_media.leg.leg import PicturesLeg, write_leg
 from ragline_media.leg.settings import AUTO, ENGLISH, PicturesSettings
-from ragline_media.tower.joint import JointTower, concepts_for, is_joint, tower_of
+from ragline_media.tower.joint import AnyTower, JointTower, concepts_for, is_joint, tower_of
 from ragline_media.tower.space import Projector, Space
 
 KIND = "picture"
@@ -43,13 +43,15 @@ class PicturesKind(LegKind):
     comes_with: ClassVar[frozenset[str]] = frozenset({KIND})
     found_by = "retrieve.pictures"
     share = 1.5
+    of: ClassVar[str] = KIND
+    """Which contents it has vectors of."""
 
     def maker(self, settings: Sections) -> LegMaker:
         said = cast(PicturesSettings, settings.section(self.section))
         name, texts = self._encoder(settings), dict(settings.section("dense"))
         same = texts["encoder"] == name  # one encoder then, asked in one way
         how = {each: texts[each] for each in ("revision", "compute", "encoding")} if same else {}
-        return PicturesMaker(said, SentenceEncoder(model=name, **how))
+        return PicturesMaker(said, SentenceEncoder(model=name, **how), self._tower(said), kind=self.of)
 
     def open(self, opening: Opening) -> PicturesLeg:
         return PicturesLeg(opening)
@@ -92,6 +94,9 @@ class PicturesKind(LegKind):
     def health(self, leg: Any) -> list[str]:
         return [f"its encoder {leg.encoder.describe()['name']} is here, with the same weights"]
 
+    def _tower(self, said: PicturesSettings) -> AnyTower:
+        return tower_of(said.tower)
+
     def _encoder(self, settings: Sections) -> str:
         """What reads questions: as settings say, else the tower itself where it can, else as those of the vectors of texts do
         where that is a model of this process."""
@@ -107,21 +112,20 @@ class PicturesKind(LegKind):
 class PicturesMaker(LegMaker):
     """A leg to be."""
 
-    def __init__(self, settings: PicturesSettings, encoder: SentenceEncoder) -> None:
-        self.settings, self.encoder = settings, encoder
-        self.tower = tower_of(settings.tower)
+    def __init__(self, settings: PicturesSettings, encoder: SentenceEncoder, tower: AnyTower, *, kind: str) -> None:
+        self.settings, self.encoder, self.tower, self.kind = settings, encoder, tower, kind
 
     def describe(self) -> dict[str, Any]:
         projector = {"projector_sha256": self._projector.sha256} if self._projector is not None else {}
-        return {"reads": [KIND, "text"], **self.tower.describe(), **projector, "text": self.encoder.describe()}
+        return {"reads": [self.kind, "text"], **self.tower.describe(), **projector, "text": self.encoder.describe()}
 
     def key(self) -> dict[str, Any]:
         return self.describe()
 
     def build(self, job: Job) -> Built:
         self._require_one_space()
-        held = [*_held(job)]
-        texts = [_alone(sha256) for _, sha256 in held]
+        held = [*_held(job, self.kind)]
+        texts = [_alone(sha256, self.kind) for _, sha256 in held]
         concepts = concepts_for(self.tower, self._encode if texts else None, dim=self.encoder.dim)
         space = Space(concepts, self._projector)
         before = job.before.leg() if job.before else None
@@ -137,8 +141,10 @@ class PicturesMaker(LegMaker):
             made_by=self.describe(),
             block=_BLOCK,
             work=job.work,
-            before=None if before is None else RowsBefore(texts=[*map(_alone, before.keys)], row=before.row_of),
-            step="look at pictures",
+            before=None
+            if before is None
+            else RowsBefore(texts=[_alone(key, self.kind) for key in before.keys], row=before.row_of),
+            step="look at pictures" if self.kind == KIND else f"hear {self.kind}s",
             progress=job.progress,
         )
         self.tower.release()
@@ -149,7 +155,7 @@ class PicturesMaker(LegMaker):
         write_leg(job.folder, rows, vectors, [sha256 for _, sha256 in held], space)
         facts = {
             "rows": len(job.texts),
-            "n_pictures": len(held),
+            f"n_{self.kind}s": len(held),
             "dim": self.encoder.dim,
             "fitted": space.projector is not None,
         }
@@ -183,14 +189,14 @@ def _reads_its_own(said: PicturesSettings) -> bool:
     return said.projector is None and is_joint(said.tower)
 
 
-def _held(job: Job) -> Iterator[tuple[int, str]]:
-    """Row and sha256 of each picture whose bytes are kept."""
+def _held(job: Job, kind: str) -> Iterator[tuple[int, str]]:
+    """Row and sha256 of each content of a kind whose bytes are kept."""
     for row, text in enumerate(job.texts):
         for content in beside(text):
-            if content.kind == KIND and job.contents is not None and content.sha256 in job.contents:
+            if content.kind == kind and job.contents is not None and content.sha256 in job.contents:
                 yield row, content.sha256
 
 
-def _alone(sha256: str) -> TextWith:
+def _alone(sha256: str, kind: str) -> TextWith:
     """A picture as what a maker computes of: whatever is said of it, it looks the same."""
-    return TextWith("", (Content(kind=KIND, uri=f"sha256:{sha256}", sha256=sha256),))
+    return TextWith("", (Content(kind=kind, uri=f"sha256:{sha256}", sha256=sha256),))

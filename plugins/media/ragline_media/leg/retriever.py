@@ -53,7 +53,7 @@ class PicturesRetriever:
 
     leg: str = "pictures"
     reads = frozenset({"picture", "text"})
-    recipe: ClassVar[Recipe] = Recipe(system="WeiMoCIR", source="Wu et al., 2024, arXiv 2409.04918")
+    recipe: ClassVar[Recipe | None] = Recipe(system="WeiMoCIR", source="Wu et al., 2024, arXiv 2409.04918")
 
     def __init__(
         self,
@@ -151,10 +151,16 @@ class PicturesRetriever:
             of_words = dict(zip(asked, encoded, strict=True))
         vectors = list[NDArray[np.float32] | None]()
         for place, query in enumerate(queries):
-            pictures = pictures_of(query, self._index)
-            seen = self._leg.space(self._leg.tower.features(pictures)).mean(0) if pictures else None
-            vectors.append(self._composed(query, texts[place], seen, of_words.get(place)))
+            vectors.append(self._composed(query, texts[place], self._seen(query), of_words.get(place)))
         return vectors
+
+    def _seen(self, query: Query) -> NDArray[np.float32] | None:
+        """float32 [dim] of its pictures, in their mean; None where it has none."""
+        pictures = pictures_of(query, self._index)
+        seen: NDArray[np.float32] | None = (
+            self._leg.space(self._leg.tower.features(pictures)).mean(0) if pictures else None
+        )
+        return seen
 
     def _composed(
         self, query: Query, text: str, picture: NDArray[np.float32] | None, words: NDArray[np.float32] | None

@@ -32,3 +32,16 @@ def nearest_texts(media: Vectors, memory: Vectors, *, k: int = 3) -> NDArray[np.
     """[n, k]: places of the texts most like each medium, best first; of equal ones the earlier."""
     scores = media @ memory.T
     return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+def through_texts(sounds: Vectors, texts: Vectors, pictures: Vectors, *, k: int = 3) -> Vectors:
+    """float32 [n sounds, m pictures]: of each sound the `k` texts that are nearest to it, and how near pictures are to these, in
+    their mean. Neither side was ever paired with the other; texts are what both were (LanguageBind, CoAVT).
+
+    Args:
+        sounds, texts, pictures: [., d], of length 1, in one space.
+    """
+    if not len(texts):
+        raise ValueError("through_texts: there is no text between sounds and pictures")
+    near = texts[nearest_texts(sounds, texts, k=k)]
+    return np.asarray(unit(near.mean(axis=1)) @ pictures.T, dtype=np.float32)

@@ -19,6 +19,7 @@ from rag.errors import ContractError, SpecError
 from rag.files import file_sha256
 from rag.indexes import resolve, unit
 from rag.types import Need
+from ragline_media.sound.network import SoundTower
 from ragline_media.tower.published import Published, layout_of
 from ragline_media.tower.space import EncodeTexts, concepts_of
 from ragline_media.tower.tower import Features, Tower, opened_picture
@@ -51,10 +52,12 @@ def tower_of(model: str) -> AnyTower:
 
 
 def concepts_for(tower: AnyTower, encode: EncodeTexts | None, *, dim: int) -> NDArray[np.float32]:
-    """float32 [1000, dim]: what a tower's classes are to an encoder. None of them where it says no classes; zeros where nobody
+    """float32 [classes, dim]: what a tower's classes are to an encoder. None of them where it says no classes; zeros where nobody
     asks."""
     if isinstance(tower, JointTower):
         return np.zeros((0, dim), np.float32)
+    if isinstance(tower, SoundTower):
+        return encode(tower.class_names) if encode else np.zeros((len(tower.class_names), dim), np.float32)
     return np.zeros((1000, dim), np.float32) if encode is None else concepts_of(encode)
 
 
@@ -272,5 +275,5 @@ def _apart(text: str) -> tuple[str, list[int]]:
     return " ".join(word[0] for word in words), at[1:]
 
 
-AnyTower = Tower | JointTower
+AnyTower = Tower | JointTower | SoundTower
 """What sees pictures."""

@@ -1,0 +1,92 @@
+"""The leg `sounds`: a vector of each recording of a document by what is to be heard in it, where words of the same meaning have
+theirs; and what finds them. It is that of pictures with another tower, and stands in an index whose graph names it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from rag.filters import WhereData
+from rag.indexes import Index, Opening, Sections
+from rag.types import Query, Ranking
+from rag.writing import Recipe
+from ragline_media.leg.kind import PicturesKind
+from ragline_media.leg.leg import PicturesLeg
+from ragline_media.leg.retriever import PicturesRetriever
+from ragline_media.leg.settings import PicturesSettings
+from ragline_media.sound.network import SoundTower
+
+
+class SoundsSettings(PicturesSettings):
+    """What hears sounds, and in whose space words find them."""
+
+    tower: str = Field(
+        default="", description="What hears sounds: a file of a network such as YAMNet (TensorFlow Lite)."
+    )
+    names: str = Field(default="", description="A table of its classes (CSV), with a column `display_name`.")
+    projector: str | None = Field(
+        default=None,
+        description="A folder with what was fitted on pairs of sounds and captions; unset: sounds are told by classes.",
+    )
+
+
+class SoundsKind(PicturesKind):
+    """A vector of each recording of a document."""
+
+    name = "sounds"
+    section = "sounds"
+    settings = SoundsSettings
+    comes_with: ClassVar[frozenset[str]] = frozenset()
+    found_by = "retrieve.sounds"
+    of: ClassVar[str] = "sound"
+
+    def open(self, opening: Opening) -> PicturesLeg:
+        return SoundsLeg(opening)
+
+    def wanted_models(self, settings: Sections) -> list[tuple[str, str | None]]:
+        return super().wanted_models(settings)[1:]
+
+    def _tower(self, said: PicturesSettings) -> SoundTower:
+        own = cast(SoundsSettings, said)
+        return SoundTower(own.tower, own.names)
+
+
+class SoundsLeg(PicturesLeg):
+    """Over all parts of an index. Words find in it without the network; it is for sounds that are new."""
+
+    @cached_property
+    def tower(self) -> SoundTower:
+        """What hears sounds. Asked, it has to be the one that the leg was built with."""
+        made = self._made_by
+        return SoundTower(made["tower"], made["names"], sha256=made["tower_sha256"])
+
+
+class SoundsRetriever(PicturesRetriever):
+    """Recordings in which what a question says is to be heard, by inner product, in the space of the index's text encoder.
+
+    What is said in them does not count. A question with a picture in it is answered by its words.
+
+    Args:
+        index: the index that the pipeline is bound to.
+        leg: name of the leg that is searched, where the index has several of this kind.
+        where: a filter that holds beside the query's own.
+    """
+
+    leg: str = "sounds"
+    reads = frozenset({"text"})
+    recipe: ClassVar[Recipe | None] = None
+
+    def __init__(self, *, index: Index, leg: str = leg, where: WhereData | None = None) -> None:
+        super().__init__(index=index, leg=leg, where=where)
+
+    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """One ranking per query, in order, at most `k` hits; scores are cosines. Documents without a sound are no hits."""
+        return super().retrieve(queries, k=k)
+
+    def _seen(self, query: Query) -> NDArray[np.float32] | None:
+        return None
