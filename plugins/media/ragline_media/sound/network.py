@@ -197,4 +197,5 @@ def _bands() -> NDArray[np.float64]:
     first, last = 1127 * np.log1p(np.array([125.0, 7500.0]) / 700)
     edges = np.linspace(first, last, BANDS + 2)
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
-    return np.maximum(0, np.minimum((mel - low) / (middle - low), (high - mel) / (high - middle)))
+    bands: NDArray[np.float64] = np.maximum(0, np.minimum((mel - low) / (middle - low), (high - mel) / (high - middle)))
+    return bands
