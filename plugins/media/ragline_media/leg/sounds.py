@@ -3,7 +3,6 @@ theirs; and what finds them. It is that of pictures with another tower, and stan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, cast
 
@@ -13,7 +12,7 @@ from pydantic import Field
 
 from rag.filters import WhereData
 from rag.indexes import Index, Opening, Sections
-from rag.types import Query, Ranking
+from rag.types import Query
 from rag.writing import Recipe
 from ragline_media.leg.kind import PicturesKind
 from ragline_media.leg.leg import PicturesLeg
@@ -83,10 +82,6 @@ class SoundsRetriever(PicturesRetriever):
 
     def __init__(self, *, index: Index, leg: str = leg, where: WhereData | None = None) -> None:
         super().__init__(index=index, leg=leg, where=where)
-
-    def retrieve(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
-        """One ranking per query, in order, at most `k` hits; scores are cosines. Documents without a sound are no hits."""
-        return super().retrieve(queries, k=k)
 
     def _seen(self, query: Query) -> NDArray[np.float32] | None:
         return None

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from rag.errors import SpecError, need
 from rag.reading import Reader, ReadError
-from rag.types import Need
 from ragline_media.sound.waves import RATE, pieces
 from ragline_media.tower.tower import Features
 
@@ -81,10 +80,6 @@ class SoundTower:
         heard = [np.mean([self._said(patch) for patch in _patches(sound)], axis=0) for sound in sounds]
         probable = np.array(heard, dtype=np.float32).reshape(len(sounds), len(self.class_names))
         return Features(probable, np.log(np.maximum(probable, _LEAST)))
-
-    def memory(self) -> list[Need]:
-        """Weights, and a patch on its way through."""
-        return [Need(what=f"weights of {self.model}", n_bytes=2 * MOST_BYTES)]
 
     def release(self) -> None:
         """Let go of the weights; the next sound loads them again."""

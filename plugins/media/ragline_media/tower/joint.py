@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PICTURES, _TEXTS = 8, 32
 """That go through a network together; volumes go alone."""
-_ROOM, _ROOM_OF_A_VOLUME = 256 << 20, 3 << 30
+_ROOM = 256 << 20
 _DIM = (
     *(("text_projection", 1), ("text_projection.weight", 0), ("text.proj.2.weight", 0), ("text.text_projection", 1)),
     ("encode_text.linear_layer.weight", 0),
@@ -92,12 +92,6 @@ class _Side:
     def release(self) -> None:
         self._network = None
 
-    def memory(self, what: str) -> Need:
-        size = (self._published.folder / "model.safetensors").stat().st_size
-        volumes = self._which == "seen" and self._published.layout.sees == "volumes"
-        room = _ROOM_OF_A_VOLUME if volumes else _ROOM
-        return Need(what=f"{what} of {self._published.name}", n_bytes=2 * size + room)
-
 
 class JointTower:
     """What sees pictures. Their vectors lie beside those of its texts, so no classes are told."""
@@ -135,10 +129,6 @@ class JointTower:
             found.append(self._seen(torch.from_numpy(np.stack(decoded))))
         pooled = np.concatenate(found[1:]) if len(found) > 1 else found[0]
         return Features(pooled, np.zeros((len(pooled), 0), np.float32))
-
-    def memory(self) -> list[Need]:
-        """Weights in float32 beside the file they come from, and a batch on its way through."""
-        return [self._seen.memory("pictures")]
 
     def release(self) -> None:
         """Let go of the weights; the next picture loads them again."""
@@ -234,7 +224,8 @@ class JointEncoder:
 
     def memory(self) -> list[Need]:
         """Weights in float32 beside the file they come from, and a batch on its way through."""
-        return [self._said.memory("texts")]
+        size = (self._published.folder / "model.safetensors").stat().st_size
+        return [Need(what=f"texts of {self._published.name}", n_bytes=2 * size + _ROOM)]
 
     def release(self) -> None:
         """Let go of the weights. The next text loads them again."""

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rag.errors import SpecError
 from rag.files import file_sha256
 from rag.indexes import resolve
-from rag.types import Need
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +25,6 @@ _BATCH = 16
 _SIDES = ((200, 192), (120, 128), (0, 112))
 """Longest side of a picture from so many pixels on -> pixels of a side that the network sees. Small drawings blur when they
 are drawn large."""
-_WEIGHTS_BYTES = 4_652_008 * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +66,6 @@ class Tower:
                 some = places[start : start + _BATCH]
                 pooled[some], logits[some] = self._seen(np.stack([pixels_of(decoded[place], side) for place in some]))
         return Features(pooled, logits)
-
-    def memory(self) -> list[Need]:
-        """Weights, and a batch on its way through."""
-        return [Need(what=f"weights of {self.model}", n_bytes=_WEIGHTS_BYTES + (128 << 20))]
 
     def release(self) -> None:
         """Let go of the weights; the next picture loads them again."""
