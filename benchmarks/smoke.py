@@ -84,7 +84,19 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "plugins.media.benchmarks.found_by_words": ["--limit", "8"],
     "plugins.media.benchmarks.speech": ["--limit", "1"],
     "plugins.media.benchmarks.methods": [
-        *["policy", "parts", "binding", "geometry", "memory", "alignment", "tokens", "postings", "signals", "--limit", "12"]
+        *[
+            "policy",
+            "parts",
+            "binding",
+            "geometry",
+            "memory",
+            "alignment",
+            "tokens",
+            "postings",
+            "signals",
+            "--limit",
+            "12",
+        ]
     ],
     "plugins.train.benchmarks.tower_losses": ["--steps", "2", "--seeds", "1", "--limit", "12"],
     "plugins.train.benchmarks.captions": ["--steps", "2", "--seeds", "1", "--limit", "12"],
