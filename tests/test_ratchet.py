@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 73_042,
-    "lines of centre and plug-ins": 116_109,
-    "lines of centre and plug-ins that hold code": 76_792,
+    "lines of centre and plug-ins": 116_111,
+    "lines of centre and plug-ins that hold code": 76_794,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

@@ -88,8 +88,16 @@ def index(
     for document in documents:
         (texts / f"{document.doc_id}.md").write_text(f"# {document.title}\n\n{document.text}\n")
     pictures = {"tower": str(random_tower(folder / "tower")), "encoder": str(small_models.sentences)}
+    (folder / "hears.tflite").write_bytes(b"opened where there is a sound, and texts have none")
+    (folder / "classes.csv").write_text("display_name\nBell\n")
+    hears = {
+        "tower": str(folder / "hears.tflite"),
+        "names": str(folder / "classes.csv"),
+        "encoder": pictures["encoder"],
+    }
     of_plugins = {
         "pictures": pictures,
+        "sounds": hears,
         "named": {"encoder": str(small_models.sentences)},
         "promptreps": SECTIONS["promptreps"]["decoder"](small_models),
     }

@@ -25,7 +25,7 @@ quickly = settings(max_examples=25, deadline=None, suppress_health_check=[Health
 
 
 def test_those_that_should_do() -> None:
-    assert EXPLAINING == ["bm25", "dense", "late_interaction", "pictures", "sparse"]
+    assert EXPLAINING == ["bm25", "dense", "late_interaction", "pictures", "sounds", "sparse"]
     assert FUSING == ["rrf", "weighted"]
 
 

@@ -52,6 +52,7 @@ class PicturesRetriever:
     """
 
     leg: str = "pictures"
+    holds: ClassVar[str] = "picture"
     reads = frozenset({"picture", "text"})
     recipe: ClassVar[Recipe | None] = Recipe(system="WeiMoCIR", source="Wu et al., 2024, arXiv 2409.04918")
 
@@ -126,7 +127,7 @@ class PicturesRetriever:
             self._index.documents.row(hit.doc_id)
         asked = query.text or "the picture"
         return [
-            [ScorePart(of_query=asked, of_document="picture", score=hit.score, how="inner product")] for hit in hits
+            [ScorePart(of_query=asked, of_document=self.holds, score=hit.score, how="inner product")] for hit in hits
         ]
 
     def _ranking(self, query: Query, vector: NDArray[np.float32] | None, k: int) -> Ranking:

@@ -77,6 +77,7 @@ class SoundsRetriever(PicturesRetriever):
     """
 
     leg: str = "sounds"
+    holds: ClassVar[str] = "sound"
     reads = frozenset({"text"})
     recipe: ClassVar[Recipe | None] = None
 
