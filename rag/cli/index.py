@@ -49,7 +49,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--prune", action="store_true", help=prune_help)
     consenting(parser)
     parser.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
-    ocr_help = "also read pages of PDF that are pictures; slow (needs the extra ocr)"
+    ocr_help = "also read pictures, and pages of PDF that are pictures; slow (needs the extra ocr)"
     parser.add_argument("--ocr", action="store_true", help=ocr_help)
     labels_help = "JSONL file that says who may read which document; once given, the index keeps what it says"
     parser.add_argument("--labels", metavar="FILE", help=labels_help)

@@ -19,9 +19,10 @@ from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
 from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, SourceFile, chunk
-from rag.ingest.formats import parser_of, version_of
+from rag.ingest.formats import is_content, parser_of, version_of
 from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
+from rag.ingest.parsers import of_plugin
 from rag.ingest.records import MANY_ROWS
 from rag.ingest.types import ParsedDocument
 from retrievers.index.contents import NONE
@@ -104,7 +105,7 @@ class UnitMaker:
     def made_by(self, name: str, layout: Layout, removed: tuple[str, ...] = ()) -> str:
         """A hash of all that the units of the file `name` depend on, except its bytes. Of the name its parser counts."""
         parser = "mail" if layout == "mail" else parser_of(name)  # of a corpus too, as indexes have it
-        key = version_of(parser or ""), self.ocr and parser == "pdf", layout, removed
+        key = version_of(parser or ""), self.ocr and _has_pictures(parser), layout, removed
         if key not in self._made_by:
             self._made_by[key] = self._hash(*key)
         return self._made_by[key]
@@ -372,3 +373,8 @@ def _problems_of(record: SourceRecord) -> list[Problem]:
     """The problems that were noted when the file was read, but for what is no trouble and was told then."""
     told = [(reason, lost) for reason, lost in record.problems if reason != MANY_ROWS]
     return [Problem(name=record.name, reason=reason, lost=lost) for reason, lost in told]
+
+
+def _has_pictures(parser: str | None) -> bool:
+    """Whether files that it reads hold what OCR may read."""
+    return parser == "pdf" or (is_content(parser) and "picture" in of_plugin(parser or "").KINDS)

@@ -1,4 +1,4 @@
-"""Pages that are pictures -> lines of text: pypdfium2 draws a page, rapidocr reads it with the weights of its wheel.
+"""Pictures -> lines of text: pypdfium2 draws a page, rapidocr reads that or a picture with the weights of its wheel.
 
 Both run in the process that parses, on one thread. Lines are read one by one: in batches their widths are levelled,
 which costs memory without bound and garbles long lines.
@@ -51,10 +51,7 @@ class PageReader:
             return []
         self._left -= 1
         self._begins()
-        picture, scale = _drawn(self._data, number)
-        found = _engine()(picture)
-        boxes = zip(found.boxes, found.txts, strict=True) if found.boxes is not None and found.txts is not None else ()
-        return in_order([Cell.of((corners.astype(float) / scale).round(1).tolist(), text) for corners, text in boxes])
+        return lines_of(*_drawn(self._data, number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,13 @@ class Cell:
         """From four corners, (x, y) each."""
         across, down = zip(*corners, strict=True)
         return cls(min(across), max(across), min(down), max(down), " ".join(text.split()))
+
+
+def lines_of(picture: Any, scale: float = 1.0) -> list[list[Cell]]:
+    """Lines of an array of (height, width, 3) bytes, as they are read, in its pixels over `scale`; none where there are none."""
+    found = _engine()(picture)
+    boxes = zip(found.boxes, found.txts, strict=True) if found.boxes is not None and found.txts is not None else ()
+    return in_order([Cell.of((corners.astype(float) / scale).round(1).tolist(), text) for corners, text in boxes])
 
 
 def in_order(cells: Sequence[Cell]) -> list[list[Cell]]:

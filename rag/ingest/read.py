@@ -45,7 +45,7 @@ class Reader:
         limits: what one file may cost.
         report: told of what was mended or left out inside a file that is otherwise read.
         cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
-        ocr: whether pages of PDF that have no text are read as pictures; see `rag.ingest.ocr.require_ocr`.
+        ocr: whether pictures, and pages of PDF that have no text, are read; see `rag.ingest.ocr.require_ocr`.
         keep: takes bytes of contents, before the document that holds them is given; unset: contents of corpora are held by
             reference, and bytes are dropped.
     """

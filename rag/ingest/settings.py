@@ -13,7 +13,10 @@ class ReadSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ocr: bool = Field(default=False, description="Read pages of PDF that are pictures; needs ragline[ocr].")
+    ocr: bool = Field(
+        default=False,
+        description="Read pages of PDF that are pictures, and pictures where they are kept; needs ragline[ocr].",
+    )
     languages: bool = Field(
         default=False,
         description="Tell the language of each document, as `lang` in its metadata, and count them.",

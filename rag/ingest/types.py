@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rag.core.contents import Content
+
+if TYPE_CHECKING:
+    from rag.ingest.ocr import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,18 +146,21 @@ class Beside:
     """What a reader of contents is given beside the bytes. `caption`: what a file beside it says of it, as one line.
 
     `begins`: to be called before each piece of work that takes seconds: it gives time for that, as for a page that is read as
-    a picture (`Limits`).
+    a picture (`Limits`). `lines`: gives the lines that OCR reads in an array of (height, width, 3) bytes, in its pixels, and
+    begins by itself; None where pictures are not to be read so.
     """
 
     caption: str = ""
     begins: Callable[[], None] = lambda: None
+    lines: Callable[[Any], Sequence[Sequence[Cell]]] | None = None
 
 
 class ContentReader(Protocol):
     """A module that reads files which hold no text, such as pictures: what the group `ragline.content_reader` names."""
 
     KINDS: frozenset[str]
-    """Of what its documents hold: legs that are for one of them come with it."""
+    """Of what its documents hold: legs that are for one of them come with it. Files of a reader of pictures are read again where
+    OCR is asked for, or not any more."""
 
     def require(self) -> None:
         """Fetch what it needs, such as a model: called before a file of its kind is read, where one may fetch and write.

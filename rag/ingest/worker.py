@@ -25,7 +25,7 @@ from rag.core.plugins import loaded
 from rag.ingest.bounds import bounded
 from rag.ingest.formats import is_content
 from rag.ingest.metadata import capped
-from rag.ingest.ocr import PageReader
+from rag.ingest.ocr import Cell, PageReader, lines_of
 from rag.ingest.parsers import STREAMS, parsed, streamed
 from rag.ingest.stretches import stretched
 from rag.ingest.types import Beside, Block, Kept, Limits, Note, ParsedDocument, ReadError, SourceFile
@@ -78,7 +78,7 @@ def parse(
 
     Args:
         begins: called before each piece of work that takes seconds, such as a page of a PDF that is read as a picture.
-        ocr: whether such pages are read.
+        ocr: whether such pages are read, and pictures.
     Raises:
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
@@ -88,7 +88,8 @@ def parse(
         data = content_of(file.path, limits)
         more: dict[str, Any] = {"ocr": PageReader(data, limits, begins)} if parser == "pdf" and ocr else {}
         if is_content(parser):
-            more = {"beside": Beside(caption=caption_of(file.caption, limits), begins=begins)}
+            lines = partial(_lines, begins) if ocr else None
+            more = {"beside": Beside(caption=caption_of(file.caption, limits), begins=begins, lines=lines)}
         documents = parsed(parser, data, file.name, note, **more)
     any_text = False
     size = file.path.stat().st_size
@@ -97,6 +98,11 @@ def parse(
         yield document
     if not any_text:
         raise ReadError("no text in it")
+
+
+def _lines(begins: Callable[[], None], picture: Any) -> list[list[Cell]]:
+    begins()
+    return lines_of(picture)
 
 
 def _confine(memory_bytes: int) -> None:

@@ -2,7 +2,7 @@
 // the page that one stands on. Below a question, the pictures that were found and those that it was asked with.
 
 import { askedWith, pictureInput } from "./asked.js";
-import { drawnPages, standsOnPage } from "./pages.js";
+import { drawnPages, markOf, standsOnPage } from "./pages.js";
 
 const addresses = new Map(); // path -> the blob: address of its bytes; the reader's key went with the request, no address has it
 
@@ -22,8 +22,14 @@ function addressOf(page, path) {
 /** What is said of a picture to who does not see it. */
 const altOf = ({ text }, { title }) => text || title || "Picture without a caption";
 
-/** A picture with its caption; pressed, it changes between small and whole. */
-function drawnPicture(page, content, source) {
+/** Marks on a picture: the lines on it that the supporting sentence was read from. They are told in thousandths. */
+const marksOn = ({ metadata }, support) =>
+  (support ? (metadata?.lines ?? []) : [])
+    .filter(([start, end]) => start < support.end && end > support.start)
+    .map(([, , left, top, right, bottom]) => markOf({ left, top, right, bottom }, 1000, 1000));
+
+/** A picture with its caption, and where a sentence stands on it; pressed, it changes between small and whole. */
+function drawnPicture(page, content, source, support) {
   const figure = document.createElement("figure");
   const button = document.createElement("button");
   const image = document.createElement("img");
@@ -52,7 +58,10 @@ function drawnPicture(page, content, source) {
     show(whole ? "" : "/thumbnail");
   });
   show("/thumbnail");
-  button.append(image);
+  const sheet = document.createElement("span");
+  sheet.className = "media-sheet";
+  sheet.append(image, ...marksOn(content, support));
+  button.append(sheet);
   figure.append(button, caption);
   return figure;
 }
@@ -131,7 +140,7 @@ function drawnPassage(page, source, support) {
   if (!pictures.length && !sounds.size) return null;
   const gallery = document.createElement("div");
   gallery.className = "media-pictures";
-  gallery.append(...pictures.map((content) => drawnPicture(page, content, source)));
+  gallery.append(...pictures.map((content) => drawnPicture(page, content, source, support)));
   for (const stretches of sounds.values()) {
     gallery.append(drawnSound(page, stretches, supporting(stretches, source.text, support)));
   }

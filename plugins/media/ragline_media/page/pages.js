@@ -77,7 +77,8 @@ async function drawnSheet(addressOf, source, { page: number, width, height, boxe
   return figure;
 }
 
-function markOf({ left, top, right, bottom }, width, height) {
+/** A mark over a box of a sheet that is so wide and high. */
+export function markOf({ left, top, right, bottom }, width, height) {
   const mark = document.createElement("span");
   mark.className = "media-mark";
   const part = (length, of) => `${(100 * length) / of}%`;

@@ -7,12 +7,13 @@ its second, so that words find the scene and the film plays from there.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from itertools import pairwise
 
 from rag.reading import Beside, Content, Kept, Note, ParsedDocument
 from ragline_media.film.scenes import Scene, scenes_of, tracks_of
-from ragline_media.reading import sound
+from ragline_media.reading import lines, sound
 from ragline_media.reading.names import words_of
 from ragline_media.sound.speech import Segment, Speech, speech_of
 from ragline_media.sound.waves import format_of
@@ -46,25 +47,31 @@ def parse(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[Parsed
     yield sound.recording(kept, media_type, speech, name, kind=KIND, caption=beside.caption)
     ends = [later.start for _, later in pairwise(scenes)] + [max(speech.seconds, tracks.seconds, scenes[-1].start)]
     for scene, end in zip(scenes, ends, strict=True):
-        yield _document(scene, round(end, 2), kept.sha256, media_type, name)
+        yield _document(scene, round(end, 2), kept.sha256, media_type, name, beside, note)
 
 
-def _document(scene: Scene, end: float, film: str, media_type: str, name: str) -> ParsedDocument:
+def _document(
+    scene: Scene, end: float, film: str, media_type: str, name: str, beside: Beside, note: Note
+) -> ParsedDocument:
+    from PIL import Image
+
     width, height = scene.size
+    with Image.open(io.BytesIO(scene.frame.data), formats=("JPEG",)) as frame:
+        on_it = lines.read(frame, "", beside, note)
     picture = Content(
         kind="picture",
         uri=f"sha256:{scene.frame.sha256}",
         sha256=scene.frame.sha256,
         media_type="image/jpeg",
-        metadata={"width": width, "height": height, "start": scene.start},
+        metadata={"width": width, "height": height, "start": scene.start, **on_it.places},
     )
     plays = sound.stretch(film, media_type, Segment(start=scene.start, end=end, text=""), kind=KIND)
     return ParsedDocument(
         doc_id=f"{name}@{scene.start:g}",
         title=words_of(name),
-        text="",
-        blocks=(),
-        metadata={"source": name, "media_type": media_type, "second": scene.start},
+        text=on_it.text,
+        blocks=on_it.blocks,
+        metadata={"source": name, "media_type": media_type, "second": scene.start, **on_it.metadata},
         whole=True,
         contents=((0, picture), (0, plays)),
         kept=(scene.frame,),

@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rag.reading import Beside, Block, Content, Kept, Note, ParsedDocument, ReadError
+from rag.reading import Beside, Content, Kept, Note, ParsedDocument, ReadError
+from ragline_media.reading import lines
 from ragline_media.reading.names import words_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def require() -> None:
 
 
 def parse(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[ParsedDocument]:
-    """One document without pages: its text is the caption, its title the words of the file's name, if it has some.
+    """One document without pages: its text is the caption, and what OCR reads on it where that is asked for; its title the words
+    of the file's name, if it has some.
 
     Raises:
         ReadError: it is no picture of these formats, damaged, or too large.
@@ -79,7 +81,7 @@ def parse(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[Parsed
         warnings.simplefilter("ignore")  # of damage that is told by an error, if it matters
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                kept, media_type, size = _kept(picture, data, note)
+                kept, media_type, size, turned = _kept(picture, data, note)
         except UnidentifiedImageError:
             raise ReadError(f"no picture that is read here ({', '.join(FORMATS)}), whatever its name says") from None
         except Image.DecompressionBombError:
@@ -89,28 +91,29 @@ def parse(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[Parsed
         except (OSError, ValueError, SyntaxError, EOFError) as cause:
             raise ReadError(f"damaged: {str(cause)[:200] or type(cause).__name__}") from None
     said = beside.caption[:_LONGEST_CAPTION]
+    on_it = lines.read(turned, said, beside, note)
     content = Content(
         kind=KIND,
         uri=f"sha256:{kept.sha256}",
         sha256=kept.sha256,
         media_type=media_type,
         text=said,
-        metadata={"width": size[0], "height": size[1]},
+        metadata={"width": size[0], "height": size[1], **on_it.places},
     )
     yield ParsedDocument(
         doc_id=name,
         title=words_of(name),
-        text=said,
-        blocks=(Block(start=0, end=len(said)),) if said else (),
-        metadata={"source": name, "media_type": media_type},
+        text=on_it.text,
+        blocks=on_it.blocks,
+        metadata={"source": name, "media_type": media_type, **on_it.metadata},
         whole=True,
         contents=((0, content),),
         kept=(kept,),
     )
 
 
-def _kept(picture: Image, data: bytes, note: Note) -> tuple[Kept, str, tuple[int, int]]:
-    """What is kept of an opened picture, its media type, and its width and height."""
+def _kept(picture: Image, data: bytes, note: Note) -> tuple[Kept, str, tuple[int, int], Image]:
+    """What is kept of an opened picture, its media type, its width and height, and its pixels."""
     across, down = picture.size
     if across * down > MOST_PIXELS:
         raise ReadError(
@@ -126,7 +129,7 @@ def _kept(picture: Image, data: bytes, note: Note) -> tuple[Kept, str, tuple[int
     else:
         media_type = _SHOWN[str(picture.format)]
     size = turned.size if plain else _bounded(turned, LONGEST_SIDE).size
-    return Kept(data=data, thumbnail=thumbnail_of(turned)), media_type, size
+    return Kept(data=data, thumbnail=thumbnail_of(turned)), media_type, size, turned
 
 
 def _moves(picture: Image) -> bool:
