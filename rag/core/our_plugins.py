@@ -39,6 +39,8 @@ OURS = {
         "retrieve.sounds",
         "route.contents",
         "route.pages",
+        "tool.search_by_picture",
+        "tool.see_picture",
     ),
     "recipes": (
         "asking.as_typed",

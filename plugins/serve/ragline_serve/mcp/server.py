@@ -19,7 +19,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 
 from rag import Asker, Pipeline
-from rag.doors import answer_json, answering_llm, position_json, ranking_json, read_json
+from rag.doors import answer_json, answering_llm, contents_json, position_json, ranking_json, read_json
 from rag.errors import RagError, SpecError, StageError
 from rag.files import QuestionLog
 from rag.filters import Filter as OwnFilter
@@ -222,6 +222,7 @@ def _document(index: Index, doc_id: str, where: OwnFilter | None) -> DocumentRes
         "title": document.title,
         "text": document.text,
         "position": position_json(document),
+        **contents_json(document.contents),
         "parent": document.parent,
         "previous": parts.get(row - 1),  # the parts of a document lie in a row, in reading order
         "next": parts.get(row + 1),

@@ -36,6 +36,10 @@ class Passage(BaseModel):
     position: dict[str, Any] = Field(
         description="what is known of: source (relative path), page (from 1), headings, start and end (characters of the source)"
     )
+    contents: list[dict[str, Any]] = Field(
+        default=[],
+        description="what the passage holds beside text, such as a picture: kind, media_type, sha256, text of each",
+    )
 
 
 class Hit(Passage):
