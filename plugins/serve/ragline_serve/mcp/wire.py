@@ -38,6 +38,7 @@ class Passage(BaseModel):
     )
     contents: list[dict[str, Any]] = Field(
         default=[],
+        exclude_if=lambda held: not held,
         description="what the passage holds beside text, such as a picture: kind, media_type, sha256, text of each",
     )
 
