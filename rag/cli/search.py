@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rag.cli.asking import asking, question_of, read_line
-from rag.cli.console import plain, say, say_json, warn
+from rag.cli.console import plain, say, say_json, warn, write
 from rag.cli.options import (
     GRAPH_HELP,
     NO_SERVER_HELP,
@@ -21,12 +22,23 @@ from rag.cli.options import (
     running,
 )
 from rag.cli.running_server import answers
+from rag.core.registry import Registry
 from rag.core.snippets import Snippet
 from rag.core.words import meant_line
+
+IN_TERMINAL = Registry("in_terminal", {})
+"""Name -> a class that keeps `InTerminal`."""
 
 _MOST = 8
 """Parts of a stage that `--explain` shows; the others are added up in one line. --json has all."""
 _WIDEST = 40
+
+
+class InTerminal(Protocol):
+    """Shows contents of hits in a terminal. Made with the addresses of the indexes, once there is a hit with contents."""
+
+    def shown(self, content: Mapping[str, Any]) -> str:
+        """What is written to show one, control characters and all; empty where it cannot be."""
 
 
 def options(parser: ArgumentParser) -> None:
@@ -73,6 +85,8 @@ def run(args: Namespace) -> int:
         warn("nothing found")
     if "missed_at_most" in ranking["outcome"]["counts"]:
         warn(ranking["outcome"]["detail"])
+    drawing = sys.stdout.isatty() and any(hit.get("contents") for hit in ranking["hits"])
+    drawers = [*IN_TERMINAL.each(lambda _, made: made(args.index))] if drawing else []
     for hit in ranking["hits"]:
         others = f" (and {hit['duplicates']} nearly the same)" if hit.get("duplicates") else ""
         worth = f"  relevance {hit['relevance']:.2f}" if "relevance" in hit else ""
@@ -83,6 +97,8 @@ def run(args: Namespace) -> int:
             say(textwrap.fill(plain(shown), 100, initial_indent="     ", subsequent_indent="     "))
         for line in _contents(hit.get("contents", ())):
             say(f"     {line}")
+        for content in hit.get("contents", ()) if drawers else ():
+            write("".join(drawer.shown(content) for drawer in drawers))
         if picked := ", ".join(dict.fromkeys(span["text"] for span in hit.get("spans", ()))):
             say(textwrap.fill(plain(f"picked out: {picked}"), 100, initial_indent="     ", subsequent_indent="     "))
         for line in _explanation(hit.get("explained", ())):

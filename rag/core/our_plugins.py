@@ -28,6 +28,7 @@ OURS = {
         "content_reader.webp",
         "encoder.protst",
         "encoder.tower",
+        "in_terminal.pictures",
         "in_words.sound",
         "in_words.video",
         "leg.pictures",

@@ -39,7 +39,8 @@ def seeing(asked: list[dict[str, Any]], *, sees: bool = True) -> Iterator[str]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append(body)
             if not sees and "image_url" in json.dumps(body):
-                return self._json(400, {"error": {"message": "eyes is not a multimodal model"}})
+                self._json(400, {"error": {"message": "eyes is not a multimodal model"}})
+                return
             text = {"message": {"role": "assistant", "content": "It is red [1]."}, "finish_reason": "stop"}
             self._json(200, {"choices": [text], "usage": {"prompt_tokens": 9, "completion_tokens": 5}})
 
@@ -103,14 +104,14 @@ def test_without_being_asked_for_none_is_sent(index: Path) -> None:
 
 
 def test_a_model_that_was_not_said_to_see_is_refused_before_anything_is_asked(index: Path) -> None:
-    with pytest.raises(SpecError, match="pictures needs a model that sees, and this one reads text alone"):
+    with pytest.raises(SpecError, match="pictures needs a model that sees"):
         load_pipeline(asking("http://127.0.0.1:9/v1", 2, vision=False), index=index)
     scripted = graph()
     scripted["nodes"]["answer"]["with"]["pictures"] = 1
-    with pytest.raises(SpecError, match="Use llm.server with vision: true"):
+    with pytest.raises(SpecError, match=r"Use llm\.server with vision: true"):
         load_pipeline(scripted, index=index)
     wrong = asking("http://127.0.0.1:9/v1", -1)
-    with pytest.raises(SpecError, match="pictures must be 0 or more, got -1"):
+    with pytest.raises(SpecError, match="pictures must be 0 or more"):
         load_pipeline(wrong, index=index)
 
 
