@@ -51,6 +51,8 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
     ocr_help = "also read pictures, and pages of PDF that are pictures; slow (needs the extra ocr)"
     parser.add_argument("--ocr", action="store_true", help=ocr_help)
+    figures_help = "also keep pictures that stand in documents, each with the text around it (needs ragline-media)"
+    parser.add_argument("--figures", action="store_true", help=figures_help)
     labels_help = "JSONL file that says who may read which document; once given, the index keeps what it says"
     parser.add_argument("--labels", metavar="FILE", help=labels_help)
     access_help = "key of the documents' metadata that says who may read them"
@@ -199,7 +201,12 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
     """Settings and legs of the graph that is named; without one those of the index that is there, or of the usual graph."""
     settings: IndexSettings | None = None
     legs: Sequence[str] | None = None
-    asked = {"ocr": given.ocr, "access": given.access_key, "own_statistics": given.own_statistics}
+    asked = {
+        "ocr": given.ocr,
+        "figures": given.figures,
+        "access": given.access_key,
+        "own_statistics": given.own_statistics,
+    }
     reading = {name: value for name, value in asked.items() if value}
     if given.graph is not None or not index_exists(given.index):
         spec = load_spec(given.graph or USUAL_GRAPH)

@@ -35,7 +35,7 @@ from rag.indexing.problem_lines import MOST_TOLD, told
 from rag.indexing.selection import Select, Selection
 from rag.indexing.units import Planned, UnitMaker, plan, write_units
 from rag.ingest import Problem
-from rag.ingest.formats import CONTENT_READER, is_content, parser_of
+from rag.ingest.formats import CONTENT_READER, FIGURES, is_content, parser_of
 from rag.ingest.parsers import of_plugin
 from retrievers.analysis.settings import AUTO, EACH
 from retrievers.index.access import AccessTable
@@ -309,21 +309,23 @@ class Build:
         kinds = {kind for leg in {*legs, *before.legs} for kind in settings.kind(leg).comes_with}
         if any(True for _ in contents_of(before.index)):
             kinds.update(kind for record in before.records for kind in record.kinds)
-        if kinds or before.settings is None:
-            kinds |= self._kinds_found(before)
+        if kinds or before.settings is None or settings.reading.figures:
+            kinds |= self._kinds_found(before, figures=settings.reading.figures)
         if not kinds:
             return legs, False
         LEGS.take_in()
         return settings.ordered([*legs, *(leg for leg in LEGS.names() if settings.kind(leg).comes_with & kinds)]), True
 
-    def _kinds_found(self, before: Past) -> frozenset[str]:
-        """Kinds of content that files of the sources hold, of those that hold no text and are read here."""
+    def _kinds_found(self, before: Past, *, figures: bool) -> frozenset[str]:
+        """Kinds of content that files of the sources hold, of those that hold no text and are read here; with `figures` pictures
+        in documents too."""
         if not shipped(CONTENT_READER):
             return frozenset()
         selection = self._select(replace(before, contents=True), lambda record, removed: True)
         files = (file for chosen in selection.chosen for file in chosen.files if file.layout == "file")
-        parsers = {parser for file in files if is_content(parser := parser_of(file.path.name)) and parser}
-        return frozenset().union(*(of_plugin(parser).KINDS for parser in parsers))
+        parsers = {parser for file in files if (parser := parser_of(file.path.name))}
+        inside = {"picture"} if figures and parsers & {*shipped(FIGURES)} else ()
+        return frozenset(inside).union(*(of_plugin(parser).KINDS for parser in parsers if is_content(parser)))
 
     def _expected(self, before: Past, settings: IndexSettings, legs: Sequence[str]) -> Mapping[str, int]:
         """The languages that texts are likely in, before they are read, where anything depends on it."""

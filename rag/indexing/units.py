@@ -13,13 +13,14 @@ from typing import Any
 from rag.core.contents import kinds_of
 from rag.core.digests import file_sha256, text_sha256
 from rag.core.errors import ContractError, IngestError, RagError, SpecError
+from rag.core.plugins import shipped
 from rag.core.progress import Progress
 from rag.core.protocols import CanDescribe, Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
 from rag.ingest import INGEST_VERSION, LAYOUTS, Layout, Problem, Reader, SourceFile, chunk
-from rag.ingest.formats import is_content, parser_of, version_of
+from rag.ingest.formats import FIGURES, is_content, parser_of, version_of
 from rag.ingest.language import LanguageReader, code_of
 from rag.ingest.ocr import OCR_VERSION, require_ocr
 from rag.ingest.parsers import of_plugin
@@ -81,7 +82,7 @@ class UnitMaker:
         models: dict[str, Any] = {}
         self._transforms: list[Transform] = [make_transform(each, models) for each in settings.transforms]
         self._described: list[Any] | None = None
-        self._made_by: dict[tuple[int | str, bool, Layout, tuple[str, ...]], str] = {}
+        self._made_by: dict[tuple[int | str, bool, str, Layout, tuple[str, ...]], str] = {}
 
     @property
     def cuts_corpora(self) -> bool:
@@ -92,6 +93,11 @@ class UnitMaker:
     def ocr(self) -> bool:
         """Whether pages that are pictures are read."""
         return self._settings.reading.ocr
+
+    @property
+    def figures(self) -> bool:
+        """Whether pictures that stand in documents are kept."""
+        return self._settings.reading.figures
 
     @property
     def tells_languages(self) -> bool:
@@ -105,12 +111,17 @@ class UnitMaker:
     def made_by(self, name: str, layout: Layout, removed: tuple[str, ...] = ()) -> str:
         """A hash of all that the units of the file `name` depend on, except its bytes. Of the name its parser counts."""
         parser = "mail" if layout == "mail" else parser_of(name)  # of a corpus too, as indexes have it
-        key = version_of(parser or ""), self.ocr and _has_pictures(parser), layout, removed
+        key = version_of(parser or ""), self.ocr and _has_pictures(parser), self._figures(parser), layout, removed
         if key not in self._made_by:
             self._made_by[key] = self._hash(*key)
         return self._made_by[key]
 
-    def _hash(self, version: int | str, ocr: bool, layout: Layout, removed: tuple[str, ...]) -> str:
+    def _figures(self, parser: str | None) -> str:
+        """What reads pictures in files of a parser; empty where nobody does."""
+        reader = shipped(FIGURES).get(parser or "") if self.figures else None
+        return f"{reader.package} {reader.version}" if reader else ""
+
+    def _hash(self, version: int | str, ocr: bool, figures: str, layout: Layout, removed: tuple[str, ...]) -> str:
         corpora = self._settings.chunking.corpora
         cut = layout != "corpus" or corpora is not False
         makers: dict[str, Any] = {
@@ -126,6 +137,8 @@ class UnitMaker:
             makers["parser"] = version
         if ocr:
             makers["ocr"] = OCR_VERSION
+        if figures:
+            makers["figures"] = [figures, self.ocr]
         if self._languages:
             makers["languages"] = self._languages.describe()
         if described := self._descriptions():
@@ -296,7 +309,11 @@ def write_units(
     """
     records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
     with Reader(
-        report=complaints.append, cuts_corpora=maker.cuts_corpora, ocr=maker.ocr, keep=writer.keep if keeps else None
+        report=complaints.append,
+        cuts_corpora=maker.cuts_corpora,
+        ocr=maker.ocr,
+        figures=maker.figures,
+        keep=writer.keep if keeps else None,
     ) as reader:
         for done, each in enumerate(planned, start=1):
             complaints.clear()

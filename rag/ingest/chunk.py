@@ -151,7 +151,7 @@ def _chunks(document: ParsedDocument, ranges: Sequence[Sequence[Piece]], number:
         headings, page = _place(document, inside)
         metadata = {
             **document.metadata,
-            "parent": document.doc_id,
+            "parent": document.metadata.get("parent", document.doc_id),
             "start": document.offset + start,
             "end": document.offset + end,
             "headings": list(headings),

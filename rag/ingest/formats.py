@@ -14,6 +14,9 @@ READER = "reader"
 CONTENT_READER = "content_reader"
 """The same of files that hold no text, such as pictures (`rag.reading.ContentReader`), read where an index keeps contents."""
 
+FIGURES = "figures"
+"""Plug-ins name a parser, and a module with `figures(data, name, note, beside)`: documents of the pictures in a file of it."""
+
 PARSERS = {
     ".txt": "plain", ".text": "plain", ".log": "plain", ".adoc": "plain", ".org": "plain", ".debian": "plain",
     ".rst": "rst", ".tex": "tex",

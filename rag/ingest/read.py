@@ -46,6 +46,7 @@ class Reader:
         report: told of what was mended or left out inside a file that is otherwise read.
         cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
         ocr: whether pictures, and pages of PDF that have no text, are read; see `rag.ingest.ocr.require_ocr`.
+        figures: whether pictures that stand in files are documents too, where their bytes are kept.
         keep: takes bytes of contents, before the document that holds them is given; unset: contents of corpora are held by
             reference, and bytes are dropped.
     """
@@ -57,11 +58,12 @@ class Reader:
         report: Report = warn,
         cuts_corpora: bool = False,
         ocr: bool = False,
+        figures: bool = False,
         keep: Keep | None = None,
     ) -> None:
         self._limits = limits
         self._report, self._keep = report, keep
-        self._cuts_corpora, self._ocr = cuts_corpora, ocr
+        self._cuts_corpora, self._ocr, self._figures = cuts_corpora, ocr, figures and keep is not None
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
 
@@ -149,6 +151,7 @@ class Reader:
             "name": file.name,
             "layout": file.layout,
             "ocr": self._ocr,
+            "figures": self._figures,
             "caption": str(file.caption) if file.caption else "",
         }
         yield from self._frames(request, seconds)

@@ -17,6 +17,9 @@ class ReadSettings(BaseModel):
         default=False,
         description="Read pages of PDF that are pictures, and pictures where they are kept; needs ragline[ocr].",
     )
+    figures: bool = Field(
+        default=False, description="Keep pictures that stand in documents, each as one of its own; needs ragline-media."
+    )
     languages: bool = Field(
         default=False,
         description="Tell the language of each document, as `lang` in its metadata, and count them.",
@@ -35,7 +38,7 @@ class ReadSettings(BaseModel):
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without what nobody asks for, so that indexes built before are the same."""
         fields: dict[str, Any] = handler(self)
-        for name in ("languages", "access", "own_statistics"):
+        for name in ("figures", "languages", "access", "own_statistics"):
             if not fields.get(name):
                 fields.pop(name, None)
         return fields

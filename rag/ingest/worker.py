@@ -17,13 +17,15 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 from rag.core.contents import content_json, read_content
-from rag.core.plugins import loaded
+from rag.core.plugins import loaded, shipped
 from rag.ingest.bounds import bounded
-from rag.ingest.formats import is_content
+from rag.ingest.formats import FIGURES, is_content
 from rag.ingest.metadata import capped
 from rag.ingest.ocr import Cell, PageReader, lines_of
 from rag.ingest.parsers import STREAMS, parsed, streamed
@@ -72,13 +74,21 @@ def _page_begins(request: Mapping[str, Any], answers: TextIO) -> None:
 
 
 def parse(
-    parser: str, file: SourceFile, limits: Limits, note: Note, *, begins: Callable[[], None], ocr: bool = False
+    parser: str,
+    file: SourceFile,
+    limits: Limits,
+    note: Note,
+    *,
+    begins: Callable[[], None],
+    ocr: bool = False,
+    figures: bool = False,
 ) -> Iterator[ParsedDocument]:
     """What the named parser makes of a file, long documents in stretches.
 
     Args:
         begins: called before each piece of work that takes seconds, such as a page of a PDF that is read as a picture.
         ocr: whether such pages are read, and pictures.
+        figures: whether pictures in it are documents behind its own.
     Raises:
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
@@ -87,10 +97,14 @@ def parse(
     else:
         data = content_of(file.path, limits)
         more: dict[str, Any] = {"ocr": PageReader(data, limits, begins)} if parser == "pdf" and ocr else {}
-        if is_content(parser):
-            lines = partial(_lines, begins) if ocr else None
-            more = {"beside": Beside(caption=caption_of(file.caption, limits), begins=begins, lines=lines)}
+        beside = Beside(
+            caption=caption_of(file.caption, limits), begins=begins, lines=partial(_lines, begins) if ocr else None
+        )
+        more |= {"beside": beside} if is_content(parser) else {}
         documents = parsed(parser, data, file.name, note, **more)
+        if figures and parser in shipped(FIGURES):
+            module = import_module(shipped(FIGURES)[parser].component)
+            documents = chain(documents, module.figures(data, file.name, note, beside))
     any_text = False
     size = file.path.stat().st_size
     for document in bounded(stretched(capped(documents, note)), size_bytes=size, limits=limits, note=note):
@@ -133,7 +147,12 @@ def _frames(request: Mapping[str, Any], begins: Callable[[], None]) -> Iterator[
         )
         packed, size = list[dict[str, Any]](), 0
         for document in parse(
-            parser, file, Limits(**request["limits"]), note, begins=begins, ocr=bool(request.get("ocr"))
+            parser,
+            file,
+            Limits(**request["limits"]),
+            note,
+            begins=begins,
+            **{name: bool(request.get(name)) for name in ("ocr", "figures")},
         ):
             packed.append(pack(document))
             size += len(document.text) + sum(len(each.data) for each in document.kept)
