@@ -32,32 +32,11 @@ THUMBNAIL = 320
 
 _SHOWN = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 """Formats that browsers show -> their media type."""
-_OF_PIXELS = frozenset(
-    {
-        "aspect",
-        "background",
-        "chromaticity",
-        "dpi",
-        "duration",
-        "extension",
-        "gamma",
-        "icc_profile",
-        "interlace",
-        "jfif",
-    }
-    | {
-        "jfif_density",
-        "jfif_unit",
-        "jfif_version",
-        "loop",
-        "progression",
-        "progressive",
-        "srgb",
-        "timestamp",
-        "transparency",
-    }
-    | {"version"}
-)
+_OF_PIXELS = frozenset({
+    "aspect", "background", "chromaticity", "dpi", "duration", "extension", "gamma",
+    "icc_profile", "interlace", "jfif", "jfif_density", "jfif_unit", "jfif_version", "loop",
+    "progression", "progressive", "srgb", "timestamp", "transparency", "version",
+})  # fmt: skip
 """What formats say beside pixels that is about pixels alone. All else may say where, when and by whom."""
 _DRAWN_PIXELS = 2_000_000
 """Up to so many, what came without loss is kept without loss."""
