@@ -7,14 +7,13 @@ which costs memory without bound and garbles long lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rag.core.optional import need
-from rag.ingest.types import Limits, ReadError
+from rag.ingest.types import Cell, Limits, ReadError
 
 OCR_VERSION = 2
 """Raised when the same picture gives other lines or boxes: indexes that were read so then read their PDF again."""
@@ -52,23 +51,6 @@ class PageReader:
         self._left -= 1
         self._begins()
         return lines_of(*_drawn(self._data, number))
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A run of text in a row, and where it stands: points from the left and the top of the page as it is shown."""
-
-    left: float
-    right: float
-    top: float
-    bottom: float
-    text: str
-
-    @classmethod
-    def of(cls, corners: Sequence[Sequence[float]], text: str) -> Cell:
-        """From four corners, (x, y) each."""
-        across, down = zip(*corners, strict=True)
-        return cls(min(across), max(across), min(down), max(down), " ".join(text.split()))
 
 
 def lines_of(picture: Any, scale: float = 1.0) -> list[list[Cell]]:

@@ -13,8 +13,8 @@ from itertools import chain, groupby, repeat
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.layout import Layout
-from rag.ingest.ocr import Cell, PageReader, placed
-from rag.ingest.types import LineBox, Note, ParsedDocument, ReadError
+from rag.ingest.ocr import PageReader, placed
+from rag.ingest.types import Cell, LineBox, Note, ParsedDocument, ReadError
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader

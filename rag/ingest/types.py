@@ -6,12 +6,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from rag.core.contents import Content
-
-if TYPE_CHECKING:
-    from rag.ingest.ocr import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +120,23 @@ class Block:
 
 LineBox = tuple[int, int, int, float, float, float, float]
 """Characters of the whole document, from and to; the page; left, top, right and bottom, in points of the page as it is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A run of text in a row, and where it stands: points from the left and the top of the page as it is shown."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    text: str
+
+    @classmethod
+    def of(cls, corners: Sequence[Sequence[float]], text: str) -> Cell:
+        """From four corners, (x, y) each."""
+        across, down = zip(*corners, strict=True)
+        return cls(min(across), max(across), min(down), max(down), " ".join(text.split()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

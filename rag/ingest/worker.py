@@ -27,10 +27,10 @@ from rag.core.plugins import loaded, shipped
 from rag.ingest.bounds import bounded
 from rag.ingest.formats import FIGURES, is_content
 from rag.ingest.metadata import capped
-from rag.ingest.ocr import Cell, PageReader, lines_of
+from rag.ingest.ocr import PageReader, lines_of
 from rag.ingest.parsers import STREAMS, parsed, streamed
 from rag.ingest.stretches import stretched
-from rag.ingest.types import Beside, Block, Kept, Limits, Note, ParsedDocument, ReadError, SourceFile
+from rag.ingest.types import Beside, Block, Cell, Kept, Limits, Note, ParsedDocument, ReadError, SourceFile
 from rag.ingest.unpack import caption_of, content_of
 
 _FRAME = 1 << 18

@@ -20,9 +20,9 @@ from plugins.serve.tests.served import served
 from plugins.serve.tests.walled import client
 from rag import build_index, load_pipeline
 from rag.ingest import chunk, word_spans
-from rag.ingest.ocr import Cell
 from rag.ingest.pdf import parse
 from rag.ingest.settings import ChunkSettings
+from rag.ingest.types import Cell
 from rag.types import Document
 from ragline_media.pages.drawing import drawn, marked
 from ragline_media.pages.scans import characters, scanned_lines

@@ -17,7 +17,7 @@ from plugins.serve.tests.served import served
 from rag import build_index, load_pipeline
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex
-from rag.ingest.ocr import Cell
+from rag.ingest.types import Cell
 from rag.reading import Beside, ParsedDocument
 from ragline_media.reading.picture import parse
 from ragline_serve import ServeSettings, create_app

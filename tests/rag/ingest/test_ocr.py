@@ -17,10 +17,10 @@ from rag.core.types import Document
 from rag.indexing import build_index
 from rag.ingest import Limits, Problem, Reader, SourceFile, chunk, word_spans
 from rag.ingest import ocr as ocr_module
-from rag.ingest.ocr import Cell, in_order, placed
+from rag.ingest.ocr import in_order, placed
 from rag.ingest.pdf import parse
 from rag.ingest.settings import ChunkSettings, ReadSettings
-from rag.ingest.types import Block, ParsedDocument
+from rag.ingest.types import Block, Cell, ParsedDocument
 from rag.ingest.worker import pack, unpack
 from rag.pipeline import load_pipeline
 from retrievers.index.directory import LocalIndex
