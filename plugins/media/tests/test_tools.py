@@ -106,3 +106,19 @@ def test_an_index_of_texts_offers_neither(tmp_path: Path) -> None:
     build_index(tmp_path / "a.txt", tmp_path / "idx", legs=("lexical",))
     with load_pipeline("bm25", index=tmp_path / "idx") as made:
         assert "there is no tool" in refused(create_server(made), "search_by_picture", picture="aa")
+
+
+def test_more_bytes_than_a_question_may_have_are_refused_before_they_are_decoded() -> None:
+    from rag.errors import SpecError
+    from rag.types import Content
+    from ragline_media.questions import bytes_inside
+
+    asked = Content(kind="picture", uri="data:image/png;base64," + "A" * 41, sha256="0" * 64)
+    with pytest.raises(SpecError, match="a picture that is asked with has at most 27 bytes"):
+        bytes_inside(asked, what="picture", most=27, smaller="Make it smaller")
+    assert bytes_inside(
+        asked.__class__(kind="picture", uri="data:image/png;base64," + "A" * 40, sha256="0" * 64),
+        what="picture",
+        most=27,
+        smaller="",
+    ) == bytes(30)
