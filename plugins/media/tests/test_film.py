@@ -13,7 +13,7 @@ from PIL import Image
 from plugins.media.tests.drawn import random_encoder, random_tower
 from plugins.media.tests.filmed import SIDE, filmed
 from plugins.media.tests.spoken import wav
-from rag import build_index
+from rag import build_index, remove_from_index
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, contents_of
 from rag.reading import Beside, ParsedDocument, ReadError
@@ -129,10 +129,11 @@ def test_a_cover_is_no_film() -> None:
 
 @pytest.mark.models
 def test_words_find_a_scene_of_an_index_and_its_bytes_are_kept_once(tmp_path: Path) -> None:
-    """A folder of a silent film alone: the leg of pictures comes by itself, and each scene is a document."""
+    """A folder of a silent film: the leg of pictures comes by itself, and each scene is a document."""
     (tmp_path / "films").mkdir()
     data = filmed(THREE, **MP4)  # type: ignore[arg-type]
     (tmp_path / "films" / "MVI_0001.mp4").write_bytes(data)
+    (tmp_path / "films" / "notes.txt").write_text("What was filmed.", encoding="utf-8")
     settings = {"tower": str(random_tower(tmp_path / "tower")), "encoder": str(random_encoder(tmp_path / "encoder"))}
     nodes = {"best": {"use": "retrieve.pictures", "in": "query", "k": 3}}
     spec = load_spec({"version": 1, "index": {"pictures": settings}, "nodes": nodes, "output": "best"})
@@ -143,7 +144,12 @@ def test_words_find_a_scene_of_an_index_and_its_bytes_are_kept_once(tmp_path: Pa
         assert index.kinds == {"video", "picture"}
         assert len([*contents_of(index)]) == 4
         ids = [document.doc_id for document in index.documents]
-    assert ids == ["films/MVI_0001.mp4", *(f"films/MVI_0001.mp4@{second}" for second in (0, 2, 5))]
+    film_and_scenes = ["films/MVI_0001.mp4", *(f"films/MVI_0001.mp4@{second}" for second in (0, 2, 5))]
+    assert ids == [*film_and_scenes, "films/notes.txt#1"]
+    remove_from_index(["films/MVI_0001.mp4"], tmp_path / "idx", rewrite=True, most_lost=1.0)
+    with LocalIndex.open(tmp_path / "idx") as index:
+        assert [document.doc_id for document in index.documents] == ["films/notes.txt#1"], "scenes go with their film"
+        assert [*contents_of(index)] == []
 
 
 @pytest.mark.models
