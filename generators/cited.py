@@ -33,7 +33,6 @@ from generators.copies import Copies, can_be_asked_again
 from generators.enough import log_odds, spared
 from generators.mending import Mender, Said
 from generators.second_question import joined, second_question
-from generators.seen import Seen
 from generators.tidying import Tidier, tidy
 from prompts.template import PromptTemplate
 from rag.core.arguments import require_one_of, require_positive, require_share
@@ -60,7 +59,6 @@ from rag.stages.clauses import ClauseMarks
 from rag.stages.markers import Aim, CheckedText, MarkerFilter, check_markers
 from rag.stages.passages import numbered
 from rag.stages.writing import require_sampling
-from retrievers.index_protocol import Index
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +113,6 @@ class CitedGenerator:
         threshold: least share of a sentence's content words, weighted by rarity, that the passage must hold.
         margin: how far the best passage must be ahead of the second best.
         likelihood: also note how likely the model found its own words (`Answer.likelihood`), for what judges answers.
-        pictures: most pictures of passages that the model is shown beside their text, those of the first passages first; it
-            needs a model that sees, and an index that keeps pictures.
-        index: the index that the pipeline is bound to.
     """
 
     def __init__(
@@ -141,15 +136,12 @@ class CitedGenerator:
         threshold: float = 0.6,
         margin: float = 0.1,
         likelihood: bool = False,
-        pictures: int = 0,
-        index: Index | None = None,
     ) -> None:
         require_positive("generate.cited", max_tokens=max_tokens)
         require_sampling("generate.cited", temperature=temperature)
         require_share("generate.cited", threshold=threshold, margin=margin)
         require_one_of("generate.cited", get_args(Markers), markers=markers)
         self.llm, self.max_tokens = llm, max_tokens
-        self.seen = Seen(index, pictures, llm=llm)
         self.attribute, self.threshold, self.margin = attribute, threshold, margin
         self.move_markers, self.copy_exactly, self.right_kind, self.both = move_markers, copy_exactly, right_kind, both
         self.in_its_language = in_its_language
@@ -177,11 +169,6 @@ class CitedGenerator:
         )
 
     @property
-    def reads(self) -> frozenset[str]:
-        """Text, and pictures where the model is shown some."""
-        return self.seen.reads
-
-    @property
     def keeps_form(self) -> bool:
         """Whether answers are held to the form. It may ask a server what it can, and loads nothing."""
         if self.markers == "auto":
@@ -195,7 +182,7 @@ class CitedGenerator:
     def room(self) -> int:
         """Tokens that passages may have beside the prompt, a question and the answer. A cautious estimate."""
         words = [turn.content for turn in self.prompt.turns]
-        return self.llm.context_window - self.max_tokens - QUESTION_TOKENS - cautious_tokens(words) - self.seen.room
+        return self.llm.context_window - self.max_tokens - QUESTION_TOKENS - cautious_tokens(words)
 
     def with_sampling(self, **changes: Any) -> CitedGenerator:
         """The same generator and model, writing with these fields of `SamplingParams` changed."""
@@ -373,7 +360,7 @@ class CitedGenerator:
     def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
         told = _in_its_language(context) if self.in_its_language and prompt is self.prompt else ""
         turns = prompt.render(passages=self.shown(context), question=context.query.asked + told)
-        return with_history(self.seen.beside(turns, context), context.query)
+        return with_history(turns, context.query)
 
     def shown(self, context: Context) -> str:
         """What the model reads of a context."""

@@ -9,9 +9,8 @@ cannot cover: a model with markers of another spelling, and headings in plain wo
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from rag.core.types import Message, Prompt
+from rag.core.types import Prompt
 
 _MARKER = re.compile(
     r"<[|｜][^<>\s]{1,60}>"  # ChatML, Llama 3 and 4, Phi, Granite, Command, OLMo, DeepSeek, gpt-oss
@@ -23,22 +22,9 @@ _MARKER = re.compile(
 )
 
 
-def as_messages(prompt: Prompt, *, vision: bool = False) -> list[dict[str, Any]]:
-    """The turns as a server takes them, their text made harmless; with `vision` the pictures whose bytes they hold behind it, each
-    after what stands for it in words."""
-    return [{"role": turn.role, "content": _content(turn, vision)} for turn in prompt]
-
-
-def _content(turn: Message, vision: bool) -> str | list[dict[str, Any]]:
-    text = harmless(turn.content)
-    seen = [each for each in turn.contents if vision and each.kind == "picture" and each.uri.startswith("data:image/")]
-    if not seen:
-        return text
-    pieces: list[dict[str, Any]] = [{"type": "text", "text": text}]
-    for each in seen:
-        pieces += [{"type": "text", "text": harmless(each.text)}] if each.text else []
-        pieces.append({"type": "image_url", "image_url": {"url": each.uri}})
-    return pieces
+def as_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """The turns as a server takes them, their text made harmless."""
+    return [{"role": turn.role, "content": harmless(turn.content)} for turn in prompt]
 
 
 def harmless(text: str) -> str:

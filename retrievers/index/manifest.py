@@ -24,14 +24,15 @@ from retrievers.index.sources import ROOTS
 from retrievers.legs import LEGS
 from retrievers.legs.protocol import KIND
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 """What this version writes, and the newest that it reads.
 
 Whoever changes what a manifest may say, or a table of sources, raises it, so that an older version says that the index is
 newer, and never that it is damaged. A test holds the form against the number. 4 is 3 with units that share metadata
 (`retrievers.index.shared`), 5 is 4 with labels that say who may read them (`retrievers.index.access`), or with documents
 and legs in parts (`retrievers.index.parts`), 6 is 5 with all that settings came to say meanwhile, 7 is 6 with corpora of which
-long documents alone are cut, 8 is 7 with legs that have names of their own, 9 is 8 with token vectors of one bit."""
+long documents alone are cut, 8 is 7 with legs that have names of their own, 9 is 8 with token vectors of one bit, 10 is 9
+with pictures that stand in documents."""
 
 FormatVersion = Annotated[int, Field(ge=1)]
 

@@ -150,8 +150,8 @@ def test_every_parameter_is_in_the_identity(
                 break
             tried += why
         else:
-            # one stands only with the other, trust with a check by a model, and pictures with a model that sees
-            relation = {"qrels", "source", "trusted", "pictures"}
+            # one stands only with the other, and trust with a check by a model
+            relation = {"qrels", "source", "trusted"}
             assert param.name in relation, f"{stage}.{name}: no other value for {param.name} fits: {tried}"
 
 
