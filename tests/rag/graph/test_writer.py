@@ -52,7 +52,14 @@ def test_a_reranker_keeps_its_own_model() -> None:
 def test_limits_of_the_own_model_go() -> None:
     chat = rewritten("chat", model="some/model")
     assert chat.nodes["context"].params == {"llm": "writer", "max_tokens": None}
-    stays = {"llm": "writer", "move_markers": True, "copy_exactly": True, "right_kind": True, "both": True}
+    stays = {
+        "llm": "writer",
+        "move_markers": True,
+        "copy_exactly": True,
+        "right_kind": True,
+        "both": True,
+        "in_its_language": True,
+    }
     assert chat.nodes["answer"].params == stays
     assert rewritten("ask", model="some/model").nodes["answer"].params == stays
 
