@@ -121,7 +121,7 @@ ocr: $(VENV)/.tested ## the extra ocr (310 MB)
 	@$(BIN)/python -c '$(OCR)' | xargs $(PIP) install --no-compile $(INDEX_FLAGS) || echo "the extra ocr cannot be installed here" >&2
 
 test-ocr: ocr ## scanned pages, read by the real reader (installs the extra ocr)
-	@$(BIN)/python -m pytest tests/rag/ingest/test_ocr.py -rs --durations=5
+	@$(BIN)/python -m pytest tests/rag/ingest/test_ocr.py plugins/media/tests/test_words_on_pictures.py -m "not browser" -rs --durations=5
 
 coverage: $(VENV)/.tested ## line coverage of product code
 	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
