@@ -53,6 +53,7 @@ class CountsAssembler:
     Rules tell such questions (`generators.tally_question`): by their form, and by values, fields or tables that they name.
     Only of these the model writes a plan, as `generate.tally` has it; one that fields alone decide is carried out over all
     documents that whoever asks may read, and the context has the answer (`Context.settled`) and the documents that it cites.
+    Where most of the passages are rows of one table, the most, the least and the mean are asked of it, and by such a plan alone.
     A plan that leaves out a name of the question, or a value that it names, does not decide it; nor does one whose fields no
     document has together, or one that finds nothing by a condition that the question does not make. Where a number is asked for
     and there is no such plan, the answer says so. Questions of another form, or of which the model says that they are no such
@@ -186,7 +187,7 @@ def _unread(plan: Plan, counting: _Counting) -> str:
     A number without these would be that of another question.
     """
     if counting.asked.most and plan.operation not in ENDS_AND_MEAN:
-        return plan.operation
+        return f"the most, the least or a mean is asked for, and the plan is {plan.operation}"
     told = f"{plan} {' '.join(counting.planned.fields)} {name_of_table(counting.asked.sources)}"
     question = counting.context.query.root.text
     unread = plan.condition or " ".join(left_out(question, told, counting.known))

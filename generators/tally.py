@@ -50,8 +50,8 @@ class TallyGenerator:
     """Counts, lists, first and last, and groups of documents, by a plan in a fixed form that is carried out here.
 
     A model turns the question into a plan: filters on metadata fields (the language of `where`), a condition on the text in a
-    few words, and an operation: count, list, earliest, latest, group. The plan is data. Fields and operations that there are
-    not, and filters that cannot be read, make it no plan; no code is run.
+    few words, and an operation (`generators.tally_plan`). The plan is data. Fields and operations that there are not, and
+    filters that cannot be read, make it no plan; no code is run.
 
     A plan without a condition is exact: it looks at all documents. With one, passages are read in rounds, as
     `retrieve.mentions` does it: the inner retriever is asked for the next `batch`, the model says of each whether it fulfils

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 from rag.core.replies import folded
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[^\W_]+")
 _ENDINGS = {"s": 3, "es": 4, "n": 4, "en": 4, "e": 4}
 """An ending of a plural or a case, and the fewest letters before it."""
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, without letter case.
+    """The words of a text, without letter case. Names of fields are words with underscores between.
 
-    >>> words_of("Grey seals: how many?")
-    ['grey', 'seals', 'how', 'many']
+    >>> words_of("Grey seals: how many?"), words_of("Miles_per_Gallon")
+    (['grey', 'seals', 'how', 'many'], ['miles', 'per', 'gallon'])
     """
     return _WORD.findall(folded(text))
 

@@ -66,11 +66,9 @@ def other_forms(question: str, known: Known) -> str:
 
 def left_out(question: str, told: str, known: Known) -> list[str]:
     """The names and the values of a question that a text says nothing of, in the singular or the plural; months are none."""
-    said = {form for word in words_of(told.replace("_", " ")) for form in forms(word)}
-    names = [
-        name for name in names_in(question) if not is_month(name) and said.isdisjoint(words_of(name.replace("_", " ")))
-    ]
-    named = {word for name in names for word in words_of(name.replace("_", " "))}
+    said = {form for word in words_of(told) for form in forms(word)}
+    names = [name for name in names_in(question) if not is_month(name) and said.isdisjoint(words_of(name))]
+    named = {word for name in names for word in words_of(name)}
     values = [each for each in named_values(question, known) if not said.issuperset(words_of(each.phrase))]
     return names + [each.said for each in values if named.isdisjoint(words_of(each.said))]
 
@@ -95,14 +93,12 @@ def without_invented(where: Filter | None, question: str) -> Filter | None:
     """
     parts = where.parts if isinstance(where, AllOf) else () if where is None else (where,)
     said = words_of(question)
-    kept = tuple(
-        part
-        for part in parts
-        if not (
-            isinstance(part, Condition) and isinstance(part.operator, Equal) and (value := invented(part, question))
-        )
-        or any(word.startswith(value.casefold()[:_SAME]) for word in said)
-    )
+
+    def is_asked(part: Filter) -> bool:
+        value = invented(part, question) if isinstance(part, Condition) and isinstance(part.operator, Equal) else ""
+        return not value or any(word.startswith(value.casefold()[:_SAME]) for word in said)
+
+    kept = tuple(filter(is_asked, parts))
     return AllOf(kept) if len(kept) > 1 else kept[0] if kept else None
 
 

@@ -91,11 +91,8 @@ class Planner:
             [self._prompt.render(fields=told_fields(known.fields), question=_told_question(question, known))]
             for question, known in zip(questions, knowns, strict=True)
         ]
-        form = (
-            plan_form(knowns[0].fields if most else None)
-            if questions and "json_schema" in kept_forms(self._llm)
-            else ""
-        )
+        kept = bool(questions) and "json_schema" in kept_forms(self._llm)
+        form = plan_form(knowns[0].fields if most else None) if kept else ""
         params = SamplingParams(max_tokens=self._max_tokens, json_schema=form)
         written = write(self._llm, rendered, params, read=str.strip)
         return [

@@ -131,7 +131,7 @@ class Asked:
 def has_form(question: str) -> bool:
     """Whether a question may be one of these: cheap, and before anything of the documents is known."""
     words = _short(question)
-    return any(True for _ in _after(words, FORMS)) or any(map(_SUPERLATIVE.fullmatch, words))
+    return any(True for _ in _after(words, FORMS)) or _has_superlative(words)
 
 
 def read_question(question: str, known: Known, *, found: Sequence[str] = ()) -> Asked | None:
@@ -208,7 +208,7 @@ class _Said:
 
     def most(self) -> bool:
         """Which car goes farthest on a gallon? What is the average wind?"""
-        return any(_after(self.words, MOST | ENDS)) or any(_SUPERLATIVE.fullmatch(word) for word in self.words)
+        return any(_after(self.words, MOST | ENDS)) or _has_superlative(self.words)
 
     def _starts_with_a_thing(self, words: Sequence[str]) -> bool:
         return self._has_thing(words[:_NEAR]) and (not words or words[0] not in BETWEEN)
@@ -218,7 +218,7 @@ class _Said:
 
 
 def _forms(names: Iterable[str]) -> frozenset[str]:
-    found = [" ".join(words_of(name.replace("_", " "))) for name in names]
+    found = [" ".join(words_of(name)) for name in names]
     return frozenset(form for name in found for form in forms(name))
 
 
@@ -226,6 +226,10 @@ def _short(question: str) -> list[str]:
     """Its words; none where there are too many."""
     words = words_of(question) if len(question) <= _MOST_CHARACTERS else []
     return words if len(words) <= _MOST_WORDS else []
+
+
+def _has_superlative(words: Iterable[str]) -> bool:
+    return any(map(_SUPERLATIVE.fullmatch, words))
 
 
 def _after(words: Sequence[str], phrases: Collection[str]) -> Iterator[int]:

@@ -42,8 +42,8 @@ ENDS = _of(
 )
 
 MOST = _of(
-    "most, least, best, worst, average, mean, maximum, minimum, average of, on average, farthest, furthest,"
-    "meisten, wenigsten, beste, bester, bestes, durchschnitt, durchschnittlich, mittel, maximum, minimum,"
+    "most, least, best, worst, average, mean, maximum, minimum, farthest, furthest,"
+    "meisten, wenigsten, beste, bester, bestes, durchschnitt, durchschnittlich, mittel,"
     "plus grand, plus grande, plus petit, plus petite, moyenne, mayor, menor, media, promedio, maggiore, minore,"
     "maior, menor, média, meeste, minste, gemiddeld, gemiddelde, mest, minst, genomsnitt, gennemsnit, najwięcej, średnia"
 )

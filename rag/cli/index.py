@@ -201,12 +201,8 @@ def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | Non
     """Settings and legs of the graph that is named; without one those of the index that is there, or of the usual graph."""
     settings: IndexSettings | None = None
     legs: Sequence[str] | None = None
-    asked = {
-        "ocr": given.ocr,
-        "figures": given.figures,
-        "access": given.access_key,
-        "own_statistics": given.own_statistics,
-    }
+    asked = {"ocr": given.ocr, "figures": given.figures, "access": given.access_key}
+    asked |= {"own_statistics": given.own_statistics}
     reading = {name: value for name, value in asked.items() if value}
     if given.graph is not None or not index_exists(given.index):
         spec = load_spec(given.graph or USUAL_GRAPH)

@@ -43,7 +43,7 @@ _ASKING = {
         was welche welcher welches welchen welchem wer wen wem wann wo woher wohin warum wieso woraus womit wodurch wofür worin
         wozu wie wieviele hat haben kann wurde
     """,
-    "fr": "quel quelle quels quelles qui quand où pourquoi comment combien est-ce puis-je faut",
+    "fr": "quel quelle quels quelles qui quand où pourquoi comment combien faut",
     "es": "qué cuál cuáles quién quiénes cuándo dónde cómo cuánto cuánta cuántos cuántas cuanto cuantos",
     "it": "quale quali chi quando dove perché quanto quanta quanti quante cosa qual",
     "pt": "quais quem quando onde quanto quantos quantas qual",
@@ -130,7 +130,8 @@ def asked_in(question: str) -> str:
     words = set(_WORD.findall(question[:_READ].lower()))
     asking = {code: set(told.split()) for code, told in _ASKING.items()}
     counts = {code: len(words & (own | set(_COMMON[code].split()))) for code, own in asking.items()}
-    most = [code for code, n in counts.items() if n == max(counts.values())]
+    highest = max(counts.values())
+    most = [code for code, n in counts.items() if n == highest]
     if len(most) == 1 and words & asking[most[0]]:
         return most[0]
     code = seeming_language(question)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rag.ingest.clean import without_permalink
@@ -27,9 +28,13 @@ _TERM = 7
 """The level of a heading that is a term of a list of definitions, or the summary of details: below all others."""
 _EXPLAINED = 200
 """Characters of an explanation from which on its term is a heading, as the questions of a page of questions are."""
-_END = "end"
-"""Stands in the place of a string where a list of definitions, or details, are over. It is told by identity."""
 _SPACE = re.compile(r"[ \t\n]+")
+
+
+class _Mark(Enum):
+    """What stands between strings: a table of data, and the end of a list of definitions or of details."""
+
+    TABLE, END = "table", "end"
 
 
 def soup_of(text: str) -> BeautifulSoup:
@@ -49,12 +54,12 @@ def walk(root: Tag, layout: Layout, *, said: Callable[[str], bool] = lambda text
     """
     block, pieces = root, list[str]()
     for owner, piece in _strings(root):
-        if owner is not block or piece is None or piece is _END:
+        if owner is not block or isinstance(piece, _Mark):
             _add(block, "".join(pieces), layout, said)
             block, pieces = owner, []
-        if piece is _END:
+        if piece is _Mark.END:
             layout.close(_TERM)
-        elif piece is None:
+        elif piece is _Mark.TABLE:
             first = owner.find("tr")
             header = first is not None and (not first.find("td") or first.find_parent("thead") is not None)
             layout.table(_rows(owner), header=header)
@@ -63,8 +68,8 @@ def walk(root: Tag, layout: Layout, *, said: Callable[[str], bool] = lambda text
     _add(block, "".join(pieces), layout, said)
 
 
-def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
-    """Strings in reading order, each with its nearest block element. A table of data is (table, None); see `_END`."""
+def _strings(root: Tag) -> Iterator[tuple[Tag, str | _Mark]]:
+    """Strings in reading order, each with its nearest block element; of a mark for a table, the table."""
     from bs4.element import NavigableString, Tag
 
     tables = _data_tables(root)
@@ -72,12 +77,12 @@ def _strings(root: Tag) -> Iterator[tuple[Tag, str | None]]:
     while todo:
         owner, node = todo.pop()
         if node is None:
-            yield owner, _END
+            yield owner, _Mark.END
         elif isinstance(node, Tag):
             if node.name == "br":
                 yield owner, "\n"
             elif id(node) in tables:
-                yield node, None
+                yield node, _Mark.TABLE
             else:
                 inner = node if node.name in _BLOCKS else owner
                 if node.name in ("dl", "details"):

@@ -173,6 +173,9 @@ def test_the_most_and_the_mean_are_of_the_table_whose_rows_were_found(index: Loc
     )
     context, _ = counted(index, "What does one pay in Oslo on average?", only, found=orders)
     assert (context.settled, context.outcome.detail) == (None, "it takes reading for 'Oslo'")
+    text, _ = counted(index, "Who paid the smallest bill?", plan("group", field="city"), found=orders)
+    assert (text.settled, text.passages) == (None, orders)
+    assert text.outcome.detail == "the most, the least or a mean is asked for, and the plan is group"
     text, _ = counted(index, "What is the average customer?", plan("mean", field="customer"), found=orders)
     assert (text.settled, text.passages) == (None, orders)  # read, as nothing names a number of rows
     other, model = counted(index, "What did somebody pay at the most?", plan("highest", field="amount"))

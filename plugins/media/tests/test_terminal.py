@@ -126,23 +126,17 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "idx"
 
 
+def search(index: Path) -> list[str]:
+    asked = ["red disc", "--graph", "bm25", "--no-server", "--index", str(index)]
+    return [sys.executable, "-m", "rag", "search", *asked]
+
+
 def searched(index: Path, answer: bytes) -> str:
     """What `rag search` writes to a terminal of its own."""
     master, slave = pty.openpty()
     seen = list[bytes]()
     thread = answering(master, answer, seen)
-    command = [
-        sys.executable,
-        "-m",
-        "rag",
-        "search",
-        "red disc",
-        "--graph",
-        "bm25",
-        "--no-server",
-        "--index",
-        str(index),
-    ]
+    command = search(index)
     lines = "os.setsid()", "fcntl.ioctl(0, termios.TIOCSCTTY, 0)", "os.execv(sys.argv[1], sys.argv[1:])"
     script = "\n".join(["import fcntl, os, sys, termios", *lines])
     try:
@@ -173,17 +167,6 @@ def test_a_terminal_that_cannot_is_spared(index: Path) -> None:
 
 
 def test_no_terminal_no_picture(index: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "rag",
-        "search",
-        "red disc",
-        "--graph",
-        "bm25",
-        "--no-server",
-        "--index",
-        str(index),
-    ]
+    command = search(index)
     done = subprocess.run(command, capture_output=True, check=True, timeout=120)
     assert b"\x1b" not in done.stdout

@@ -302,9 +302,8 @@ class Beside:
         return {name: each.double().numpy() for name, each in found.items()}
 
 
-def beside(data: Path, split: str, name: str, *, style: str = "", limit: int | None = None) -> Beside:
+def beside(known: Read, split: str, name: str, *, style: str = "") -> Beside:
     """Every caption of a set's pictures and one of another picture's, drawn: "a cat on the left, a dog on the right"."""
-    known = read(data, limit=limit)
     rows = [
         (place, caption)
         for place, each in enumerate(known.pictures)

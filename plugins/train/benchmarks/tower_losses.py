@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, Composed, Found, beside, boxed, composed, swaps, things, usual
+from plugins.train.benchmarks.tower_features import read
 from rag.evaluate import mean_interval
 from ragline_train.losses import LOSSES, Batch, Loss, RegionDescriptions
 from ragline_train.losses.base import there
@@ -301,10 +302,9 @@ def by_orders(data: Path, options: argparse.Namespace) -> Iterator[dict[str, Any
     """Two pictures side by side and a text that says which is left: told from the same turned round, which is what `order` and
     `own_negatives` see as wrong."""
     sets = (("emoji", "om"), ("emoji", "noto"), ("tux", ""), ("clipart", ""), ("coco", ""))
-    parts = [beside(data, "train", name, style=style, limit=options.limit) for name, style in sets]
-    told = {
-        name: beside(data, "dev", name, style=style, limit=options.limit) for name, style in sets if style != "noto"
-    }
+    known = read(data, limit=options.limit)
+    parts = [beside(known, "train", name, style=style) for name, style in sets]
+    told = {name: beside(known, "dev", name, style=style) for name, style in sets if style != "noto"}
     pairs = Pairs(
         media=torch.cat([each.media for each in parts]),
         texts=torch.cat([each.texts for each in parts]),

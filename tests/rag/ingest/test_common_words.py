@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
-from rag.ingest.common_words import seeming_language
+from benchmarks.make_samples import records
+from rag.ingest.common_words import asked_in, seeming_language
 
 TEXTS = {
     "en": "The pump is serviced each year, and the number of it is on a plate below the motor.",
@@ -52,3 +56,12 @@ def test_names_and_quotations_do_not_make_english_foreign() -> None:
         "",
     )
     assert seeming_language("Tolstoy (Толстой) is the author of many books, and this is one of them.") == "en"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("language", "told", "wrong"), [("en", 0.98, 0.0), ("de", 0.9, 0.005), ("zh", 0.98, 0.0)])
+def test_questions_tell_their_language_or_nothing(eval_data: Path, language: str, told: float, wrong: float) -> None:
+    found = Counter(asked_in(str(each["text"])) for each in records(f"xquad/{language}/queries"))
+    n = found.total()
+    assert found[language] >= told * n
+    assert n - found[language] - found[""] <= wrong * n
