@@ -46,7 +46,9 @@ _ORDINAL = (
     rf"[0-9]{{1,2}}\. (?:{'|'.join(GERMAN_MONTHS)}|[{_SMALL}]{_PART}*)"
     rf"|(?:{_one_of(BEFORE_ORDINAL)}) [0-9]{{1,2}}\."
 )
-_GOING_ON = rf"(?:{_PART}+|[(\"“]?(?:{_SHORT}\.|(?:[{_CAPITAL}]\.)+|[{_SMALL}]\.|{_ORDINAL})) "
+_QUOTED = rf"{_PART}+[!?…]{{1,3}}[\"”’»]{{1,2}}(?:,| [{_SMALL}]{_PART}*)"
+"""The end of what is quoted, within a sentence: 'the message "You can't print yet!" goes away'."""
+_GOING_ON = rf"(?:{_PART}+|{_QUOTED}|[(\"“]?(?:{_SHORT}\.|(?:[{_CAPITAL}]\.)+|[{_SMALL}]\.|{_ORDINAL})) "
 """A word that another follows."""
 _LETTERS = rf"(?:[0-9]*(?:{_BEYOND_DIGITS}{_PART}*(?:[0-9]|{_NO_COLON})|(?:{_NO_COLON}))|(?:[{_CAPITAL}]\.)+)"
 """A last word that is more than a number, and after which nothing is to come, as it is after a colon."""

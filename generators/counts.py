@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from generators.tally_answer import drafted, told_filter
-from generators.tally_named import invented, left_out, misplaced, without_invented
+from generators.tally_named import coded, invented, left_out, misplaced, without_invented
 from generators.tally_plan import ENDS_AND_MEAN, Plan, Unplanned
 from generators.tally_planner import Planned, Planner
 from generators.tally_question import Asked, Known, has_form, read_question
@@ -188,8 +188,8 @@ def _unread(plan: Plan, counting: _Counting) -> str:
     """
     if counting.asked.most and plan.operation not in ENDS_AND_MEAN:
         return f"the most, the least or a mean is asked for, and the plan is {plan.operation}"
-    told = f"{plan} {' '.join(counting.planned.fields)} {name_of_table(counting.asked.sources)}"
-    question = counting.context.query.root.text
+    question, fields = counting.context.query.root.text, counting.planned.fields
+    told = f"{plan} {' '.join((*fields, *coded(plan.where, question, fields)))} {name_of_table(counting.asked.sources)}"
     unread = plan.condition or " ".join(left_out(question, told, counting.known))
     return f"it takes reading for '{unread}'" if unread else ""
 

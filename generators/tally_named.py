@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from retrievers.index.fields import Field
 _LONGEST = 12
 """Words of a value that are looked for."""
 _MOST_TOLD = 4
+_CODE = 4
+"""Letters of a value that may be a code, at most."""
 _SAME = 4
 """Letters with which a word and an inflected or derived one begin alike, as sun and sunny do."""
 
@@ -71,6 +73,27 @@ def left_out(question: str, told: str, known: Known) -> list[str]:
     named = {word for name in names for word in words_of(name)}
     values = [each for each in named_values(question, known) if not said.issuperset(words_of(each.phrase))]
     return names + [each.said for each in values if named.isdisjoint(words_of(each.said))]
+
+
+def coded(where: Filter | None, question: str, fields: Mapping[str, Field]) -> list[str]:
+    """The names of a question for which a filter has a code, as state = 'AK' for Alaska and 'NY' for New York: letters of the
+    name in their order, from its first on, in capitals, where all values of the field are as short."""
+    asked = [each for each in conditions(where) if isinstance(each.operator, Equal)] if where is not None else []
+    codes = [_value(each) for each in asked if each.key in fields and all(map(_is_code, fields[each.key].values))]
+    names = names_in(question)
+    runs = [names[first : first + n] for n in range(1, _CODE + 1) for first in range(len(names) - n + 1)]
+    return [name for run in runs if any(_is_of(code, run) for code in codes) for name in run]
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, str) and value.isalpha() and value.isupper() and len(value) <= _CODE
+
+
+def _is_of(code: str, names: Sequence[str]) -> bool:
+    if len(names) > 1:
+        return code == "".join(name[0] for name in names)
+    letters = iter(names[0].upper())
+    return names[0].upper().startswith(code[:1]) and all(letter in letters for letter in code)
 
 
 def invented(where: Filter | None, question: str) -> str:

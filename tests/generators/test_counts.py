@@ -48,6 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [";".join(rows()[0]), *(";".join(row.values()) for row in rows())]
     (place / "docs" / "orders.csv").write_text("\n".join(lines), encoding="utf-8")
     (place / "docs" / "offices.csv").write_text("city,rooms\nBerlin,7\nRome,9\nBerlin,1\n", encoding="utf-8")
+    (place / "docs" / "ports.csv").write_text("berth,state\nBethel,AK\nNOME,AK\nHouston,TX\nAlbany,NY\n", encoding="utf-8")
     (place / "docs" / "leave.md").write_text(
         "# Leave\n\nThirty days of leave, in Berlin as in Rome.\n", encoding="utf-8"
     )
@@ -106,6 +107,27 @@ def test_a_plan_that_leaves_out_a_name_of_the_question_counts_nothing(
     assert context.settled is not None
     assert (f"it takes reading for '{left}'" in context.settled.text) == bool(left)
     assert context.settled.status == ("no_answer" if left else "answered")
+
+
+@pytest.mark.parametrize(
+    ("question", "code", "n"),
+    [
+        ("How many ports are in Alaska?", "AK", 2),
+        ("How many ports are in New York?", "NY", 1),
+        ("How many ports are in Texas?", "AK", None),
+        ("How many ports are in Alaska, of Novak?", "AK", None),
+    ],
+)
+def test_a_name_is_told_by_its_code(index: LocalIndex, question: str, code: str, n: int | None) -> None:
+    context, _ = counted(index, question, plan("count", where=f"state = '{code}'"))
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{n} row" if n else "This asks for a number over all documents")
+
+
+def test_a_value_is_no_code_where_others_of_its_field_are_words(index: LocalIndex) -> None:
+    context, _ = counted(index, "How many ports lie in Northmere?", plan("count", where="berth = 'NOME'"))
+    assert context.settled is not None
+    assert context.settled.text.startswith("This asks for a number over all documents")
 
 
 def test_a_sum_adds_decimals_as_decimals(index: LocalIndex) -> None:
