@@ -7,9 +7,11 @@ OURS = {
     "lab": ("command.lab", "command.leaderboard", "generate.vote"),
     "media": (
         "asking.image",
+        "asking.noise",
         "asking.sound",
         "command.bundle",
         "command.unbundle",
+        "content.noise",
         "content_reader.flac",
         "content_reader.gif",
         "content_reader.jpeg",

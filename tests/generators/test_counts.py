@@ -48,7 +48,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [";".join(rows()[0]), *(";".join(row.values()) for row in rows())]
     (place / "docs" / "orders.csv").write_text("\n".join(lines), encoding="utf-8")
     (place / "docs" / "offices.csv").write_text("city,rooms\nBerlin,7\nRome,9\nBerlin,1\n", encoding="utf-8")
-    (place / "docs" / "ports.csv").write_text("berth,state\nBethel,AK\nNOME,AK\nHouston,TX\nAlbany,NY\n", encoding="utf-8")
+    (place / "docs" / "ports.csv").write_text(
+        "berth,state\nBethel,AK\nNOME,AK\nHouston,TX\nAlbany,NY\n", encoding="utf-8"
+    )
     (place / "docs" / "leave.md").write_text(
         "# Leave\n\nThirty days of leave, in Berlin as in Rome.\n", encoding="utf-8"
     )

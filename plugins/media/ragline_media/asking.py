@@ -1,22 +1,34 @@
-"""`--image` and `--sound`: a question with a picture in it, or that is spoken, in `rag search`, `rag ask` and `rag chat`."""
+"""`--image`, `--sound` and `--noise`: a question with a picture in it, that is spoken, or with a sound, in `rag search`, `rag ask`
+and `rag chat`."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from rag.doors import inside
 from rag.errors import SpecError
 from rag.reading import ReadError
 from rag.types import Content
-from ragline_media.questions import MOST_BYTES, media_type_of
+from ragline_media.questions import MOST_BYTES, NOISE, media_type_of
 from ragline_media.sound import asked
 from ragline_media.sound.waves import format_of
 
 
-class ImageOption:
+class _Unfiltered:
+    """An option that leaves out no document."""
+
+    @staticmethod
+    def where(given: Namespace) -> Iterable[str]:
+        """Nothing."""
+        return ()
+
+
+class ImageOption(_Unfiltered):
     """Pictures of files that whoever asks names. What a question itself says is never a name of a file."""
 
     @staticmethod
@@ -33,13 +45,8 @@ class ImageOption:
         """
         return [picture_of(Path(name)) for name in given.image]
 
-    @staticmethod
-    def where(given: Namespace) -> Iterable[str]:
-        """Nothing is left out by it."""
-        return ()
 
-
-class SoundOption:
+class SoundOption(_Unfiltered):
     """A recording that says the question, or what stands behind the words of one."""
 
     @staticmethod
@@ -56,10 +63,45 @@ class SoundOption:
         """
         return [] if given.sound is None else [sound_of(Path(given.sound))]
 
+
+class NoiseOption(_Unfiltered):
+    """Sounds that are no speech, of files that whoever asks names."""
+
     @staticmethod
-    def where(given: Namespace) -> Iterable[str]:
-        """Nothing is left out by it."""
-        return ()
+    def options(parser: ArgumentParser) -> None:
+        """Add the option."""
+        parser.add_argument(
+            "--noise", action="append", default=[], metavar="FILE", help="a sound that is no speech, to ask with"
+        )
+
+    @staticmethod
+    def contents(given: Namespace) -> Iterable[Content]:
+        """The sounds, with their bytes.
+
+        Raises:
+            SpecError: a file is not there, too large, or no sound.
+        """
+        return [sound_of(Path(name), kind=NOISE) for name in given.noise]
+
+
+class NoiseForm:
+    """Such a sound in a request: its kind, a media type and its bytes in base64."""
+
+    @staticmethod
+    def shown(content: Content) -> Mapping[str, Any]:
+        """What a reply says of it."""
+        return {"kind": content.kind, "media_type": content.media_type, "sha256": content.sha256}
+
+    @staticmethod
+    def read(data: Mapping[str, Any]) -> Content:
+        """The content.
+
+        Raises:
+            ValueError: it has anything else, or is not base64.
+        """
+        if set(data) != {"kind", "media_type", "data"} or not all(isinstance(each, str) for each in data.values()):
+            raise ValueError("a noise has its kind, a media_type such as audio/wav, its bytes as data, and no more")
+        return inside(NOISE, data["media_type"], data["data"])
 
 
 def picture_of(file: Path) -> Content:
@@ -72,17 +114,17 @@ def picture_of(file: Path) -> Content:
     return _inside("picture", media_type_of(data, what=f"--image '{file}'"), data)
 
 
-def sound_of(file: Path) -> Content:
-    """The same of a recording.
+def sound_of(file: Path, *, kind: str = "sound") -> Content:
+    """The same of a recording: one of kind `sound` is asked by what is said in it, one of kind `noise` by what is to be heard.
 
     Raises:
         SpecError: it is not there, too large, or no recording.
     """
-    data = _read(file, "--sound", asked.MOST_BYTES)
+    data = _read(file, f"--{kind}", asked.MOST_BYTES)
     try:
-        return _inside("sound", format_of(data)[1], data)
+        return _inside(kind, format_of(data)[1], data)
     except ReadError as cause:
-        raise SpecError(f"--sound '{file}': {cause}") from None
+        raise SpecError(f"--{kind} '{file}': {cause}") from None
 
 
 def _read(file: Path, option: str, most: int) -> bytes:

@@ -1,4 +1,5 @@
-"""The pictures of a question: bytes that came with it, or a picture of the index that whoever asks may read."""
+"""The pictures of a question: bytes that came with it, or a picture of the index that whoever asks may read. And its sounds that
+are no speech."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ from ragline_media.reading.picture import FORMATS, MOST_PIXELS
 MOST_BYTES = 20_000_000
 """Of a picture that somebody asks with."""
 
+NOISE = "noise"
+"""A sound that is asked with by what is to be heard in it. Of one of kind `sound` the words are asked."""
+
 _KEPT = "sha256:"
 
 
@@ -23,6 +27,16 @@ def pictures_of(query: Query, index: Index) -> list[bytes]:
         SpecError: one is too large, no picture, or not there for whoever asks.
     """
     return [_bytes_of(content, query, index) for content in query.contents if content.kind == "picture"]
+
+
+def noises_of(query: Query) -> list[bytes]:
+    """Bytes of each sound of a question that is no speech.
+
+    Raises:
+        SpecError: one is too large, or an address.
+    """
+    noises = [content for content in query.contents if content.kind == NOISE]
+    return [bytes_inside(each, what="sound", most=MOST_BYTES, smaller="Make it shorter") for each in noises]
 
 
 def _bytes_of(content: Content, query: Query, index: Index) -> bytes:

@@ -16,9 +16,13 @@ import pytest
 from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_tower
 from plugins.media.tests.spoken import wav
 from rag import build_index, load_pipeline
+from rag.cli import main
+from rag.doors import content_of_request
 from rag.errors import MissingDependency, SpecError
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, SentenceEncoder
+from rag.types import Query
+from ragline_media.asking import sound_of
 from ragline_media.methods.memory import through_texts
 from ragline_media.sound import network
 from ragline_media.sound.network import SoundTower, log_mel, patches_of
@@ -219,6 +223,71 @@ def test_words_find_recordings_by_what_is_heard_in_them(tmp_path: Path) -> None:
         ranking = pipeline.search("bell", k=3)
     assert ranking.hits[0].document.doc_id == "bell", "words need the network no more"
     assert {hit.document.doc_id for hit in ranking.hits} == {"hum", "bell", "whistle"}
+
+
+def test_a_sound_finds_recordings_like_it_and_pictures_through_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command, in Python and in a request. Texts that whoever asks may not read lead to no picture."""
+    model, names = tiny_model(tmp_path)
+    encoder, tower = random_encoder(tmp_path / "encoder"), random_tower(tmp_path / "tower")
+    folder = tmp_path / "corpus"
+    (folder / "media").mkdir(parents=True)
+    records: list[dict[str, Any]] = [
+        {"_id": f"says-{name}", "text": name, "free": name != "bell"} for name in ("hum", "bell", "whistle")
+    ]
+    for n, name in enumerate(("hum", "bell", "whistle")):
+        picture, sound = encoded(drawings(3)[n].picture()), wav(tone(middle(name)))
+        for kind, data, end in (("picture", picture, "png"), ("sound", sound, "wav")):
+            (folder / "media" / f"{n}.{end}").write_bytes(data)
+            content = {"kind": kind, "uri": f"media/{n}.{end}", "sha256": sha256(data).hexdigest()}
+            records.append({"_id": f"{kind}-{name}", "text": "", "contents": [content], "free": True})
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    asked = tmp_path / "asked.wav"
+    asked.write_bytes(wav(tone(middle("bell"), seconds=2.0)))
+
+    def graph(by: str) -> dict[str, Any]:
+        index = {
+            "dense": {"encoder": str(encoder)},
+            "sounds": {"tower": model, "names": names, "encoder": str(encoder)},
+            "pictures": {"tower": str(tower), "encoder": str(encoder)},
+        }
+        return {"version": 1, "index": index, "nodes": {"a": {"use": by, "in": "query", "k": 3}}, "output": "a"}
+
+    settings = load_spec(graph("retrieve.sounds")).graph.index
+    build_index(folder, tmp_path / "idx", settings=settings, legs=("lexical", "dense", "pictures", "sounds"))
+    noise = sound_of(asked, kind="noise")
+    with load_pipeline(graph("retrieve.sounds"), index=tmp_path / "idx") as pipeline:
+        heard = pipeline.search(Query(qid="1", text="", contents=(noise,)))
+        assert heard.doc_ids[0] == "sound-bell"
+        assert heard.hits[0].score == pytest.approx(1.0, abs=0.02)
+        with pytest.raises(SpecError, match="a sound cannot be heard"):
+            pipeline.search(
+                Query(
+                    qid="1",
+                    text="",
+                    contents=(content_of_request({"kind": "noise", "media_type": "audio/wav", "data": "PGh0bWw+"}),),
+                )
+            )
+    with load_pipeline(graph("retrieve.pictures"), index=tmp_path / "idx") as pipeline:
+        index = pipeline.index
+        assert index is not None
+        found = pipeline.search(Query(qid="1", text="", contents=(noise,)))
+        vector = index.leg("sounds").heard([asked.read_bytes()])
+        texts, leg = index.leg("dense"), index.leg("pictures")
+        free = pipeline.search(Query(qid="1", text="", contents=(noise,), where={"free": True}))
+        for ranking, spoken in ((found, ("hum", "bell", "whistle")), (free, ("hum", "whistle"))):
+            said = np.array([index.documents.row(f"says-{name}") for name in spoken])
+            scores = through_texts(vector[None], texts.vectors(said), leg.vectors, k=3)[0]
+            assert [hit.score for hit in ranking.hits] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
+            assert {each.split("-")[0] for each in ranking.doc_ids} == {"picture"}
+        assert [hit.score for hit in found.hits] != pytest.approx([hit.score for hit in free.hits], abs=1e-3)
+    (tmp_path / "heard.yaml").write_text(json.dumps(graph("retrieve.sounds")))
+    where = ["--index", str(tmp_path / "idx"), "--graph", str(tmp_path / "heard.yaml"), "--no-server"]
+    assert main(["search", *where, "--noise", str(asked), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hits"][0]["doc_id"] == "sound-bell"
+    assert main(["search", *where, "--noise", str(folder / "corpus.jsonl")]) == 2
+    assert "--noise" in capsys.readouterr().err
 
 
 @pytest.mark.data

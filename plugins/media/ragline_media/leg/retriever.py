@@ -9,19 +9,22 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.errors import SpecError
 from rag.filters import WhereData, both
-from rag.indexes import Index, SentenceEncoder, encoder_of
+from rag.indexes import Index, SentenceEncoder, encoder_of, unit
 from rag.ranking import ranked, require_k
 from rag.types import OK, Outcome, Population, Query, Ranking, ScoredDocument, ScorePart, Usage, Where
 from rag.writing import Recipe
 from ragline_media.leg.composed import along, edited, weighted
 from ragline_media.leg.leg import PicturesLeg
-from ragline_media.questions import pictures_of
+from ragline_media.questions import NOISE, noises_of, pictures_of
 from ragline_media.tower.fitting import spoken
 
 _LEAST_TEXTS = 30
 """Texts from which on their mean and deviation are told."""
 _WIDER = 3.0
+_NEAR = 3
+"""Texts that lead from a sound to pictures."""
 _CAPTIONS = 10
 """Nearest pictures among which a caption is looked for."""
 
@@ -42,6 +45,9 @@ class PicturesRetriever:
 
     The caption is the text of the document with the nearest picture that whoever asks may read. Without one it is weighted.
 
+    A sound in a question, of kind `noise`, asks as a picture does, where the index has the leg `sounds` and vectors of texts in the
+    same space: by the texts nearest to it, as nothing was ever taught sounds beside pictures (LanguageBind, CoAVT).
+
     Args:
         index: the index that the pipeline is bound to.
         leg: name of the leg that is searched, where the index has several of this kind.
@@ -53,7 +59,7 @@ class PicturesRetriever:
 
     leg: str = "pictures"
     holds: ClassVar[str] = "picture"
-    reads = frozenset({"picture", "text"})
+    reads = frozenset({"picture", "text", NOISE})
     recipe: ClassVar[Recipe | None] = Recipe(system="WeiMoCIR", source="Wu et al., 2024, arXiv 2409.04918")
 
     def __init__(
@@ -156,12 +162,24 @@ class PicturesRetriever:
         return vectors
 
     def _seen(self, query: Query) -> NDArray[np.float32] | None:
-        """float32 [dim] of its pictures, in their mean; None where it has none."""
+        """float32 [dim] of its pictures, in their mean, or of its sounds; None where it has none."""
         pictures = pictures_of(query, self._index)
-        seen: NDArray[np.float32] | None = (
-            self._leg.space(self._leg.tower.features(pictures)).mean(0) if pictures else None
-        )
+        if not pictures:
+            return self._through_texts(noises_of(query), both(self._where, query.where))
+        seen: NDArray[np.float32] = self._leg.space(self._leg.tower.features(pictures)).mean(0)
         return seen
+
+    def _through_texts(self, noises: Sequence[bytes], where: Where | None) -> NDArray[np.float32] | None:
+        if not noises:
+            return None
+        if self._shared is None:
+            raise SpecError(
+                "retrieve.pictures: a sound finds pictures by vectors of texts in their space, and none are here"
+            )
+        texts = self._index.leg("dense")
+        [rows], _ = texts.search(self._index.leg("sounds").heard(noises)[None], k=_NEAR, where=where)
+        near = texts.vectors(rows[rows >= 0])
+        return unit(near.mean(0, keepdims=True))[0] if len(near) else None
 
     def _composed(
         self, query: Query, text: str, picture: NDArray[np.float32] | None, words: NDArray[np.float32] | None

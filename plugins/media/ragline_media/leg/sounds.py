@@ -3,6 +3,7 @@ theirs; and what finds them. It is that of pictures with another tower, and stan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar, cast
 
@@ -18,6 +19,7 @@ from ragline_media.leg.kind import PicturesKind
 from ragline_media.leg.leg import PicturesLeg
 from ragline_media.leg.retriever import PicturesRetriever
 from ragline_media.leg.settings import PicturesSettings
+from ragline_media.questions import NOISE, noises_of
 from ragline_media.sound.network import SoundTower
 
 
@@ -64,11 +66,20 @@ class SoundsLeg(PicturesLeg):
         made = self._made_by
         return SoundTower(made["tower"], made["names"], sha256=made["tower_sha256"])
 
+    def heard(self, noises: Sequence[bytes]) -> NDArray[np.float32] | None:
+        """float32 [dim]: where sounds are in the space of texts, in their mean; None for none of them.
+
+        Raises:
+            SpecError: one is no sound that is read here, or the network is not the one of the index.
+        """
+        return self.space(self.tower.features(noises)).mean(0) if noises else None
+
 
 class SoundsRetriever(PicturesRetriever):
     """Recordings in which what a question says is to be heard, by inner product, in the space of the index's text encoder.
 
-    What is said in them does not count. A question with a picture in it is answered by its words.
+    What is said in them does not count. A question may have a sound in it, of kind `noise`, with words or alone. One with a picture
+    in it is answered by its words.
 
     Args:
         index: the index that the pipeline is bound to.
@@ -78,11 +89,11 @@ class SoundsRetriever(PicturesRetriever):
 
     leg: str = "sounds"
     holds: ClassVar[str] = "sound"
-    reads = frozenset({"text"})
+    reads = frozenset({"text", NOISE})
     recipe: ClassVar[Recipe | None] = None
 
     def __init__(self, *, index: Index, leg: str = leg, where: WhereData | None = None) -> None:
         super().__init__(index=index, leg=leg, where=where)
 
     def _seen(self, query: Query) -> NDArray[np.float32] | None:
-        return None
+        return cast(SoundsLeg, self._leg).heard(noises_of(query))
