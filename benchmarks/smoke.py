@@ -82,6 +82,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "plugins.media.benchmarks.beside_text": ["adi", "--limit", "4"],
     "plugins.media.benchmarks.composed": ["--limit", "6"],
     "plugins.media.benchmarks.found_by_words": ["--limit", "8"],
+    "plugins.media.benchmarks.many_pictures": ["--pictures", "24", "--seconds", "0.1"],
     "plugins.media.benchmarks.speech": ["--limit", "1"],
     "plugins.media.benchmarks.methods": [
         *[
