@@ -95,6 +95,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
             "tokens",
             "postings",
             "signals",
+            "anchored",
             "--limit",
             "12",
         ]

@@ -15,6 +15,7 @@ The tower is EfficientNet-Lite0, its space that of all-MiniLM by a ridge regress
     postings   pictures as words, found by the sum of the words that a caption has
     signals    electrocardiograms to their reports, against the most frequent report
     sounds     sounds that are no speech to captions, and through captions to pictures
+    anchored   questions about a part of a picture over texts, by the names of what it is like
 
     RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.methods [NAME ...] [--limit N] [--record]
 """
@@ -35,6 +36,7 @@ from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
+from plugins.media.benchmarks import anchored
 from plugins.media.benchmarks.coloured import bindings
 from plugins.media.benchmarks.heard import sounds
 from plugins.train.benchmarks.tower_beds import Bed, usual
@@ -260,6 +262,11 @@ def by_sounds(space: Space) -> Iterator[dict[str, Any]]:
     return sounds(space.data, space.known, space.whole)
 
 
+def by_anchored(space: Space) -> Iterator[dict[str, Any]]:
+    """RoRA-VLM, its first two steps."""
+    yield from anchored.questions(space.known, space.whole)
+
+
 def by_geometry(space: Space) -> Iterator[dict[str, Any]]:
     """Of pairs of dev, by the fit on few pairs and by that on all."""
     for name, style in (("emoji", "om"), ("tux", ""), ("coco", "")):
@@ -439,6 +446,7 @@ TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "postings": by_postings,
     "signals": by_signals,
     "sounds": by_sounds,
+    "anchored": by_anchored,
 }
 
 
