@@ -27,6 +27,7 @@ from rag.types import Content, Need, TextWith, beside
 from ragline_media.leg.leg import PicturesLeg, write_leg
 from ragline_media.leg.settings import AUTO, ENGLISH, PicturesSettings
 from ragline_media.tower.joint import AnyTower, JointTower, concepts_for, is_joint, tower_of
+from ragline_media.tower.library_tower import LibraryTower
 from ragline_media.tower.space import Projector, Space
 
 KIND = "picture"
@@ -167,7 +168,7 @@ class PicturesMaker(LegMaker):
 
     def _require_one_space(self) -> None:
         """Pictures and questions are to lie in one space."""
-        if self._projector is not None or not isinstance(self.tower, JointTower):
+        if self._projector is not None or not isinstance(self.tower, JointTower | LibraryTower):
             return
         if not self.tower.reads_texts:
             raise SpecError(

@@ -154,12 +154,16 @@ class PicturesRetriever:
         asked = [place for place, text in enumerate(texts) if text]
         of_words = dict[int, NDArray[np.float32]]()
         if asked:
-            encoded = self._encoder.encode([texts[place] for place in asked], role="query")
-            of_words = dict(zip(asked, encoded, strict=True))
+            of_words = dict(zip(asked, self._encoded([texts[place] for place in asked]), strict=True))
         vectors = list[NDArray[np.float32] | None]()
         for place, query in enumerate(queries):
             vectors.append(self._composed(query, texts[place], self._seen(query), of_words.get(place)))
         return vectors
+
+    def _encoded(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n, dim], of length 1: as they are where the encoder gives them so, which not every library does."""
+        found: NDArray[np.float32] = self._encoder.encode(texts, role="query")
+        return found if np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3) else unit(found)
 
     def _seen(self, query: Query) -> NDArray[np.float32] | None:
         """float32 [dim] of its pictures, in their mean, or of its sounds; None where it has none."""
@@ -188,7 +192,7 @@ class PicturesRetriever:
             return weighted(picture, words, self.words)
         if not (caption := self._caption(picture, both(self._where, query.where))):
             return weighted(picture, words, self.words)
-        before, after = self._encoder.encode([caption, edited(caption, text)], role="query")
+        before, after = self._encoded([caption, edited(caption, text)])
         return after if self.composed == "rewritten" else along(picture, before, after)
 
     def _caption(self, picture: NDArray[np.float32], where: Where | None) -> str:

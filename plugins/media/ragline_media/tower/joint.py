@@ -20,6 +20,7 @@ from rag.files import file_sha256
 from rag.indexes import resolve, unit
 from rag.types import Need
 from ragline_media.sound.network import SoundTower
+from ragline_media.tower.library_tower import LibraryTower, is_library
 from ragline_media.tower.published import Published, layout_of
 from ragline_media.tower.space import EncodeTexts, concepts_of
 from ragline_media.tower.tower import Features, Tower, opened_picture
@@ -41,20 +42,24 @@ _APART = re.compile(r"\w+|[^\w\s]+")
 
 
 def is_joint(model: str) -> bool:
-    """Whether a tower of this name is a folder of a published layout. A name that means nothing is none."""
+    """Whether a tower of this name is a folder that sees pictures and reads texts into one space: one of a published layout, or of
+    sentence-transformers. A name that means nothing is none."""
     folder = Path(model).expanduser()
-    return folder.is_dir() and layout_of(folder) is not None
+    return folder.is_dir() and (layout_of(folder) is not None or is_library(folder))
 
 
 def tower_of(model: str) -> AnyTower:
-    """What sees pictures, by its name: a folder of a published layout, or the network that packages carry."""
-    return JointTower(model) if is_joint(model) else Tower(model)
+    """What sees pictures, by its name: a folder of a published layout or of sentence-transformers, or the network that packages
+    carry."""
+    if not is_joint(model):
+        return Tower(model)
+    return JointTower(model) if layout_of(Path(model).expanduser()) else LibraryTower(model)
 
 
 def concepts_for(tower: AnyTower, encode: EncodeTexts | None, *, dim: int) -> NDArray[np.float32]:
     """float32 [classes, dim]: what a tower's classes are to an encoder. None of them where it says no classes; zeros where nobody
     asks."""
-    if isinstance(tower, JointTower):
+    if isinstance(tower, JointTower | LibraryTower):
         return np.zeros((0, dim), np.float32)
     if isinstance(tower, SoundTower):
         return encode(tower.class_names) if encode else np.zeros((len(tower.class_names), dim), np.float32)
@@ -266,5 +271,5 @@ def _apart(text: str) -> tuple[str, list[int]]:
     return " ".join(word[0] for word in words), at[1:]
 
 
-AnyTower = Tower | JointTower | SoundTower
+AnyTower = Tower | JointTower | LibraryTower | SoundTower
 """What sees pictures."""
