@@ -14,6 +14,8 @@ OURS = {
         "content.noise",
         "content_reader.flac",
         "content_reader.gif",
+        "content_reader.heic",
+        "content_reader.heif",
         "content_reader.jpeg",
         "content_reader.jpg",
         "content_reader.m4a",

@@ -47,10 +47,14 @@ def require() -> None:
     """Nothing: what it needs is installed with this package."""
 
 
-def parse(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[ParsedDocument]:
+def parse(
+    data: bytes, name: str, note: Note, beside: Beside, *, formats: tuple[str, ...] = FORMATS
+) -> Iterator[ParsedDocument]:
     """One document without pages: its text is the caption, and what OCR reads on it where that is asked for; its title the words
     of the file's name, if it has some.
 
+    Args:
+        formats: that Pillow is let read.
     Raises:
         ReadError: it is no picture of these formats, damaged, or too large.
     """
@@ -59,10 +63,10 @@ def parse(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[Parsed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage that is told by an error, if it matters
         try:
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            with Image.open(io.BytesIO(data), formats=formats) as picture:
                 kept, media_type, size, turned = _kept(picture, data, note)
         except UnidentifiedImageError:
-            raise ReadError(f"no picture that is read here ({', '.join(FORMATS)}), whatever its name says") from None
+            raise ReadError(f"no picture that is read here ({', '.join(formats)}), whatever its name says") from None
         except Image.DecompressionBombError:
             raise ReadError(
                 f"more than {MOST_PIXELS:,} pixels; a bomb? Save it smaller, if it is what it should be"

@@ -1,7 +1,7 @@
 """What sees pictures by a folder of sentence-transformers: CLIP, SigLIP 2, EmbeddingGemma 2 and whatever else that library loads.
 
-In a graph: `index: {pictures: {tower: FOLDER}}`. Questions are read by the same folder, as texts alone: where it is let, the library
-opens a text that is the path or the address of a picture. So pictures and texts never go to it together.
+In a graph: `index: {pictures: {tower: FOLDER}}`. Questions are read by the same folder, as texts alone: where it is let, the
+library opens a text that is the path or the address of a picture. So pictures and texts never go to it together.
 """
 
 from __future__ import annotations
