@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from plugins.media.tests.drawn import drawings, encoded
+from plugins.media.tests.drawn import drawings, encoded, random_encoder
 from plugins.media.tests.published import (
     CASES,
     WORDS,
@@ -27,7 +27,7 @@ from rag import build_index, load_pipeline
 from rag.errors import MissingModel, SpecError
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, SentenceEncoder
-from ragline_media.tower.joint import JointEncoder, JointTower
+from ragline_media.tower.joint import JointEncoder, JointTower, tower_of
 from ragline_media.tower.layouts import LAYOUTS, mapped
 from ragline_media.tower.pixels import Pixels
 from ragline_media.tower.published import Published, layout_of
@@ -150,6 +150,11 @@ def test_a_tower_that_reads_no_texts_needs_a_projector(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="reads no texts, so words do not find its pictures"):
         indexed(folder, tmp_path)
     assert "reads no texts" in str(JointEncoder.refuses(folder))
+
+
+def test_a_folder_of_sentence_transformers_is_no_tower(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"is a folder of sentence-transformers, of which texts alone are read here"):
+        tower_of(str(random_encoder(tmp_path / "st")))
 
 
 def test_pictures_of_a_tower_lie_beside_no_other_texts(tower: Path, tmp_path: Path) -> None:

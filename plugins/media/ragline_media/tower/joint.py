@@ -47,7 +47,16 @@ def is_joint(model: str) -> bool:
 
 
 def tower_of(model: str) -> AnyTower:
-    """What sees pictures, by its name: a folder of a published layout, or the network that packages carry."""
+    """What sees pictures, by its name: a folder of a published layout, or the network that packages carry.
+
+    Raises:
+        SpecError: it is a folder of sentence-transformers, or names a layout that is not known.
+    """
+    if (Path(model).expanduser() / "modules.json").is_file():
+        raise SpecError(
+            f"tower: '{model}' is a folder of sentence-transformers, of which texts alone are read here. Name a tower of a"
+            " published layout, and this one as the encoder of texts"
+        )
     return JointTower(model) if is_joint(model) else Tower(model)
 
 
@@ -85,7 +94,8 @@ class _Side:
             ) from cause
         if not np.isfinite(found).all():
             raise ContractError(
-                f"tower '{self._published.folder}' gave a number that is not finite; its weights are damaged"
+                f"tower '{self._published.folder}' gave a number that is not finite; its weights are damaged, or were computed in"
+                " half precision, in which some models give none. Take them in float32"
             )
         return unit(found)
 
