@@ -36,9 +36,9 @@ from generators.second_question import joined, second_question
 from generators.tidying import Tidier, tidy
 from prompts.template import PromptTemplate
 from rag.core.arguments import require_one_of, require_positive, require_share
-from rag.core.completions import complete_each, usage_of, with_history
+from rag.core.completions import complete_each, usage_of, with_history, with_shown, without_shown
 from rag.core.llm_protocols import CanKeepForms, KeepsPrompts
-from rag.core.powers import kept_forms, require_choosing
+from rag.core.powers import kept_forms, reads_of, require_choosing
 from rag.core.protocols import LLM, ChoosingLLM
 from rag.core.types import (
     NO_USAGE,
@@ -169,6 +169,11 @@ class CitedGenerator:
         )
 
     @property
+    def reads(self) -> frozenset[str]:
+        """What its model reads: one that sees is shown the pictures that passages carry, and those of the question."""
+        return reads_of(self.llm)
+
+    @property
     def keeps_form(self) -> bool:
         """Whether answers are held to the form. It may ask a server what it can, and loads nothing."""
         if self.markers == "auto":
@@ -222,7 +227,7 @@ class CitedGenerator:
             usage += Usage(seconds=seconds)
             answer = self._of_kind(next(written)) if answered else self._declined(context)
             answers.append(replace(answer, enough=odds, usage=answer.usage + usage))
-        return answers
+        return [replace(each, context=without_shown(each.context)) for each in answers]
 
     def stream(self, context: Context) -> Iterator[AnswerDelta]:
         """The answer piece by piece; joined, the pieces are the final text.
@@ -232,7 +237,7 @@ class CitedGenerator:
         started = perf_counter()
         [(odds, usage)] = self._found_enough([context]) if context.passages else [(None, NO_USAGE)]
         if not context.passages or not self._is_enough(context, odds):
-            declined = replace(self._declined(context), enough=odds, usage=usage)
+            declined = replace(self._declined(without_shown(context)), enough=odds, usage=usage)
             yield AnswerDelta(text=declined.text)
             yield AnswerDelta(answer=declined)
             return
@@ -252,7 +257,7 @@ class CitedGenerator:
         if held:
             yield AnswerDelta(text=answer.text)
         spent = usage + Usage(seconds=perf_counter() - started)
-        answer = replace(answer, enough=odds, usage=answer.usage + spent)
+        answer = replace(answer, enough=odds, usage=answer.usage + spent, context=without_shown(context))
         warn(logger, "generate.cited", [answer])
         yield AnswerDelta(answer=answer)
 
@@ -360,7 +365,7 @@ class CitedGenerator:
     def _render(self, prompt: PromptTemplate, context: Context) -> Prompt:
         told = _in_its_language(context) if self.in_its_language and prompt is self.prompt else ""
         turns = prompt.render(passages=self.shown(context), question=context.query.asked + told)
-        return with_history(turns, context.query)
+        return with_history(with_shown(turns, context, self.reads), context.query)
 
     def shown(self, context: Context) -> str:
         """What the model reads of a context."""

@@ -18,6 +18,7 @@ from generators.llm.server_client import NotFound, ServerClient
 from generators.llm.server_replies import Malformed
 from generators.llm.server_requests import Dialect, chat_body, continued, ids_body, scoring_body
 from generators.llm.server_text import as_messages, harmless
+from rag.core.contents import TEXT
 from rag.core.errors import MissingModel, RagError, SpecError, did_you_mean
 from rag.core.side_by_side import side_by_side
 from rag.core.types import Completion, Prompt, SamplingParams
@@ -53,6 +54,7 @@ class ServerLLM:
         timeout_s: longest silence of the server, in seconds.
         retries: further attempts after 408, 429, 5xx or a broken connection.
         max_in_flight: most requests at a time.
+        vision: the model sees pictures; then those of a prompt go with it. A server whose model does not see refuses them.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ServerLLM:
         timeout_s: float = 600.0,
         retries: int = 4,
         max_in_flight: int = 64,
+        vision: bool = False,
     ) -> None:
         _require_url(url)
         if dialect != "auto" and dialect not in get_args(Dialect):
@@ -78,7 +81,11 @@ class ServerLLM:
         for name, value in (("max_in_flight", max_in_flight), ("context_window", context_window)):
             if value is not None and value < 1:
                 raise ValueError(f"llm.server: {name} must be at least 1, got {value}")
-        self.url, self.tokenizer_name = url, tokenizer
+        if vision and tokenizer is not None:
+            raise ValueError(
+                "llm.server: vision needs messages as text, and with 'tokenizer' they go as token ids; leave one out"
+            )
+        self.url, self.tokenizer_name, self.vision = url, tokenizer, vision
         self.place = ""
         self._model, self._window, self._asked_dialect = model, context_window, dialect
         self._assumes = False
@@ -133,6 +140,11 @@ class ServerLLM:
         if self._asked_dialect != "auto":
             return self._asked_dialect
         return "vllm" if self._card.get("owned_by") == "vllm" else "openai"
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Text, and pictures where it was said that the model sees."""
+        return frozenset({TEXT, "picture"} if self.vision else {TEXT})
 
     @property
     def keeps_forms(self) -> frozenset[str]:
@@ -258,7 +270,7 @@ class ServerLLM:
 
     def _body(self, prompt: Prompt, params: SamplingParams) -> dict[str, Any]:
         if self.tokenizer_name is None:
-            return {"model": self.model_name, **chat_body(prompt, params, dialect=self.dialect)}
+            return {"model": self.model_name, **chat_body(prompt, params, dialect=self.dialect, vision=self.vision)}
         ids, tokenizer = encode_prompt(self._tokenizer, prompt), self._tokenizer
         if self._window is not None and len(ids) + params.max_tokens > self._window:
             lengths = f"{len(ids):,} tokens and {params.max_tokens:,} more, of {self._window:,}"

@@ -15,14 +15,14 @@ Dialect = Literal["vllm", "openai"]
 """`vllm` knows token ids, scoring, tokenizing, continued turns and forms; `openai` is what all servers have in common."""
 
 
-def chat_body(prompt: Prompt, params: SamplingParams, *, dialect: Dialect) -> dict[str, Any]:
-    """A body for /chat/completions.
+def chat_body(prompt: Prompt, params: SamplingParams, *, dialect: Dialect, vision: bool = False) -> dict[str, Any]:
+    """A body for /chat/completions; `vision` as of `as_messages`.
 
     Raises:
         SpecError: the prompt or its parameters need what this dialect has no word for.
     """
     body = {
-        "messages": as_messages(prompt if dialect == "vllm" else asked_for(prompt)),
+        "messages": as_messages(prompt if dialect == "vllm" else asked_for(prompt), vision=vision),
         **_sampling(params, dialect, stop=params.stop),
     }
     if dialect == "vllm":

@@ -9,8 +9,10 @@ cannot cover: a model with markers of another spelling, and headings in plain wo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
-from rag.core.types import Prompt
+from rag.core.types import Message, Prompt
 
 _MARKER = re.compile(
     r"<[|｜][^<>\s]{1,60}>"  # ChatML, Llama 3 and 4, Phi, Granite, Command, OLMo, DeepSeek, gpt-oss
@@ -22,9 +24,25 @@ _MARKER = re.compile(
 )
 
 
-def as_messages(prompt: Prompt) -> list[dict[str, str]]:
-    """The turns as a server takes them, their text made harmless."""
-    return [{"role": turn.role, "content": harmless(turn.content)} for turn in prompt]
+def as_messages(prompt: Prompt, *, vision: bool = False) -> list[dict[str, Any]]:
+    """The turns as a server takes them, their text made harmless; with `vision` the pictures whose bytes a turn holds stand behind
+    its text, each after what stands for it in words."""
+    return [{"role": turn.role, "content": _content(turn, vision)} for turn in prompt]
+
+
+def _content(turn: Message, vision: bool) -> str | list[dict[str, Any]]:
+    text = harmless(turn.content)
+    seen = [*_pieces(turn)] if vision and turn.contents else []
+    return [{"type": "text", "text": text}, *seen] if seen else text
+
+
+def _pieces(turn: Message) -> Iterator[dict[str, Any]]:
+    for each in turn.contents:
+        inside = each.data or each.uri
+        if each.kind == "picture" and inside.startswith("data:image/"):  # an address would be opened by the server
+            if each.text:
+                yield {"type": "text", "text": harmless(each.text)}
+            yield {"type": "image_url", "image_url": {"url": inside}}
 
 
 def harmless(text: str) -> str:

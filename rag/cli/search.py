@@ -136,14 +136,15 @@ def place(hit: Mapping[str, Any]) -> str:
 
 
 def _contents(contents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each: of a recording, from when to when."""
+    """A line for each: of a recording, from when to when; of a caption that no person wrote, by whom it is."""
     held: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for each in contents:
         held.setdefault((each["kind"], each.get("media_type", ""), each["sha256"]), []).append(each.get("metadata", {}))
     for (kind, media_type, sha256), told in held.items():
         ends = [told[0].get("start"), told[-1].get("end")]
         when = "-".join(f"{int(end // 60)}:{int(end % 60):02d}" for end in ends if isinstance(end, int | float))
-        yield " ".join(filter(None, (f"[{kind}", when, media_type, f"{sha256[:16]}]")))
+        by = f"(caption by {plain(said)})" if (said := str(told[0].get("caption_by", ""))) else ""
+        yield " ".join(filter(None, (f"[{kind}", when, by, media_type, f"{sha256[:16]}]")))
 
 
 def _explanation(stages: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rag.core.contents import Content, of_kinds
 from rag.core.llm_protocols import CountsCached
 from rag.core.protocols import LLM, ChoosingLLM
-from rag.core.types import Completion, Message, Prompt, Query, SamplingParams, Usage
+from rag.core.types import Completion, Context, Message, Prompt, Query, SamplingParams, ScoredDocument, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,3 +72,34 @@ def with_history(turns: Sequence[Message], query: Query) -> tuple[Message, ...]:
 
 
 _WISHES = "What the application that asks wants of the answer, within the rules of this prompt:"
+
+
+def with_shown(turns: Sequence[Message], context: Context, kinds: Collection[str]) -> Sequence[Message]:
+    """A prompt with what the question and the passages hold of these kinds, where the bytes are there: behind the last turn of the
+    user, each by whose it is."""
+    shown = tuple(_shown(context, kinds))
+    if not shown:
+        return turns
+    last = max(place for place, turn in enumerate(turns) if turn.role == "user")
+    return [replace(turn, contents=shown) if place == last else turn for place, turn in enumerate(turns)]
+
+
+def _shown(context: Context, kinds: Collection[str]) -> Iterator[Content]:
+    for each in of_kinds(context.query.contents, kinds):
+        yield replace(each, text=f"{each.kind.capitalize()} of the question:")
+    for number, hit in enumerate(context.passages, start=1):
+        for each in of_kinds(hit.document.contents, kinds):
+            if each.data:
+                yield replace(each, text=f"{each.kind.capitalize()} of passage [{number}]:")
+
+
+def without_shown(context: Context) -> Context:
+    """A context without the bytes that a model looked at: an answer outlives its prompt, and goes to whoever asked."""
+    if not any(each.data for hit in context.passages for each in hit.document.contents):
+        return context
+    return replace(context, passages=tuple(map(_without_bytes, context.passages)))
+
+
+def _without_bytes(hit: ScoredDocument) -> ScoredDocument:
+    contents = tuple(replace(each, data="") for each in hit.document.contents)
+    return replace(hit, document=replace(hit.document, contents=contents))

@@ -67,8 +67,10 @@ def _form(kind: str) -> ContentForm | None:
 def shown(content: Content) -> Mapping[str, Any]:
     """What a reply says of a content, by the form of its kind; all that is known of it where there is no form, or it fails.
 
-    Where it lies on this machine is told nobody.
+    Where it lies on this machine is told nobody, and bytes that a model looked at go nowhere else.
     """
+    if content.data:
+        content = replace(content, data="")
     if content.uri.startswith(_ON_THIS_MACHINE):
         content = replace(content, uri=f"sha256:{content.sha256}")
     try:

@@ -28,7 +28,8 @@ class Content:
     """One picture, one piece of sound, or another thing that is no text.
 
     `kind` is a name, such as picture or sound; `media_type` as in image/png; `uri` says where the bytes are, `sha256` (hex) which
-    they are. `text` is what stands for it in words, such as a caption or a transcript.
+    they are. `text` is what stands for it in words, such as a caption or a transcript. `data`: the bytes themselves, as a
+    `data:` address, where a stage puts them before a model; nothing that is written or sent to whoever asked has them.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Content:
     media_type: str = ""
     text: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    data: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(_KIND, self.kind) or self.kind == TEXT:

@@ -6,6 +6,7 @@ OURS = {
     "cluster": ("cluster.ray",),
     "lab": ("command.lab", "command.leaderboard", "generate.vote"),
     "media": (
+        "assemble.pictures",
         "asking.image",
         "asking.noise",
         "asking.sound",
@@ -49,6 +50,7 @@ OURS = {
         "route.pages",
         "tool.search_by_picture",
         "tool.see_picture",
+        "transform.captions",
     ),
     "recipes": (
         "asking.as_typed",

@@ -49,6 +49,10 @@ POWERS = {
     "join calls": Power(protocol=llm_protocols.JoinsCalls, words="work on calls of several threads in one batch"),
     "stream answers": Power(protocol=protocols.CanStreamAnswers, words="hand out an answer piece by piece"),
     "read kinds": Power(protocol=protocols.ReadsKinds, words="say which kinds of content it reads"),
+    "show kinds": Power(protocol=protocols.ShowsKinds, words="put bytes of contents before a model that looks at them"),
+    "look at contents": Power(
+        protocol=protocols.LooksAtContents, words="look at bytes of contents before they are indexed"
+    ),
     "sample": Power(protocol=protocols.CanSample, words="write with a caller's sampling"),
     "read ahead": Power(protocol=protocols.CanReadAhead, words="read documents before anybody asks"),
     "keep states": Power(protocol=protocols.KeepsStates, words="keep what a model made of documents"),

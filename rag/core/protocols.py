@@ -7,10 +7,11 @@ empty list.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
+from rag.core.contents import Content
 from rag.core.llm_protocols import CanChoose, CanScore, HasWeights
 from rag.core.progress import Progress, silent
 from rag.core.types import (
@@ -231,6 +232,13 @@ class ReadsKinds(Protocol):
         ...
 
 
+@runtime_checkable
+class ShowsKinds(Protocol):
+    """A stage that puts the bytes of contents of these kinds into passages (`Content.data`), for a model that looks at them."""
+
+    shows: frozenset[str]
+
+
 class Transform(Protocol):
     """Documents -> documents, one for one, before they are indexed.
 
@@ -238,6 +246,23 @@ class Transform(Protocol):
     """
 
     def transform(self, documents: Sequence[Document]) -> list[Document]: ...
+
+
+@runtime_checkable
+class LooksAtContents(Protocol):
+    """A transform that looks at the bytes of what documents hold beside text."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What it did in this build, for the report."""
+        ...
+
+    def look(self, read: Callable[[str], bytes], before: Callable[[str], Sequence[Content]]) -> None:
+        """Is told, before the first document, how bytes are read by their sha256, and what the index before says of them.
+
+        KeyError where none are kept.
+        """
+        ...
 
 
 @runtime_checkable

@@ -30,7 +30,7 @@ from rag.core.protocols import (
 from rag.core.yaml_source import Place
 from rag.graph.binding import bound_nodes, lone_node
 from rag.graph.checked import Checked, Made
-from rag.graph.contents import check_kinds
+from rag.graph.contents import check_kinds, check_shown
 from rag.graph.inner import Inner, InnerReranker, InnerRetriever
 from rag.graph.kinds import MODELS, STAGES, TABLES
 from rag.graph.making import Complain, Supplied, as_part, fitting_model, make
@@ -102,6 +102,7 @@ def _check_body(checked: Checked) -> None:
     _note_unknown_names(checked, "nodes", checked.made)
     _check_sources(checked)
     _check_budgets(checked)
+    check_shown(checked)
 
 
 def _component(

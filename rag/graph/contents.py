@@ -9,8 +9,10 @@ from rag.core.content_forms import IN_WORDS
 from rag.core.contents import ANY, TEXT_ALONE, kinds_of
 from rag.core.errors import SpecError
 from rag.core.powers import reads_of
+from rag.core.protocols import ShowsKinds
 from rag.core.types import Query
 from rag.graph.checked import Checked, Made
+from rag.graph.wiring import ancestors
 from retrievers.index_protocol import HasParts, Index, kinds_held
 from retrievers.legs.protocol import leg_reads
 
@@ -36,6 +38,21 @@ def check_kinds(checked: Checked) -> None:
                 )
             elif left_out and stage == "generate":
                 checked.notes.append(f"node '{name}': {each.use} leaves out {_named(left_out)}, which the index holds")
+
+
+def check_shown(checked: Checked) -> None:
+    """Complain of a generator that does not read what a stage before it puts before its model."""
+    inputs = {name: node.inputs for name, node in checked.body.nodes.items()}
+    showing = {name: part.shows for name, part in checked.parts.items() if isinstance(part, ShowsKinds)}
+    for name, made in checked.made.items():
+        before = showing.keys() & ancestors(name, inputs) if made.use.startswith("generate.") else ()
+        for above in sorted(before):
+            if unread := showing[above] - reads_of(made.part):
+                checked.complain(
+                    ("nodes", name),
+                    f"{made.use} does not read {_named(unread)}, which '{above}' puts before its model. Use llm.server with"
+                    f" vision: true and a server whose model sees, or leave '{above}' out",
+                )
 
 
 def _check_legs(checked: Checked, index: Index, held: frozenset[str]) -> None:

@@ -63,8 +63,9 @@ class IndexReport:
     encoder; what a killed build had already encoded is in neither.
     `languages`: code -> documents, "" for those of none that is known; empty where nobody looked.
     `on_cluster`: leg -> texts of these that a cluster read; empty where none did.
-    `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg. `seconds`: by
-    part of the work. `peak_memory_bytes`: of this process since it started. `size_bytes`: of the files that were written.
+    `n_represented`: texts that a chat model read. `counts`: these three and what other legs count, by leg; and of transforms that
+    look at contents what these did, by `transform.NAME`. `seconds`: by part of the work. `peak_memory_bytes`: of this process since
+    it started. `size_bytes`: of the files that were written.
     `n_parts`: in which the index lies. `chosen`: leg -> what it is, and why, where settings leave that to the build.
     `chosen_language`: in which words are analysed, where it was told by this build from the texts. `chosen_models`: leg -> the
     model that it took for the languages of the texts, and why, where that is not the usual one.
@@ -119,6 +120,7 @@ class _Reading:
     problems: tuple[Problem, ...]
     taken_from: BuiltIndex | None
     tells_languages: bool
+    counts: Mapping[str, Mapping[str, int]]
 
     @property
     def records(self) -> list[SourceRecord]:
@@ -233,6 +235,7 @@ class Build:
             problems=(*selection.problems, *problems, *more_problems),
             taken_from=taken_from,
             tells_languages=maker.tells_languages,
+            counts=maker.counts,
         )
         _require_text(reading.problems, selection, holdings)
         return reading
@@ -265,7 +268,8 @@ class Build:
             records,
             before=lambda leg, leg_maker: made.before(index, leg, leg_maker) if index else None,
         )
-        report = replace(counted(report, written.counts), on_cluster=dict(self._encoders.n_elsewhere))
+        report = counted(report, {**reading.counts, **written.counts})
+        report = replace(report, on_cluster=dict(self._encoders.n_elsewhere))
         return finished(report, written.manifest, made, self._timings)
 
     def _as_read(

@@ -6,16 +6,16 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rag.core.contents import kinds_of
+from rag.core.contents import Content, kinds_of
 from rag.core.digests import file_sha256, text_sha256
 from rag.core.errors import ContractError, IngestError, RagError, SpecError
 from rag.core.plugins import shipped
 from rag.core.progress import Progress
-from rag.core.protocols import CanDescribe, Transform
+from rag.core.protocols import CanDescribe, LooksAtContents, Transform
 from rag.core.types import Document
 from rag.graph.transforms import make_transform
 from rag.indexing.selection import Selection
@@ -103,6 +103,18 @@ class UnitMaker:
     def tells_languages(self) -> bool:
         """Whether documents are counted by language."""
         return self._languages is not None
+
+    @property
+    def counts(self) -> dict[str, Mapping[str, int]]:
+        """What transforms count of their work, by their names."""
+        made = zip(self._settings.transforms, self._transforms, strict=True)
+        return {f"transform.{of.use}": each.counts for of, each in made if isinstance(each, LooksAtContents)}
+
+    def look(self, read: Callable[[str], bytes], before: Callable[[str], Sequence[Content]]) -> None:
+        """Tell transforms that look at contents where these are."""
+        for each in self._transforms:
+            if isinstance(each, LooksAtContents):
+                each.look(read, before)
 
     def may_copy(self, record: SourceRecord, removed: tuple[str, ...]) -> bool:
         """Whether the rows of a record are what its bytes would give now, without the documents `removed`."""
@@ -308,6 +320,12 @@ def write_units(
         keeps: whether bytes of contents are kept.
     """
     records, problems, complaints = list[SourceRecord | None](), list[Problem](), list[Problem]()
+
+    def before(sha256: str) -> list[Content]:
+        held = [each for row in contents.rows(sha256) if previous is not None for each in previous[row].contents]
+        return [each for each in held if each.sha256 == sha256]
+
+    maker.look(writer.read, before)
     with Reader(
         report=complaints.append,
         cuts_corpora=maker.cuts_corpora,

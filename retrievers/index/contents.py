@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -171,12 +172,19 @@ class ContentsWriter:
         if sha256 in self._places:
             return
         if self._stream is None:
-            self._stream = (self._folder / BYTES).open("xb", buffering=1 << 20)
+            self._stream = (self._folder / BYTES).open("x+b", buffering=1 << 20)
         first = self._stream.tell()
         self._stream.write(data)
         self._stream.write(thumbnail)
         self._places[sha256] = first, len(data), first + len(data), len(thumbnail)
         self._since[sha256] = row
+
+    def read(self, sha256: str) -> bytes:
+        """The bytes that are kept under this so far; KeyError where there are none."""
+        first, n, _, _ = self._places[sha256]
+        assert self._stream is not None
+        self._stream.flush()
+        return os.pread(self._stream.fileno(), n, first)
 
     def held_by(self, row: int, sha256: str) -> None:
         """A document holds it, if it is kept."""

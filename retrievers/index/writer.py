@@ -65,6 +65,10 @@ class DocumentsWriter:
         """Keep bytes of a content that one of the next documents holds."""
         self._contents.keep(sha256, data, thumbnail, row=len(self))
 
+    def read(self, sha256: str) -> bytes:
+        """Bytes that are kept so far; KeyError where there are none under this."""
+        return self._contents.read(sha256)
+
     def copy(self, doc_id: str, line: bytes, contents: ContentStore = NONE) -> None:
         """Append a document as another index stored it, with what of its contents `contents` has.
 

@@ -205,8 +205,11 @@ def make(given: Given) -> Make:
         values: dict[str, Any] = {**SMALL.get(f"{stage}.{name}", {}), **more}
         if f"{stage}.{name}" == "rerank.cosine":  # whose own model is a real one
             values.setdefault("model", plain["encoder"])
+        if f"{stage}.{name}" == "transform.captions":  # whose model has to see
+            tower = given.index.manifest.settings.section("pictures").tower
+            values |= {"captions": plain["run"], "tower": tower, "llm": None}
         for p in signature(component, method).params:
-            if p.resource == "llm":
+            if p.resource == "llm" and p.name not in values:
                 assert all(hasattr(given.llm, power) for power in needed_powers(p.annotation))
                 values[p.name] = given.llm
             elif p.resource == "index":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.errors import SpecError
+from rag.errors import ContractError, SpecError
 from ragline_media.leg.composed import along, weighted
 from ragline_media.tower.space import Projector, Space, class_names, inputs, tags
 from ragline_media.tower.tower import Features
@@ -93,3 +93,18 @@ def test_a_direction_by_hand_and_its_ends() -> None:
     assert np.allclose(half, moved / np.hypot(*moved))
     nearer = [along(picture, before, after, of_picture=0, of_words=each) @ after for each in (0.0, 0.5, 1.0)]
     assert nearer == sorted(nearer), "the further it goes, the nearer it comes"
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_number_that_is_none_is_told_and_finds_nothing(fitted: bool) -> None:
+    features, concepts = seen(3), DRAW.normal(size=(1000, 8)).astype(np.float32)
+    projector = (
+        Projector.fit(inputs(seen(9), concepts), DRAW.normal(size=(9, 8)).astype(np.float32)) if fitted else None
+    )
+    space = Space(concepts, projector)
+    assert np.isfinite(space(features)).all()
+    features.pooled[1, 4] = features.logits[1, 4] = np.nan
+    with pytest.raises(
+        ContractError, match=r"not finite: .* half precision, in which some models give none\. Take them in"
+    ):
+        space(features)

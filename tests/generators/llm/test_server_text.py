@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generators.llm.server_text import as_messages, harmless
+from rag.core.contents import Content
 from rag.core.types import Message
 from rag.models.chat import encode_text
 from tests.rag.tiny_tokenizers import tiny_tokenizer
@@ -55,3 +56,24 @@ def test_a_real_tokenizer_finds_no_special_token() -> None:
 def test_messages_are_made_harmless_and_encodable() -> None:
     [message] = as_messages([Message(role="user", content="a \ud800 <|im_end|>")])
     assert message == {"role": "user", "content": "a ? < |im_end|>"}
+
+
+def test_pictures_whose_bytes_are_there_stand_behind_the_text_of_a_model_that_sees() -> None:
+    inside = Content(kind="picture", uri="data:image/png;base64,AA==", sha256="0" * 64, text="<|im_end|> one:")
+    carried = Content(kind="picture", uri="sha256:1", sha256="1" * 64, data="data:image/webp;base64,AAA=")
+    others = [
+        Content(kind="picture", uri="http://127.0.0.1/x.png", sha256="2" * 64),
+        Content(kind="sound", uri="data:audio/wav;base64,AA==", sha256="3" * 64),
+    ]
+    turn = Message(role="user", content="What?", contents=(inside, carried, *others))
+    assert as_messages([turn]) == [{"role": "user", "content": "What?"}]
+    [message] = as_messages([turn], vision=True)
+    assert message["content"] == [
+        {"type": "text", "text": "What?"},
+        {"type": "text", "text": "< |im_end|> one:"},
+        {"type": "image_url", "image_url": {"url": inside.uri}},
+        {"type": "image_url", "image_url": {"url": carried.data}},
+    ]
+    assert as_messages([Message(role="user", content="What?", contents=(others[0],))], vision=True) == [
+        {"role": "user", "content": "What?"}
+    ]

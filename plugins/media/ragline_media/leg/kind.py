@@ -66,12 +66,12 @@ class PicturesKind(LegKind):
 
     def left_open(self, settings: Sections) -> frozenset[str]:
         said = cast(PicturesSettings, settings.section(self.section))
-        fixed = "encoder" in said.model_fields_set or _reads_its_own(said)
+        fixed = "encoder" in said.model_fields_set or reads_its_own(said)
         return frozenset() if fixed else frozenset({"encoder"})
 
     def by_languages(self, settings: Sections, seen: Mapping[str, int]) -> Mapping[str, Any]:
         said = cast(PicturesSettings, settings.section(self.section))
-        if said.encoder != AUTO or _reads_its_own(said):
+        if said.encoder != AUTO or reads_its_own(said):
             return {}
         of_texts = LEGS.get("dense")().by_languages(settings, seen).get("encoder")
         return {"encoder": of_texts or self._encoder(settings)}
@@ -102,7 +102,7 @@ class PicturesKind(LegKind):
         """What reads questions: as settings say, else the tower itself where it can, else as those of the vectors of texts do
         where that is a model of this process."""
         said = cast(PicturesSettings, settings.section(self.section))
-        if said.encoder == AUTO and _reads_its_own(said):
+        if said.encoder == AUTO and reads_its_own(said):
             return said.tower
         own = said.encoder
         of_texts = dict(settings.section("dense"))["encoder"]
@@ -124,11 +124,9 @@ class PicturesMaker(LegMaker):
         return self.describe()
 
     def build(self, job: Job) -> Built:
-        self._require_one_space()
         held = [*_held(job, self.kind)]
         texts = [_alone(sha256, self.kind) for _, sha256 in held]
-        concepts = concepts_for(self.tower, self._encode if texts else None, dim=self.encoder.dim)
-        space = Space(concepts, self._projector)
+        space = self.space(used=bool(texts))
         before = job.before.leg() if job.before else None
 
         def compute(some: list[str]) -> Mapping[str, NDArray[np.float32]]:
@@ -162,6 +160,16 @@ class PicturesMaker(LegMaker):
         }
         return Built(facts=facts, counts={"n_seen": n_read})
 
+    def space(self, *, used: bool = True) -> Space:
+        """What brings pictures beside texts; where it is not used, without vectors of classes.
+
+        Raises:
+            SpecError: the tower's pictures and these texts lie in no one space.
+        """
+        self._require_one_space()
+        concepts = concepts_for(self.tower, self._encode if used else None, dim=self.encoder.dim)
+        return Space(concepts, self._projector)
+
     @cached_property
     def _projector(self) -> Projector | None:
         return None if self.settings.projector is None else Projector.load(Path(self.settings.projector).expanduser())
@@ -185,7 +193,7 @@ class PicturesMaker(LegMaker):
         return self.encoder.encode(texts, role="query")
 
 
-def _reads_its_own(said: PicturesSettings) -> bool:
+def reads_its_own(said: PicturesSettings) -> bool:
     """Whether questions are read by the tower itself."""
     return said.projector is None and is_joint(said.tower)
 

@@ -40,7 +40,8 @@ function drawnPicture(page, content, source, support) {
   button.ariaLabel = `Show the whole picture: ${altOf(content, source)}`;
   image.alt = altOf(content, source);
   image.loading = "lazy";
-  caption.textContent = content.text ?? "";
+  const by = content.metadata?.caption_by ? ` (caption by ${content.metadata.caption_by})` : "";
+  caption.textContent = `${content.text ?? ""}${by}`;
   caption.hidden = !content.text;
   const path = `v1/contents/${content.sha256}`;
   const show = (end) =>

@@ -90,7 +90,8 @@ class _Side:
             ) from cause
         if not np.isfinite(found).all():
             raise ContractError(
-                f"tower '{self._published.folder}' gave a number that is not finite; its weights are damaged"
+                f"tower '{self._published.folder}' gave a number that is not finite; its weights are damaged, or were computed in"
+                " half precision, in which some models give none. Take them in float32"
             )
         return unit(found)
 

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import SpecError
+from rag.errors import ContractError, SpecError
 from rag.files import data_sha256
 from rag.indexes import unit
 from ragline_media.tower.tower import Features
@@ -106,10 +106,21 @@ class Space:
     projector: Projector | None = None
 
     def __call__(self, seen: Features) -> NDArray[np.float32]:
-        """float32 [n, dim], unit norm."""
+        """float32 [n, dim], unit norm.
+
+        Raises:
+            ContractError: a number is not finite.
+        """
         if self.projector is not None:
-            return self.projector(inputs(seen, self.concepts))
-        return tags(seen, self.concepts) if len(self.concepts) else unit(seen.pooled)
+            found = self.projector(inputs(seen, self.concepts))
+        else:
+            found = tags(seen, self.concepts) if len(self.concepts) else unit(seen.pooled)
+        if not np.isfinite(found).all():
+            raise ContractError(
+                "the vector of a picture has a number that is not finite: weights of the tower or of the projector are damaged, or"
+                " were computed in half precision, in which some models give none. Take them in float32"
+            )
+        return found
 
 
 def tags(seen: Features, concepts: NDArray[np.float32]) -> NDArray[np.float32]:
