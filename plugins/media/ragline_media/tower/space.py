@@ -115,7 +115,7 @@ class Space:
             found = self.projector(inputs(seen, self.concepts))
         else:
             found = tags(seen, self.concepts) if len(self.concepts) else unit(seen.pooled)
-        if not np.isfinite(found).all():
+        if not all(np.isfinite(each).all() for each in (seen.pooled, seen.logits, found)):
             raise ContractError(
                 "the vector of a picture has a number that is not finite: weights of the tower or of the projector are damaged, or"
                 " were computed in half precision, in which some models give none. Take them in float32"
