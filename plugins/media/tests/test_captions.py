@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,6 @@ class TestWritten:
     def test_a_corpus_that_is_read_again_keeps_what_was_written(self, models: dict[str, str], tmp_path: Path) -> None:
         """A line more in a corpus has all of it read again: what the index said before is taken over."""
         import json
-        from hashlib import sha256
 
         def corpus(some: list[Drawing]) -> None:
             records = []
@@ -256,3 +256,30 @@ def test_an_index_that_keeps_no_bytes_gets_no_caption(tmp_path: Path) -> None:
     content = Content(kind="picture", uri="file:///x.png", sha256="0" * 64)
     document = Document(doc_id="d", text="words", contents=(content,))
     assert transform.transform([document]) == [document]
+
+
+@pytest.mark.data
+@pytest.mark.models
+@pytest.mark.slow
+def test_photos_get_captions_of_their_own_by_the_real_tower(eval_data: Path, tmp_path: Path) -> None:
+    """By tags, of the 140 captions of 29 photos: by chance one of 29 photos gets one of its own."""
+    if not (eval_data / "multimodal" / "coco").is_dir():
+        pytest.skip("the evaluation data has no folder multimodal")
+    from plugins.media.benchmarks.bed import pictures, records
+
+    photos = [each for each in records("coco") if each["split"] == "dev"]
+    own = {
+        sha256(data).hexdigest(): (data, each["captions"]["en"])
+        for each, data in zip(photos, pictures("coco", photos), strict=True)
+    }
+    (tmp_path / "captions.txt").write_text("".join(f"{text}\n" for _, texts in own.values() for text in texts))
+    transform = CaptionsTransform(captions=str(tmp_path / "captions.txt"))
+    transform.look(lambda key: own[key][0], lambda key: ())
+    given = [
+        Document(doc_id=key, text="", contents=(Content(kind="picture", uri=f"sha256:{key}", sha256=key),))
+        for key in own
+    ]
+    made = transform.transform(given)
+    assert transform.counts == {"nearest": len(own)} == {"nearest": 29}
+    right = [any(each.text[:20] == text.strip()[:20] for text in own[each.doc_id][1]) for each in made]
+    assert np.mean(right) >= 0.3

@@ -12,6 +12,7 @@ import pytest
 from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_tower
 from plugins.media.tests.filmed import SIDE, filmed
 from plugins.media.tests.printed import LEFT, WIDTH, baseline, printed
+from plugins.media.tests.seeing import seeing
 from plugins.media.tests.spoken import talk
 from plugins.serve.tests.served import served
 from rag import build_index, load_pipeline
@@ -77,6 +78,36 @@ def test_a_cited_picture_opens_beside_the_answer(browser: Any, index: Path, widt
         across = page.evaluate("document.documentElement.scrollWidth")
         assert across <= width, "nothing is wider than the page"
         assert complaints == []
+
+
+def test_a_caption_that_a_model_wrote_is_shown_as_its(
+    browser: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from playwright.sync_api import expect
+
+    from rag.cli import main
+
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "IMG_0001.png").write_bytes(encoded(drawings(1)[0].picture()))
+    models = {"tower": str(random_tower(tmp_path / "tower")), "encoder": str(random_encoder(tmp_path / "encoder"))}
+    with seeing([], say=lambda body: "Paid leave, drawn as a red disc.") as url:
+        eyes = {"use": "llm.server", "with": {"url": url, "model": "eyes", "dialect": "openai", "vision": True}}
+        transforms = [{"use": "captions", "with": {"llm": eyes}}]
+        spec = load_spec(graph() | {"index": {"pictures": models, "transforms": transforms}})
+        build_index(tmp_path / "photos", tmp_path / "idx", settings=spec.graph.index, legs=("lexical",))
+    with ExitStack() as stack:
+        pipeline = stack.enter_context(load_pipeline(graph(), index=tmp_path / "idx"))
+        server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
+        page = stack.enter_context(closing(browser.new_page(viewport={"width": 900, "height": 900})))
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(server.url)
+        page.get_by_label("Question").fill("How much paid leave?")
+        page.keyboard.press("Enter")
+        page.locator(".cite").first.click()
+        caption = page.locator("#passage-text .media-picture figcaption")
+        expect(caption).to_have_text("Paid leave, drawn as a red disc. (caption by the model eyes)")
+    assert main(["search", "paid leave", "--index", str(tmp_path / "idx"), "--graph", "bm25"]) == 0
+    assert "[picture (caption by the model eyes) image/png" in capsys.readouterr().out
 
 
 def test_a_reader_who_is_faster_than_the_plug_ins_sees_what_they_draw(browser: Any, index: Path) -> None:
