@@ -24,13 +24,15 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 # All plug-ins of the checkout are tested with the centre, and each is a distribution of its own, with an extra for its tests.
 # What is compiled at once, and what when it is first imported, which most of it never is: a third of all that is installed.
+# What is ours is compiled too: four processes that begin together would each compile all of it.
 UNREAD := /(tests?|torch/testing|transformers/models|timm|nltk|ray/(data|rllib|serve|train|tune))/
+OURS := rag retrievers rerankers generators prompts benchmarks docs $(wildcard plugins/*/ragline_* plugins/*/benchmarks)
 # Without the extras first: pip takes half a minute to find that what a second run asks for is there.
 PLUGINS := $(patsubst %/pyproject.toml,-e './%[test]',$(wildcard plugins/*/pyproject.toml))
 $(VENV)/.tested: pyproject.toml $(wildcard plugins/*/pyproject.toml) | $(BIN)/python
 	@echo "installing ragline with the test extra (the first time takes minutes)" >&2
 	@$(PIP) install --no-compile $(INDEX_FLAGS) -e '.[test]' $(PLUGINS)
-	@$(BIN)/python -m compileall -q -j 0 -x '$(UNREAD)' $(VENV)/lib >/dev/null 2>&1 || true  # pip would do it on one core
+	@$(BIN)/python -m compileall -q -j 0 -x '$(UNREAD)' $(VENV)/lib $(OURS) >/dev/null 2>&1 || true  # pip would do it on one core
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.serving: pyproject.toml plugins/serve/pyproject.toml | $(VENV)/.installed
@@ -117,8 +119,11 @@ test-browser: $(VENV)/.tested ## the page in a real Chromium (pictures in screen
 
 # What the extra asks for, without ragline: that is here, and to install it again takes it away for a moment.
 OCR := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["ocr"], sep="\n")
-ocr: $(VENV)/.tested ## the extra ocr (310 MB)
-	@$(BIN)/python -c '$(OCR)' | xargs $(PIP) install --no-compile $(INDEX_FLAGS) || echo "the extra ocr cannot be installed here" >&2
+$(VENV)/.ocr: pyproject.toml | $(VENV)/.tested
+	@if $(BIN)/python -c '$(OCR)' | xargs $(PIP) install --no-compile $(INDEX_FLAGS); then touch $@; \
+	  else echo "the extra ocr cannot be installed here" >&2; fi
+
+ocr: $(VENV)/.ocr ## the extra ocr (310 MB)
 
 test-ocr: ocr ## scanned pages, read by the real reader (installs the extra ocr)
 	@$(BIN)/python -m pytest tests/rag/ingest/test_ocr.py plugins/media/tests/test_words_on_pictures.py -m "not browser" -rs --durations=5

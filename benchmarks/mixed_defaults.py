@@ -31,6 +31,8 @@ APART = "apart"
 TRANSLATED = ("xquad/en", "xquad/de", "xquad/zh")
 _CHOSEN_ON = 400
 """Questions of each language that the search of several languages was chosen on."""
+_SOME = 10
+"""Where it is only tried: one of so many documents is kept, beside those that answer."""
 
 
 def written(corpus: Mixed, folder: Path) -> Path:
@@ -60,7 +62,11 @@ def apart(*, limit: int | None) -> Mixed:
             by_place[all(kept[each] == name for each in passages)].append(query)
         questions[f"{name} in its own language"] = by_place[True][:limit]
         questions[f"{name} in another language"] = by_place[False][:limit]
-    return Mixed(documents=documents, told=(), questions=questions, qrels={**whole.qrels, **qrels})
+    judged = {**whole.qrels, **qrels}
+    if limit is not None:
+        answering = {doc_id for asked in questions.values() for query in asked for doc_id in judged[query.qid]}
+        documents = [each for place, each in enumerate(documents) if each.doc_id in answering or not place % _SOME]
+    return Mixed(documents=documents, told=(), questions=questions, qrels=judged)
 
 
 def _is_kept(doc_id: str, kept: Mapping[str, str]) -> bool:

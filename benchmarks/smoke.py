@@ -143,7 +143,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "languages": ["xquad/zh"],
     "mixed_languages": ["even", "--limit", "20"],
     "mixed_defaults": ["apart", "--limit", "5"],
-    "long_table": ["--rows", "0", "200", "--prose", "5"],
+    "long_table": ["--rows", "0", "40", "--prose", "5"],
     "plugins.train.benchmarks.bitext": ["de", "--limit", "30"],
     "backbones": [
         "all-minilm-l6-v2",
@@ -171,7 +171,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
         *["--work", "runs/multi_step_smoke.jsonl"],
     ],
     "plugins.recipes.benchmarks.relations": [
-        *["majority", "nearest-1", "found-1", "--n", "1", "--model", "smollm2-135m-instruct"],
+        *["majority", "nearest-1", "found-1", "--n", "1", "--searched", "200", "--model", "smollm2-135m-instruct"],
         *["--work", "runs/relations_smoke.jsonl"],
     ],
     "conversation": ["--n", "2", "--model", "scripted", "--work", "runs/conversation_smoke.jsonl"],

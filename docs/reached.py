@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from math import log
 from statistics import fmean
 
@@ -274,7 +275,8 @@ class Said:
         beside = (
             Number(text=number.text, value=number.value + 2 * step * number.half, half=number.half) for step in _STEPS
         )
-        return sum(max(self._matches(each, names), default=-1) >= most for each in beside) <= 1
+        as_well = (each for each in beside if max(self._matches(each, names), default=-1) >= most)
+        return len([*islice(as_well, 2)]) <= 1
 
     @staticmethod
     def _is_interval(sentence: str, three: Sequence[Number]) -> bool:

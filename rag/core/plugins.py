@@ -57,15 +57,13 @@ def all_shipped() -> dict[str, dict[str, Shipped]]:
 
     found: dict[str, dict[str, Shipped]] = {}
     for package in distributions():
-        for point in package.entry_points:
-            group, _, stage = point.group.partition(".")
-            if group == GROUP:  # of two on the path, the first is the one that is imported
-                found.setdefault(stage, {}).setdefault(
-                    point.name,
-                    Shipped(
-                        component=point.value, package=package.metadata["Name"] or "", version=package.version or ""
-                    ),
-                )
+        ours = [point for point in package.entry_points if point.group.partition(".")[0] == GROUP]
+        if not ours:
+            continue
+        said = package.metadata  # read anew whenever it is asked for
+        for point in ours:  # of two on the path, the first is the one that is imported
+            each = Shipped(component=point.value, package=said["Name"] or "", version=said["Version"] or "")
+            found.setdefault(point.group.partition(".")[2], {}).setdefault(point.name, each)
     return found
 
 

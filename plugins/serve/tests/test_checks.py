@@ -12,6 +12,12 @@ from ragline_serve import checks
 from ragline_serve.service.keys import add_key
 
 
+@pytest.fixture(autouse=True)
+def _no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor reads every byte of those that are there, which are gigabytes and none of its checks here."""
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path / "home"))
+
+
 def test_an_error_of_several_lines_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

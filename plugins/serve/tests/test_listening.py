@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -91,7 +92,10 @@ def test_a_host_that_cannot_be_is_told(host: str) -> None:
         listen(host, 0)
 
 
-def test_the_doctor_says_that_there_is_no_such_port(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_says_that_there_is_no_such_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))  # without models, whose gigabytes it would read
     assert main(["doctor", "--port", "70000"]) == 2
     [bad] = [line for line in capsys.readouterr().out.splitlines() if "70000" in line]
     assert bad.startswith("BAD ")

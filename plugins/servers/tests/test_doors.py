@@ -14,7 +14,8 @@ from rag.cli import main
 
 
 @pytest.fixture(params=["milvus+lite", "qdrant+local"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path / "home"))  # without models: the doctor reads every byte of them
     return f"{request.param}://{tmp_path}/data.db/notes"
 
 

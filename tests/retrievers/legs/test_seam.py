@@ -250,7 +250,10 @@ def test_it_is_in_the_schema_and_the_memory_plan(place: Path) -> None:
         assert pipeline.index.model_names(["toy"]) == [("toy-model", None)]
 
 
-def test_the_doctor_looks_at_it(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_looks_at_it(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGLINE_HOME", str(tmp_path))  # without models, whose gigabytes it would read
     main(["doctor", "--index", str(place)])
     printed = capsys.readouterr()
     assert "legs lexical, toy, every file as written" in printed.out + printed.err
