@@ -54,20 +54,20 @@ def drawn(n: int) -> list[Item]:
     return items[:n]
 
 
-def corpus(most: int | None) -> Path:
-    """The training sentences as a BEIR folder."""
+def corpus(searched: int | None) -> Path:
+    """The training sentences, or the first so many, as a BEIR folder."""
     CORPUS.mkdir(parents=True, exist_ok=True)
     with (CORPUS / "corpus.jsonl").open("w", encoding="utf-8") as out:
-        for item in records(f"{SET}/train")[:most]:
+        for item in records(f"{SET}/train")[:searched]:
             kept = {"_id": item["_id"], "title": "", "text": item["text"]}
             out.write(json.dumps({**kept, "label": item["relation"], "marked": item["marked"]}) + "\n")
     return CORPUS
 
 
-def nearest(items: Sequence[Item], most: int | None) -> dict[str, Ranking]:
-    """The training sentences nearest to each, by the built-in hybrid. `most`: of the first so many."""
+def nearest(items: Sequence[Item], searched: int | None) -> dict[str, Ranking]:
+    """The training sentences nearest to each, by the built-in hybrid. `searched`: of the first so many."""
     spec = load_spec("hybrid")
-    index = cached_index(load_beir(corpus(most)), spec.graph, spec.graph.index)
+    index = cached_index(load_beir(corpus(searched)), spec.graph, spec.graph.index)
     with load_pipeline("hybrid", index=index) as pipeline:
         found = pipeline.run([_query(item) for item in items], k=DEPTH)
         return {ranking.qid: ranking for ranking in found.rankings}
@@ -124,9 +124,9 @@ def setup_of(way: str, model: str) -> Setup:
     return Setup.of(*parts, load_spec("hybrid"), data=[data_folder() / SET], settings=settings)
 
 
-def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str, *, most: int | None) -> None:
+def label_all(ways: Sequence[str], items: Sequence[Item], work: Work, model: str, *, searched: int | None) -> None:
     """Label what has no line yet."""
-    near = nearest(items, most)
+    near = nearest(items, searched)
     most = Counter(item["relation"] for item in records(f"{SET}/train")).most_common(1)[0][0]
     asking = [way for way in ways if not way.startswith(UNREAD)]
     for way in (way for way in ways if way not in asking):
@@ -202,7 +202,7 @@ def main() -> None:
     )
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, items = Work(options.work, busy=options.busy), drawn(options.n)
-    label_all(options.ways, items, work, options.model, most=options.searched)
+    label_all(options.ways, items, work, options.model, searched=options.searched)
     print(*table(work, items, options.model), sep="\n")
 
 
