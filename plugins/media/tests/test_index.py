@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,7 @@ from rag.types import Content, Query
 from ragline_media.leg.retriever import Composed, PicturesRetriever
 from ragline_media.tower.fitting import fit_pairs
 from ragline_media.tower.tower import Tower
+from tests.retrievers.tiny_encoders import tiny_towers
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +203,36 @@ def test_nothing_is_opened_for_a_question(
         assert len(named) == 12, "a path is words"
         with pytest.raises(Exception, match="is no picture"):
             pipeline.search(asked_with(b"no picture"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of sentence-transformers, when it saves
+def test_nothing_is_opened_for_a_question_by_a_tower_that_opens_paths(
+    bed: tuple[Path, dict[str, Drawing]], models: dict[str, str], tmp_path: Path
+) -> None:
+    """sentence-transformers opens a string that is the path of a picture, where a model reads pictures."""
+    from sentence_transformers import SentenceTransformer
+
+    folder, file = tiny_towers(tmp_path / "towers"), bed[0] / "IMG_0005.png"
+    opened = list[str]()
+
+    def note(event: str, given: tuple[Any, ...]) -> None:
+        if event == "open" and watching:
+            opened.append(str(given[0]))
+
+    watching = [True]
+    sys.addaudithook(note)  # for good, so it looks for nothing once the list is empty
+    model = {"tower": models["tower"], "encoder": str(folder)}
+    spec = alone(model, 1.0) | {"index": {"pictures": model}}
+    build_index(bed[0], tmp_path / "idx", settings=load_spec(spec).graph.index, legs=("lexical",))
+    with load_pipeline(spec, index=tmp_path / "idx") as pipeline:
+        opened.clear()
+        found = [pipeline.search(text) for text in (str(file), file.as_uri(), "http://127.0.0.1:9/x.png")]
+        assert [len(each) for each in found] == [12, 12, 12]
+        assert str(file) not in opened
+        assert len({hit.score for each in found for hit in each.hits}) > 12, "other words are another question"
+    SentenceTransformer(str(folder), device="cpu").encode([str(file)])
+    assert str(file) in opened, "the library itself opens it"
+    watching.clear()
 
 
 def test_a_picture_that_goes_takes_its_bytes_and_its_vector(
