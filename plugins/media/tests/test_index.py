@@ -229,7 +229,7 @@ def test_nothing_is_opened_for_a_question_by_a_tower_that_opens_paths(
         found = [pipeline.search(text) for text in (str(file), file.as_uri(), "http://127.0.0.1:9/x.png")]
         assert [len(each) for each in found] == [12, 12, 12]
         assert str(file) not in opened
-        assert len({hit.score for each in found for hit in each.hits}) > 12, "other words are another question"
+        assert len({each.hits[0].score for each in found}) == 3, "other words are another question"
     SentenceTransformer(str(folder), device="cpu").encode([str(file)])
     assert str(file) in opened, "the library itself opens it"
     watching.clear()

@@ -106,7 +106,7 @@ def test_its_bytes_are_for_whoever_may_read_it(asking: TestClient, index: Path) 
 def test_nobody_asks_with_a_table_for_a_picture(index: Path) -> None:
     sha256 = tables_of(index)["docs/parts.html@table1"].sha256
     asked = Content(kind="picture", uri=f"sha256:{sha256}", sha256=sha256)
-    only = graph() | {"nodes": {"found": {"use": "retrieve.pictures", "in": "query"}}, "output": "found"}
+    only = graph() | {"nodes": {"found": {"use": "retrieve.pictures", "in": "query", "k": 3}}, "output": "found"}
     with load_pipeline(only, index=index) as pipeline, pytest.raises(Exception, match="is no picture"):
         pipeline.search(Query(qid="1", text="", contents=(asked,)))
 
@@ -138,7 +138,8 @@ def test_a_client_reads_a_table_and_goes_on_where_it_ended(index: Path) -> None:
     found = tables_of(index)
     with load_pipeline(graph(), index=index) as pipeline:
         server = create_server(pipeline)
-        [hit] = [each for each in called(server, "search", query="all parts of the pump")["hits"] if "contents" in each]
+        hits = called(server, "search", query="all parts of the pump")["hits"]
+        hit = next(each for each in hits if each["doc_id"] == "docs/parts.html@table1")
         assert hit["contents"][0]["kind"] == "table"
         said = read_table(server, sha256=hit["contents"][0]["sha256"])
         assert said == csv_of(PARTS).decode()
