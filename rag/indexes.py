@@ -16,7 +16,6 @@ from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import StoredDocuments, read_documents
 from retrievers.index.fields import OF_CHUNKS, Field, fields_of
 from retrievers.index.generations import newest_stamp
-from retrievers.index.moved import move_sources
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.opening import encoder_of, is_index, open_index
 from retrievers.index.settings import IndexSettings
@@ -101,7 +100,6 @@ __all__ = [
     "key_for",
     "let_through",
     "load_array",
-    "move_sources",
     "newest_stamp",
     "of_like_length",
     "open_index",

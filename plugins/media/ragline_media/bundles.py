@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from rag.errors import IndexProblem, SpecError
-from rag.indexes import LocalIndex, move_sources
+from rag.indexes import LocalIndex
 from ragline_media.pages.drawing import is_drawn
 
 _CURRENT, _MARK = "CURRENT", "ragline.lock"
@@ -31,9 +31,7 @@ _DIGEST = 64
 _BLOCK = 1 << 20
 
 
-def bundle(
-    index: Path, file: Path, *, sources: bool = False, missed: Callable[[str], None] = lambda name: None
-) -> str:
+def bundle(index: Path, file: Path, *, sources: bool = False, missed: Callable[[str], None] = lambda name: None) -> str:
     """Write an index into a file, which must not be there, and return the sha256 of what it holds.
 
     While it is written the index may be asked and changed: what is bundled is what it was at the beginning.
@@ -82,7 +80,9 @@ def unbundle(file: Path, index: Path, *, sources: Path | None = None) -> str:
         IndexProblem: a byte changed, it is no bundle, a name leads out of the folder, or there is no room.
         SpecError: a folder is there, one is within the other, or there are no sources in it.
     """
-    if sources is not None and (index.absolute().is_relative_to(sources.absolute()) or sources.absolute().is_relative_to(index.absolute())):
+    if sources is not None and (
+        index.absolute().is_relative_to(sources.absolute()) or sources.absolute().is_relative_to(index.absolute())
+    ):
         raise SpecError(f"the index '{index}' and its sources '{sources}' are two folders, neither within the other")
     for each in (index, sources):
         if each is not None:
@@ -108,10 +108,12 @@ def unbundle(file: Path, index: Path, *, sources: Path | None = None) -> str:
         LocalIndex.open(made).close()
         if laid is not None and sources is not None:
             if not any(laid.iterdir()):
-                raise SpecError(f"'{file}' has no sources in it: write it with `rag bundle --sources`, or leave --sources out")
+                raise SpecError(
+                    f"'{file}' has no sources in it: write it with `rag bundle --sources`, or leave --sources out"
+                )
             laid.rename(sources)
             stack.callback(lambda: None if index.exists() else shutil.rmtree(sources))
-            move_sources(made, sources)
+            LocalIndex.move_sources(made, sources)
         made.rename(index)
     return sha256
 

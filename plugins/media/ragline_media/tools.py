@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from mcp_types import ImageContent
@@ -13,7 +12,7 @@ from rag import Pipeline
 from rag.doors import content_of_request, ranking_json
 from rag.errors import SpecError
 from rag.filters import Filter
-from rag.indexes import HasParts, Index, LocalIndex, contents_of, let_through
+from rag.indexes import HasParts, LocalIndex, contents_of, let_through
 from rag.types import Query
 from ragline_media.figures.table import KIND as TABLE
 from ragline_media.figures.table import csv_of, rows_of
@@ -91,7 +90,9 @@ class ReadTable:
     @staticmethod
     def offered(pipeline: Pipeline) -> bool:
         """Where tables of documents are kept."""
-        return any(each.manifest.settings.reading.figures for each in _local(pipeline.index))
+        index = pipeline.index
+        parts = index.parts.values() if isinstance(index, HasParts) else [index]
+        return any(isinstance(each, LocalIndex) and each.manifest.settings.reading.figures for each in parts)
 
     @staticmethod
     def call(pipeline: Pipeline, where: Filter | None, sha256: Digest, start: FirstRow = 0) -> str:
@@ -101,22 +102,15 @@ class ReadTable:
         rows = [] if index is None else let_through(index, store.rows(sha256), where)
         held = index.documents[rows[0]].contents if index is not None and rows else ()
         if not any(each.sha256 == sha256 and each.kind == TABLE for each in held):
-            raise ApiError(404, "There is no such table that you may read. Give a sha256 that a hit returned, as it was")
+            raise ApiError(
+                404, "There is no such table that you may read. Give a sha256 that a hit returned, as it was"
+            )
         read, n = rows_of(store.read(sha256)), 0
         end = next((at for at, row in enumerate(read) if at >= start and (n := n + len("".join(row))) > _AT_ONCE), None)
         if end is None:
             return csv_of(read[start:]).decode()
         end = max(end, start + 1)
         return csv_of(read[start:end]).decode() + f"... {len(read) - end} more rows: ask with start={end}"
-
-
-def _local(index: Index | None) -> Iterator[LocalIndex]:
-    """The indexes of directories that an index is made of."""
-    if isinstance(index, HasParts):
-        for part in index.parts.values():
-            yield from _local(part)
-    elif isinstance(index, LocalIndex):
-        yield index
 
 
 def _has_pictures(pipeline: Pipeline) -> bool:

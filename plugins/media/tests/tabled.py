@@ -60,7 +60,8 @@ def web_table(rows: list[list[str]] = PARTS, *, caption: str = "") -> str:
 
 def odf(body: str, pictures: Mapping[str, bytes] | None = None, *, kind: str = "text") -> bytes:
     """A file of OpenDocument."""
-    content = f"<office:document-content {ODF}><office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
+    inside = f"<office:body><office:{kind}>{body}</office:{kind}></office:body>"
+    content = f"<office:document-content {ODF}>{inside}</office:document-content>"
     return packed({"content.xml": content, **{f"Pictures/{name}": data for name, data in (pictures or {}).items()}})
 
 
@@ -68,7 +69,8 @@ def odf_table(rows: list[list[str]] = PARTS) -> str:
     """A table of OpenDocument with a header row, and the empty rows below it that programs write."""
     cell = "<table:table-cell><text:p>{}</text:p></table:table-cell>"
     head, body = cells(rows[:1], "table:table-row", cell), cells(rows[1:], "table:table-row", cell)
-    empty = '<table:table-row table:number-rows-repeated="1048576"><table:table-cell table:number-columns-repeated="16384"/></table:table-row>'
+    none = '<table:table-cell table:number-columns-repeated="16384"/>'
+    empty = f'<table:table-row table:number-rows-repeated="1048576">{none}</table:table-row>'
     return f"<table:table><table:table-header-rows>{head}</table:table-header-rows>{body}{empty}</table:table>"
 
 

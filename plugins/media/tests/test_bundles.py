@@ -173,7 +173,14 @@ def test_a_bundle_without_them_and_one_that_is_read_without_are_as_before(manual
     bundle(manuals, tmp_path / "with.ragline", sources=True)
     unbundle(tmp_path / "with.ragline", tmp_path / "back")
     assert bundle(tmp_path / "back", tmp_path / "again.ragline") == digest
-    assert {path.name for path in tmp_path.iterdir()} == {"idx", "home", "back", "none.ragline", "with.ragline", "again.ragline"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "idx",
+        "home",
+        "back",
+        "none.ragline",
+        "with.ragline",
+        "again.ragline",
+    }
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -240,7 +247,9 @@ def test_the_two_folders_are_two(manuals: Path, tmp_path: Path) -> None:
         unbundle(tmp_path / "one.ragline", tmp_path / "back", sources=tmp_path / "home")
 
 
-def test_the_commands_say_what_did_not_go_with_it(manuals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_say_what_did_not_go_with_it(
+    manuals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "home" / "one.pdf").unlink()
     one, back, src = (str(tmp_path / name) for name in ("one.ragline", "back", "src"))
     assert main(["bundle", "--index", str(manuals), "-o", one, "--sources"]) == 0

@@ -17,9 +17,9 @@ from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_
 from plugins.media.tests.printed import HEIGHT, LEADING, TOP, printed
 from plugins.media.tests.tabled import packed
 from rag import build_index, load_pipeline, remove_from_index
+from rag.core.errors import IngestError
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, contents_of
-from rag.core.errors import IngestError
 from rag.ingest import Limits, SourceFile
 from rag.reading import Beside, ParsedDocument, Reader, ReadError
 from ragline_media.figures import documents as documents_module
@@ -102,15 +102,15 @@ def slides() -> bytes:
     drawing = 'Id="p2" Target="../media/image2.emf"'
     outside = 'Id="p3" Target="file:///etc/passwd" TargetMode="External"'
     parts = {
-            "presentation.xml": f"<p:presentation {NAMES}>{listed}</p:presentation>",
-            "_rels/presentation.xml.rels": related(*(f'Id="r{n}" Target="slides/slide{n}.xml"' for n in (1, 2))),
-            "slides/slide1.xml": slide("Sales of the year", ("A chart.", "p1"), ("A drawing", "p2")),
-            "slides/_rels/slide1.xml.rels": related('Id="p1" Target="../media/image1.png"', drawing),
-            "slides/slide2.xml": slide("Welcome", ("", "p1"), ("outside", "p3"), ("nowhere", "p9")),
-            "slides/_rels/slide2.xml.rels": related('Id="p1" Target="../media/image3.png"', outside),
-            "media/image1.png": encoded(CROSS),
-            "media/image2.emf": b"\1\0\0\0 a drawing",
-            "media/image3.png": encoded(GREEN),
+        "presentation.xml": f"<p:presentation {NAMES}>{listed}</p:presentation>",
+        "_rels/presentation.xml.rels": related(*(f'Id="r{n}" Target="slides/slide{n}.xml"' for n in (1, 2))),
+        "slides/slide1.xml": slide("Sales of the year", ("A chart.", "p1"), ("A drawing", "p2")),
+        "slides/_rels/slide1.xml.rels": related('Id="p1" Target="../media/image1.png"', drawing),
+        "slides/slide2.xml": slide("Welcome", ("", "p1"), ("outside", "p3"), ("nowhere", "p9")),
+        "slides/_rels/slide2.xml.rels": related('Id="p1" Target="../media/image3.png"', outside),
+        "media/image1.png": encoded(CROSS),
+        "media/image2.emf": b"\1\0\0\0 a drawing",
+        "media/image3.png": encoded(GREEN),
     }
     return packed({f"ppt/{name}": data for name, data in parts.items()})
 
@@ -236,7 +236,11 @@ def heavy(side: int) -> bytes:
     document = PdfWriter(io.BytesIO(printed([["The pump stands in the cellar."], ["It has one valve."]])))
     picture = DecodedStreamObject()
     picture.set_data(bytes((side + 7) // 8 * side))
-    names = {"/Type": NameObject("/XObject"), "/Subtype": NameObject("/Image"), "/ColorSpace": NameObject("/DeviceGray")}
+    names = {
+        "/Type": NameObject("/XObject"),
+        "/Subtype": NameObject("/Image"),
+        "/ColorSpace": NameObject("/DeviceGray"),
+    }
     sizes = {"/Width": side, "/Height": side, "/BitsPerComponent": 1}
     image = picture.flate_encode()
     image.update({NameObject(key): value for key, value in names.items()})

@@ -208,7 +208,7 @@ def test_nothing_is_opened_for_a_question(
 def test_nothing_is_opened_for_a_question_by_a_tower_that_opens_paths(
     bed: tuple[Path, dict[str, Drawing]], models: dict[str, str], tmp_path: Path
 ) -> None:
-    """sentence-transformers sees the picture in place of its path, where a model reads pictures; a question stays the same words."""
+    """sentence-transformers sees the picture in place of its path, where a model reads pictures; a question stays words."""
     from sentence_transformers import SentenceTransformer
 
     folder, file = tiny_towers(tmp_path / "towers"), tmp_path / "private.png"

@@ -140,7 +140,9 @@ def test_cells_of_an_open_document_that_are_covered_or_repeated() -> None:
 
 def test_slides_of_open_documents_have_their_numbers() -> None:
     slide = "<draw:page><draw:frame><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>{}</draw:page>"
-    body = slide.format("Welcome", "") + slide.format("The pump", framed("disc.png") + f"<draw:frame>{odf_table()}</draw:frame>")
+    body = slide.format("Welcome", "") + slide.format(
+        "The pump", framed("disc.png") + f"<draw:frame>{odf_table()}</draw:frame>"
+    )
     found, _ = read(odt, odf(body, {"disc.png": DISC}, kind="presentation"))
     assert told(found) == [
         ("a/manual.x@figure1", "The pump", 2),
@@ -252,7 +254,8 @@ def test_what_no_table_needs_is_cut(page: str, shape: tuple[int, int] | None) ->
 
 
 def test_repeated_rows_of_an_open_document_are_cut() -> None:
-    row = '<table:table-row table:number-rows-repeated="1048576"><table:table-cell table:number-columns-repeated="16384"><text:p>x</text:p></table:table-cell></table:table-row>'
+    cell = '<table:table-cell table:number-columns-repeated="16384"><text:p>x</text:p></table:table-cell>'
+    row = f'<table:table-row table:number-rows-repeated="1048576">{cell}</table:table-row>'
     [found], notes = read(odt, odf(f"<table:table>{row}</table:table>"))
     assert (len(rows_in(found)), len(rows_in(found)[0])) == (5_000, 100)
     assert notes == ["table 1 is cut after 5,000 rows; all of it is in the text"]
@@ -270,7 +273,22 @@ def test_there_is_an_end_to_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(found), notes) == (2, ["its tables have more than 20 bytes: the others are rows of its text alone"])
 
 
-CELLS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "'=quoted", "''", "'n'", "＝1", "-5", "+3.50", "-1,234.5%", "a;=1", 'say "=1"', ""]
+CELLS = [
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "'=quoted",
+    "''",
+    "'n'",
+    "＝1",
+    "-5",
+    "+3.50",
+    "-1,234.5%",
+    "a;=1",
+    'say "=1"',
+    "",
+]
 
 
 def test_a_spreadsheet_runs_nothing_and_what_was_read_is_given_back() -> None:

@@ -79,13 +79,18 @@ ANN = {"X-Asker": json.dumps({"user": "ann", "tenant": "north"})}
 
 def test_a_table_is_kept_beside_its_rows(index: Path) -> None:
     found = tables_of(index)
-    assert {*found} == {f"docs/{name}" for name in ("parts.html@table1", "parts.html@table2", "pay.odt@table1", "order.docx@table1")}
+    assert {*found} == {
+        f"docs/{name}" for name in ("parts.html@table1", "parts.html@table2", "pay.odt@table1", "order.docx@table1")
+    }
     with LocalIndex.open(index) as opened:
         store = contents_of(opened)
         content = found["docs/parts.html@table1"]
         assert rows_of(store.read(content.sha256)) == PARTS
         assert store.thumbnail(content.sha256) == b""
-        assert {opened.documents[row].parent for row in store.rows(content.sha256)} == {"docs/parts.html", "docs/order.docx"}
+        assert {opened.documents[row].parent for row in store.rows(content.sha256)} == {
+            "docs/parts.html",
+            "docs/order.docx",
+        }
         assert any("part: pump; price: 20" in each.text for each in opened.documents if not each.contents)
     with load_pipeline(graph(), index=index) as pipeline:
         assert "docs/order.docx@table1" in pipeline.search("Table 1 parts and prices").doc_ids
@@ -168,7 +173,9 @@ def test_a_search_prints_its_first_rows(index: Path) -> None:
     lines = done.stdout.decode().splitlines()
     assert done.returncode == 0, done.stderr.decode()
     place = next(at for at, line in enumerate(lines) if "[table text/csv" in line)
-    assert lines[place + 1 : place + 4] == ["     name | salary", "     Ann | 90", "     Bob |  80"], "nothing turns the line"
+    assert lines[place + 1 : place + 4] == ["     name | salary", "     Ann | 90", "     Bob |  80"], (
+        "nothing turns the line"
+    )
 
 
 def test_a_question_is_no_table(index: Path) -> None:

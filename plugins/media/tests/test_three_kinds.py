@@ -1,4 +1,4 @@
-"""Nobody prepared this folder: photos, a PDF and a recording, indexed by one command, asked in three languages in a real browser."""
+"""A folder that nobody prepared: photos, a PDF and a recording, indexed by one command, asked in three languages in a browser."""
 
 from __future__ import annotations
 

@@ -177,7 +177,9 @@ def test_slides_of_opendocument(parsed: Parsed) -> None:
     names = " ".join(f'xmlns:{name}="{name}"' for name in ("office", "draw", "text", "presentation"))
     slides = slide("Wheels", "Rims are round.") + slide("Hubs", "Grease them.")
     shown = f"<office:body><office:presentation>{slides}</office:presentation></office:body>"
-    document = parsed("a.odp", packed({"content.xml": f"<office:document-content {names}>{shown}</office:document-content>"}))
+    document = parsed(
+        "a.odp", packed({"content.xml": f"<office:document-content {names}>{shown}</office:document-content>"})
+    )
     assert outline(document) == [
         ("Wheels", "Wheels"),
         ("Wheels", "Rims are round."),

@@ -19,8 +19,6 @@ def options(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Check the file, write the folder, and say which it is."""
-    sha256 = unbundle(
-        Path(given.file), Path(given.index), sources=Path(given.sources) if given.sources else None
-    )
+    sha256 = unbundle(Path(given.file), Path(given.index), sources=Path(given.sources) if given.sources else None)
     say(f"{given.index}: the index of {given.file}, sha256 {sha256}")
     return 0

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-
-from lxml import etree
+from typing import TYPE_CHECKING
 
 from rag.reading import attribute, local
 from ragline_media.figures.table import LONGEST_CELL, MOST_CHARACTERS, MOST_COLUMNS, MOST_ROWS, Grid
 
-Element = etree._Element
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
 TABLES, _ROWS = ("tbl", "table"), ("tr", "table-row")
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 
 _CELLS = ("tc", "td", "th", "table-cell", "covered-table-cell")
-_SILENT = frozenset({"script", "style", "template", "noscript", "svg", "tracked-changes", "title", "desc", "annotation"})
+_SILENT = frozenset(
+    {"script", "style", "template", "noscript", "svg", "tracked-changes", "title", "desc", "annotation"}
+)
 _APART = HEADINGS | {*_CELLS, "p", "h", "li", "dt", "dd", "div", "br", "tab", "s", "line-break", "cr"}
 _OFFICE = ("openxmlformats", "purl.oclc.org/ooxml")
 """In names of OOXML, where text stands in elements called t alone."""
@@ -31,7 +34,8 @@ _YES = ("1", "true")
 def text_of(element: Element) -> str:
     """The words of an element on one line, but for those of tables in it; of a very long one its beginning."""
     office = any(each in str(element.tag) for each in _OFFICE)
-    pieces, todo = list[str](), list[Element | str]([element])
+    pieces: list[str] = []
+    todo: list[Element | str] = [element]
     for _ in range(_NODES):
         if not todo:
             break

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from lxml import etree
 
 from rag.reading import Beside, Note, ParsedDocument, attribute
 from ragline_media.figures.documents import documents
-from ragline_media.figures.walk import Element, walk
+from ragline_media.figures.walk import walk
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
 
 _BASE64 = ";base64"
 
