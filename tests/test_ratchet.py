@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 73_345,
-    "lines of centre and plug-ins": 117_019,
-    "lines of centre and plug-ins that hold code": 77_429,
+    "lines of the centre": 73_426,
+    "lines of centre and plug-ins": 117_668,
+    "lines of centre and plug-ins that hold code": 77_893,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,
