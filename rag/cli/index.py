@@ -51,7 +51,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--language", metavar="CODE", help=LANGUAGE_HELP)
     ocr_help = "also read pictures, and pages of PDF that are pictures; slow (needs the extra ocr)"
     parser.add_argument("--ocr", action="store_true", help=ocr_help)
-    figures_help = "also keep pictures that stand in documents, each with the text around it (needs ragline-media)"
+    figures_help = "also keep pictures and tables of documents, each with the text around it (needs ragline-media)"
     parser.add_argument("--figures", action="store_true", help=figures_help)
     labels_help = "JSONL file that says who may read which document; once given, the index keeps what it says"
     parser.add_argument("--labels", metavar="FILE", help=labels_help)

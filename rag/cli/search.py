@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +34,8 @@ _WIDEST = 40
 
 
 class InTerminal(Protocol):
-    """Shows contents of hits in a terminal. Made with the addresses of the indexes, once there is a hit with contents."""
+    """Shows contents of hits. Made with the addresses of the indexes, once there is a hit with contents. Whether stdout is a
+    terminal, it looks itself."""
 
     def shown(self, content: Mapping[str, Any]) -> str:
         """What is written to show one, control characters and all; empty where it cannot be."""
@@ -85,8 +85,8 @@ def run(args: Namespace) -> int:
         warn("nothing found")
     if "missed_at_most" in ranking["outcome"]["counts"]:
         warn(ranking["outcome"]["detail"])
-    drawing = sys.stdout.isatty() and any(hit.get("contents") for hit in ranking["hits"])
-    drawers = [*IN_TERMINAL.each(lambda _, made: made(args.index))] if drawing else []
+    held = any(hit.get("contents") for hit in ranking["hits"])
+    drawers = [*IN_TERMINAL.each(lambda _, made: made(args.index))] if held else []
     for hit in ranking["hits"]:
         others = f" (and {hit['duplicates']} nearly the same)" if hit.get("duplicates") else ""
         worth = f"  relevance {hit['relevance']:.2f}" if "relevance" in hit else ""

@@ -15,14 +15,15 @@ CONTENT_READER = "content_reader"
 """The same of files that hold no text, such as pictures (`rag.reading.ContentReader`), read where an index keeps contents."""
 
 FIGURES = "figures"
-"""Plug-ins name a parser, and a module with `figures(data, name, note, beside)`: documents of the pictures in a file of it."""
+"""Plug-ins name a parser, and a module with `figures(data, name, note, beside)`: documents of pictures and tables in its files."""
 
 PARSERS = {
     ".txt": "plain", ".text": "plain", ".log": "plain", ".adoc": "plain", ".org": "plain", ".debian": "plain",
     ".rst": "rst", ".tex": "tex",
     ".md": "markdown", ".markdown": "markdown",
     ".html": "html", ".htm": "html", ".xhtml": "html",
-    ".pdf": "pdf", ".doc": "doc", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".odt": "odt", ".epub": "epub", ".rtf": "rtf",
+    ".pdf": "pdf", ".doc": "doc", ".docx": "docx", ".pptx": "pptx", ".xlsx": "xlsx", ".odt": "odt", ".odp": "odt", ".epub": "epub",
+    ".rtf": "rtf",
     ".eml": "mail", ".mbox": "mbox", ".msg": "msg", ".ipynb": "notebook",
     ".csv": "csv", ".tsv": "csv",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml",

@@ -1,4 +1,4 @@
-"""OpenDocument texts: headings, paragraphs, lists, tables and notes, in their order."""
+"""OpenDocument texts: headings, paragraphs, lists, tables and notes, in their order; and slides, of which `page` is the number."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     body = first(package.tree("content.xml"), "body")
     todo: list[tuple[Element, bool, int]] = [] if body is None else [(body, False, 0)]
     n_deep = 0
+    page: int | None = None
     while todo:
         element, item, depth = todo.pop()
         kind = local(element)
@@ -40,15 +41,18 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
             continue
         if kind == "h":
             level = attribute(element, "outline-level")
-            layout.heading(int(level) if level.isdecimal() and len(level) < 3 else 1, _text(element))
+            layout.heading(int(level) if level.isdecimal() and len(level) < 3 else 1, _text(element), page=page)
         elif kind == "p":
             text = _text(element).strip()
-            layout.block(f"- {text}" if item and text else text, tight=item)
+            layout.block(f"- {text}" if item and text else text, tight=item, page=page)
         elif kind == "table":
-            _table(element, layout)
+            _table(element, layout, page)
+        elif kind == "frame" and attribute(element, "class") == "title":
+            layout.heading(1, _text(element), page=page)
         elif depth > _DEEPEST:
             n_deep += 1
         else:
+            page = (page or 0) + 1 if kind == "page" else page
             todo.extend((child, item or kind == "list-item", depth + 1) for child in reversed(element))
     if n_deep:
         note(f"{n_deep} parts nested more than {_DEEPEST} deep left out", lost=True)
@@ -56,13 +60,13 @@ def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     return [layout.document(name, title=_title(package))]
 
 
-def _table(table: Element, layout: Layout) -> None:
+def _table(table: Element, layout: Layout, page: int | None) -> None:
     header = first(table, "table-header-rows") is not None
     rows = [
         [" ".join(_text(part) for part in outermost(cell, "p", "h")) for cell in row if local(cell) == "table-cell"]
         for row in outermost(table, "table-row")
     ]
-    layout.table(rows, header=header)
+    layout.table(rows, header=header, page=page)
 
 
 def _text(element: Element) -> str:

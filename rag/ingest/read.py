@@ -5,22 +5,23 @@ from __future__ import annotations
 import logging
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from rag.core.errors import IngestError
+from rag.core.plugins import shipped
 from rag.ingest import corpora
 from rag.ingest.bounds import bounded
-from rag.ingest.formats import is_content, reader_of, suffix
+from rag.ingest.formats import FIGURES, is_content, reader_of, suffix
 from rag.ingest.metadata import capped
 from rag.ingest.parsers import of_plugin
 from rag.ingest.references import referenced
 from rag.ingest.sandbox import Worker
 from rag.ingest.stretches import joined
-from rag.ingest.types import DEFAULT_LIMITS, Keep, Limits, ParsedDocument, Problem, ReadError, Report, SourceFile
+from rag.ingest.types import DEFAULT_LIMITS, Keep, Limits, Note, ParsedDocument, Problem, ReadError, Report, SourceFile
 from rag.ingest.unpack import ZIP_BYTES
 from rag.ingest.worker import unpack
 
@@ -46,7 +47,7 @@ class Reader:
         report: told of what was mended or left out inside a file that is otherwise read.
         cuts_corpora: whether the documents of corpora will be cut, so that their metadata is bounded as that of files.
         ocr: whether pictures, and pages of PDF that have no text, are read; see `rag.ingest.ocr.require_ocr`.
-        figures: whether pictures that stand in files are documents too, where their bytes are kept.
+        figures: whether pictures and tables that stand in files are documents too, where their bytes are kept.
         keep: takes bytes of contents, before the document that holds them is given; unset: contents of corpora are held by
             reference, and bytes are dropped.
     """
@@ -109,21 +110,44 @@ class Reader:
                     documents = referenced(documents, root=root, read=self.stream, limits=limits, note=note)
                 yield from bounded(documents, size_bytes=size, limits=self._limits, note=note)
                 return
-            work = ZIP_BYTES if reader_of(file.path.name, file.layout) == "zip" else size
-            for frame in self._ask(file, self._limits.seconds + work // _BYTES_A_SECOND):
-                for document in map(unpack, frame.get("documents", ())):
-                    if keep := self._keep:
-                        for each in document.kept:
-                            keep(each.sha256, each.data, each.thumbnail)
-                    yield replace(document, kept=()) if document.kept else document
-                for reason, lost in frame.get("notes", ()):
-                    note(reason, lost=lost)
-                if "error" in frame:
-                    raise ReadError(frame["error"])
+            yield from self._parsed(file, size, note)
         except ReadError as cause:
             raise IngestError(f"{file.name}: {cause}") from None
         except OSError as cause:
             raise IngestError(f"{file.name}: cannot be read: {cause.strerror or cause}") from cause
+
+    def _parsed(self, file: SourceFile, size: int, note: Note) -> Iterator[ParsedDocument]:
+        """Its text, and then what stands in it beside text: whatever becomes of that, the text is there."""
+        parser = reader_of(file.path.name, file.layout)
+        seconds = self._limits.seconds + (ZIP_BYTES if parser == "zip" else size) // _BYTES_A_SECOND
+        figures = self._figures and parser in shipped(FIGURES)
+        found = False
+        for document in self._kept(file, note, self._ask(file, parser, seconds, wordless=figures)):
+            found = found or bool(document.text.strip() or document.contents)
+            yield document
+        if not figures:
+            return
+        try:
+            for document in self._kept(file, note, self._ask(file, parser, seconds, figures=True)):
+                found = True
+                yield document
+        except ReadError as cause:
+            note(f"pictures and tables in it cannot be read: {cause}", lost=True)
+        if not found:
+            raise ReadError("no text in it")
+
+    def _kept(self, file: SourceFile, note: Note, frames: Iterable[Mapping[str, Any]]) -> Iterator[ParsedDocument]:
+        """The documents of frames, once the bytes that they hold are kept."""
+        for frame in frames:
+            for document in map(unpack, frame.get("documents", ())):
+                if keep := self._keep:
+                    for each in document.kept:
+                        keep(each.sha256, each.data, each.thumbnail)
+                yield replace(document, kept=()) if document.kept else document
+            for reason, lost in frame.get("notes", ()):
+                note(reason, lost=lost)
+            if "error" in frame:
+                raise ReadError(frame["error"])
 
     def call(self, function: str, file: Path, **asked: Any) -> Any:
         """What a function "module:name" makes of the bytes of a file: `name(data, **asked)`, in a process that parses.
@@ -141,8 +165,7 @@ class Reader:
             raise ReadError(frame["error"])
         return frame["made"]
 
-    def _ask(self, file: SourceFile, seconds: float) -> Iterator[dict[str, Any]]:
-        parser = reader_of(file.path.name, file.layout)
+    def _ask(self, file: SourceFile, parser: str, seconds: float, **more: bool) -> Iterator[dict[str, Any]]:
         if is_content(parser):
             of_plugin(parser).require()
         request = {
@@ -151,8 +174,8 @@ class Reader:
             "name": file.name,
             "layout": file.layout,
             "ocr": self._ocr,
-            "figures": self._figures,
             "caption": str(file.caption) if file.caption else "",
+            **more,
         }
         yield from self._frames(request, seconds)
 

@@ -18,7 +18,8 @@ class ReadSettings(BaseModel):
         description="Read pages of PDF that are pictures, and pictures where they are kept; needs ragline[ocr].",
     )
     figures: bool = Field(
-        default=False, description="Keep pictures that stand in documents, each as one of its own; needs ragline-media."
+        default=False,
+        description="Keep pictures and tables that stand in documents, each as one of its own; needs ragline-media.",
     )
     languages: bool = Field(
         default=False,

@@ -18,7 +18,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -82,13 +81,15 @@ def parse(
     begins: Callable[[], None],
     ocr: bool = False,
     figures: bool = False,
+    wordless: bool = False,
 ) -> Iterator[ParsedDocument]:
     """What the named parser makes of a file, long documents in stretches.
 
     Args:
         begins: called before each piece of work that takes seconds, such as a page of a PDF that is read as a picture.
         ocr: whether such pages are read, and pictures.
-        figures: whether pictures in it are documents behind its own.
+        figures: whether pictures and tables in it are read, in place of its text.
+        wordless: whether it may be without text, as these are read behind it.
     Raises:
         ReadError: it is empty, has no text, or the parser says why it cannot read it.
     """
@@ -101,16 +102,17 @@ def parse(
             caption=caption_of(file.caption, limits), begins=begins, lines=partial(_lines, begins) if ocr else None
         )
         more |= {"beside": beside} if is_content(parser) else {}
-        documents = parsed(parser, data, file.name, note, **more)
-        if figures and parser in shipped(FIGURES):
+        if figures:
             module = import_module(shipped(FIGURES)[parser].component)
-            documents = chain(documents, module.figures(data, file.name, note, beside))
+            documents = module.figures(data, file.name, note, beside)
+        else:
+            documents = parsed(parser, data, file.name, note, **more)
     any_text = False
     size = file.path.stat().st_size
     for document in bounded(stretched(capped(documents, note)), size_bytes=size, limits=limits, note=note):
         any_text = any_text or bool(document.text.strip() or document.contents)
         yield document
-    if not any_text:
+    if not any_text and not (figures or wordless):
         raise ReadError("no text in it")
 
 
@@ -152,7 +154,7 @@ def _frames(request: Mapping[str, Any], begins: Callable[[], None]) -> Iterator[
             Limits(**request["limits"]),
             note,
             begins=begins,
-            **{name: bool(request.get(name)) for name in ("ocr", "figures")},
+            **{name: bool(request.get(name)) for name in ("ocr", "figures", "wordless")},
         ):
             packed.append(pack(document))
             size += len(document.text) + sum(len(each.data) for each in document.kept)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial, reduce
 from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from rag.core.access import NOBODY
+from rag.core.digests import file_sha256
 from rag.core.errors import IndexProblem
 from rag.core.filters import Filter, parse_where, parted
 from rag.core.memory import Need
@@ -16,15 +18,15 @@ from rag.core.progress import Progress, silent
 from rag.core.types import Where
 from retrievers.index.access import CODES, KEPT_BYTES, LABELS, AccessTable
 from retrievers.index.built import holdings_of
-from retrievers.index.digests import CheckedFiles
+from retrievers.index.digests import CheckedFiles, FileFacts
 from retrievers.index.documents import TABLES, StoredDocuments
 from retrievers.index.filters import MetadataFilter
-from retrievers.index.generations import Building, Held, hold_current, newest_stamp, parts_of
-from retrievers.index.manifest import MANIFEST, Manifest, read_manifest
+from retrievers.index.generations import Building, Held, building, hold_current, newest_stamp, parts_of
+from retrievers.index.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from retrievers.index.opened import OpenedIndex
 from retrievers.index.own_statistics import require_apart
 from retrievers.index.parts import Part, Parts
-from retrievers.index.sources import ROOTS, SOURCES
+from retrievers.index.sources import ROOTS, SOURCES, write_sources
 from retrievers.index.versions import VersionTable
 from retrievers.index_protocol import ContentStore
 from retrievers.legs.protocol import Facts, Leg, ReadableRows
@@ -242,6 +244,28 @@ class LocalIndex(OpenedIndex):
         self._files.verify(progress=progress)
         if self.manifest.parts:
             self.stored.verify(progress=progress)
+
+    @classmethod
+    def move_sources(cls, path: Path, folder: Path) -> None:
+        """Let the index directory `path` know that its sources lie below a folder, each by its name; those that do not, stay.
+
+        None is read. That files there are those that were read is seen when they are used.
+
+        Raises:
+            IndexProblem: there is no index, another process builds it, or it cannot be written.
+        """
+        with cls.open(path) as opened, building(path) as new:
+            new.fill(opened.folder)
+            facts = dict[str, FileFacts]()
+            for name in (SOURCES, ROOTS):  # links to those of the generation before, which stay as they are
+                (new.folder / name).unlink(missing_ok=True)
+            write_sources(new.folder, [replace(each, source=each.source.moved(folder)) for each in holdings_of(opened)])
+            for name in (SOURCES, ROOTS):
+                file = new.folder / name
+                facts[name] = FileFacts(sha256=file_sha256(file), size_bytes=file.stat().st_size)
+            manifest = opened.manifest.model_copy(update={"files": opened.manifest.files | facts})
+            write_manifest(new.folder, manifest)
+            cls.require_written(new)
 
     @classmethod
     def require_written(cls, new: Building) -> None:

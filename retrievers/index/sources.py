@@ -126,6 +126,11 @@ class Source(BaseModel):
             return Path(self.root)
         return Path(self.root, file_name if self.bare else file_name.removeprefix(f"{self.name}/"))
 
+    def moved(self, folder: Path) -> Source:
+        """The same where it lies below a folder, by its name; unchanged where it does not."""
+        root = folder.absolute() if self.bare else folder.absolute() / self.name
+        return self if self.given or not root.exists() else self.model_copy(update={"root": str(root)})
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:

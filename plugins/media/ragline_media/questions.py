@@ -44,8 +44,9 @@ def _bytes_of(content: Content, query: Query, index: Index) -> bytes:
         store = contents_of(index)
         if content.sha256 not in store or not let_through(index, store.rows(content.sha256), query.where):
             raise SpecError(f"there is no picture {content.sha256} in this index. Ask with one that a search has given")
-        return store.read(content.sha256)
-    data = bytes_inside(content, what="picture", most=MOST_BYTES, smaller="Make it smaller")
+        data = store.read(content.sha256)
+    else:
+        data = bytes_inside(content, what="picture", most=MOST_BYTES, smaller="Make it smaller")
     media_type_of(data, what="what is asked with")
     return data
 
@@ -59,9 +60,9 @@ def bytes_inside(content: Content, *, what: str, most: int, smaller: str) -> byt
     uri, begins, encoded = content.uri.partition(";base64,")
     if not begins or not uri.startswith("data:"):
         raise SpecError(f"a {what} is asked with by its bytes: an address is opened by nobody here")
-    if len(encoded) > most * 4 // 3 + 4:
+    if 3 * len(encoded) > 4 * (most + 2) or len(data := b64decode(encoded)) > most:
         raise SpecError(f"a {what} that is asked with has at most {most:,} bytes. {smaller}")
-    return b64decode(encoded)
+    return data
 
 
 def media_type_of(data: bytes, *, what: str) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from rag.indexes import Index, contents_of, let_through
+from ragline_media.figures.table import MEDIA_TYPE as TABLE
 from ragline_serve.parts import ApiError, Host, refusals
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -16,6 +17,7 @@ _KNOWN = frozenset(
     {f"image/{name}" for name in ("png", "jpeg", "webp", "gif")}
     | {f"audio/{name}" for name in ("mpeg", "wav", "ogg", "flac", "mp4", "webm", "x-matroska")}
     | {f"video/{name}" for name in ("mp4", "webm", "x-matroska")}
+    | {TABLE}
 )
 """Media types that are said. Of what says another one a browser is told bytes, which it shows nowhere."""
 _BYTES = refusals(400, 404, 429, 500, 503) | {200: {"description": "Bytes", "content": {"*/*": {}}}}
@@ -29,7 +31,7 @@ def routes(host: Host) -> APIRouter:
 
     @router.get(
         "/v1/contents/{sha256}",
-        summary="The bytes of a picture or a sound",
+        summary="The bytes of a picture, a sound or a table",
         response_class=Response,
         responses=_BYTES
         | {206: {"description": "The stretch that was asked for"}, 416: {"description": "No such stretch"}},

@@ -1,4 +1,4 @@
-"""Pictures in a terminal: by kitty's protocol or as sixels, where the terminal says that it can."""
+"""Pictures in a terminal, by kitty's protocol or as sixels where the terminal says that it can; and the first rows of tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import os
 import re
 import select
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag.errors import RagError
 from rag.indexes import Index, contents_of, open_index
+from ragline_media.figures.table import KIND as TABLE
+from ragline_media.figures.table import rows_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +27,8 @@ ROWS = 8
 """Lines of the terminal that a picture takes, by kitty's protocol."""
 PIXELS = 160
 """Height of a picture of sixels."""
+TABLE_ROWS, WIDTH, CELLS = 5, 95, " | "
+"""Lines of a table, and letters of a line; and what stands between two cells."""
 
 _ASKED = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 """Whether it shows kitty's pictures; and what it is, which every terminal answers, so nobody waits for one that knows no more."""
@@ -37,7 +42,7 @@ Way = Literal["kitty", "sixel", ""]
 
 
 class TerminalPictures:
-    """Thumbnails of pictures that indexes keep.
+    """Thumbnails of pictures that indexes keep, and rows of tables.
 
     Args:
         indexes: their addresses, one or several.
@@ -47,15 +52,19 @@ class TerminalPictures:
         self._addresses = [indexes] if isinstance(indexes, str) else list(indexes)
 
     def shown(self, content: Mapping[str, Any]) -> str:
-        """What is written to show a picture; empty of what is none, of what nobody keeps, and where the terminal cannot."""
-        if content["kind"] != "picture" or not self._way:
+        """What is written to show one; empty of other kinds, of what nobody keeps, and of a picture where the terminal cannot."""
+        kind, sha256 = content["kind"], content["sha256"]
+        if kind != TABLE and (kind != "picture" or not self._way):
             return ""
-        stores = (contents_of(index) for index in self._indexes)
-        small = next((each.thumbnail(content["sha256"]) for each in stores if content["sha256"] in each), b"")
-        return drawn(small, self._way) if small else ""
+        store = next((each for each in map(contents_of, self._indexes) if sha256 in each), None)
+        if store is None:
+            return ""
+        return tabled(store.read(sha256)) if kind == TABLE else drawn(store.thumbnail(sha256), self._way)
 
     @cached_property
     def _way(self) -> Way:
+        if not sys.stdout.isatty():
+            return ""
         with suppress(OSError):
             terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
             try:
@@ -95,6 +104,15 @@ def way_of(terminal: int) -> Way:
     if b"_Gi=31;OK" in said:
         return "kitty"
     return "sixel" if answered and _SIXEL in answered[1].split(b";")[1:] else ""
+
+
+def tabled(data: bytes) -> str:
+    """The first rows of a table, a line each, in which nothing moves the cursor; and how many there are more."""
+    rows = rows_of(data)
+    lines = (CELLS.join(row) for row in rows[:TABLE_ROWS])
+    shown = ["".join(each if each.isprintable() else " " for each in line)[:WIDTH] for line in lines]
+    more = [f"... {len(rows) - TABLE_ROWS:,} rows more"] if len(rows) > TABLE_ROWS else []
+    return "".join(f"     {line}\n" for line in [*shown, *more])
 
 
 def drawn(small: bytes, way: Way) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,18 @@ import docx
 import pypdfium2
 import pytest
 from PIL import Image
+from pypdf import PdfWriter
+from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, NumberObject
 
 from plugins.media.tests.drawn import drawings, encoded, random_encoder, random_tower
 from plugins.media.tests.printed import HEIGHT, LEADING, TOP, printed
+from plugins.media.tests.tabled import packed
 from rag import build_index, load_pipeline, remove_from_index
+from rag.core.errors import IngestError
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, contents_of
-from rag.reading import Beside, ParsedDocument, ReadError
+from rag.ingest import Limits, SourceFile
+from rag.reading import Beside, ParsedDocument, Reader, ReadError
 from ragline_media.figures import documents as documents_module
 from ragline_media.figures import docx as docx_figures
 from ragline_media.figures import pdf as pdf_figures
@@ -97,22 +101,31 @@ def slides() -> bytes:
     listed = '<p:sldIdLst><p:sldId id="1" r:id="r2"/><p:sldId id="2" r:id="r1"/></p:sldIdLst>'
     drawing = 'Id="p2" Target="../media/image2.emf"'
     outside = 'Id="p3" Target="file:///etc/passwd" TargetMode="External"'
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        parts = {
-            "presentation.xml": f"<p:presentation {NAMES}>{listed}</p:presentation>",
-            "_rels/presentation.xml.rels": related(*(f'Id="r{n}" Target="slides/slide{n}.xml"' for n in (1, 2))),
-            "slides/slide1.xml": slide("Sales of the year", ("A chart.", "p1"), ("A drawing", "p2")),
-            "slides/_rels/slide1.xml.rels": related('Id="p1" Target="../media/image1.png"', drawing),
-            "slides/slide2.xml": slide("Welcome", ("", "p1"), ("outside", "p3"), ("nowhere", "p9")),
-            "slides/_rels/slide2.xml.rels": related('Id="p1" Target="../media/image3.png"', outside),
-            "media/image1.png": encoded(CROSS),
-            "media/image2.emf": b"\1\0\0\0 a drawing",
-            "media/image3.png": encoded(GREEN),
-        }
-        for name, data in parts.items():
-            archive.writestr(f"ppt/{name}", data)
-    return file.getvalue()
+    parts = {
+        "presentation.xml": f"<p:presentation {NAMES}>{listed}</p:presentation>",
+        "_rels/presentation.xml.rels": related(*(f'Id="r{n}" Target="slides/slide{n}.xml"' for n in (1, 2))),
+        "slides/slide1.xml": slide("Sales of the year", ("A chart.", "p1"), ("A drawing", "p2")),
+        "slides/_rels/slide1.xml.rels": related('Id="p1" Target="../media/image1.png"', drawing),
+        "slides/slide2.xml": slide("Welcome", ("", "p1"), ("outside", "p3"), ("nowhere", "p9")),
+        "slides/_rels/slide2.xml.rels": related('Id="p1" Target="../media/image3.png"', outside),
+        "media/image1.png": encoded(CROSS),
+        "media/image2.emf": b"\1\0\0\0 a drawing",
+        "media/image3.png": encoded(GREEN),
+    }
+    return packed({f"ppt/{name}": data for name, data in parts.items()})
+
+
+def deck(*slides: str) -> bytes:
+    """Slides without pictures, in order."""
+    listed = "".join(f'<p:sldId id="{n}" r:id="r{n}"/>' for n in range(len(slides)))
+    parts = {
+        "presentation.xml": f"<p:presentation {NAMES}><p:sldIdLst>{listed}</p:sldIdLst></p:presentation>",
+        "_rels/presentation.xml.rels": related(
+            *(f'Id="r{n}" Target="slides/slide{n}.xml"' for n in range(len(slides)))
+        ),
+        **{f"slides/slide{n}.xml": each for n, each in enumerate(slides)},
+    }
+    return packed({f"ppt/{name}": data for name, data in parts.items()})
 
 
 def test_pictures_of_slides_by_the_order_in_which_they_are_shown() -> None:
@@ -121,7 +134,7 @@ def test_pictures_of_slides_by_the_order_in_which_they_are_shown() -> None:
         ("a/manual.x@figure1", "Welcome", 1),
         ("a/manual.x@figure2", "A chart. Sales of the year", 2),
     ]
-    assert notes == ["1 pictures in it are of a format that is not read here, or damaged"]
+    assert notes == ["1 pictures in it are of a format that is not read here, too large or damaged"]
 
 
 def pdf(*, whole: bool = False) -> bytes:
@@ -164,17 +177,17 @@ def test_a_scan_of_a_page_is_no_figure() -> None:
 
 
 def test_what_cannot_be_opened_is_told() -> None:
-    with pytest.raises(ReadError, match="its pictures cannot be read"):
+    with pytest.raises(ReadError, match="it cannot be opened"):
         read(pdf_figures, b"%PDF-1.4 and no more")
     for module in (docx_figures, pptx_figures):
-        with pytest.raises(ReadError, match="no file of an office program"):
+        with pytest.raises(ReadError, match="not a zip archive"):
             read(module, b"PK but no zip")
 
 
 def test_there_is_an_end_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents_module, "MOST", 1)
     found, notes = read(docx_figures, word())
-    assert (len(found), notes) == (1, ["more than 1 pictures in it: the others are left out"])
+    assert (len(found), notes) == (1, ["more than 1 pictures or tables in it: the others are left out"])
 
 
 def built(folder: Path, *, figures: bool, models: dict[str, str]) -> Any:
@@ -216,3 +229,63 @@ def test_an_index_that_does_not_ask_has_none_and_is_built_again_when_it_does(hom
         assert "figures" not in str(opened.manifest.settings.reading.model_dump())
     report = built(folder, figures=True, models=models)
     assert (report.legs, report.counts["pictures"]) == (("lexical", "pictures"), {"n_seen": 3})
+
+
+def heavy(side: int) -> bytes:
+    """A page of text with a picture of one bit a pixel, as wide and high as `side`: small on the disk, large in memory."""
+    document = PdfWriter(io.BytesIO(printed([["The pump stands in the cellar."], ["It has one valve."]])))
+    picture = DecodedStreamObject()
+    picture.set_data(bytes((side + 7) // 8 * side))
+    names = {
+        "/Type": NameObject("/XObject"),
+        "/Subtype": NameObject("/Image"),
+        "/ColorSpace": NameObject("/DeviceGray"),
+    }
+    sizes = {"/Width": side, "/Height": side, "/BitsPerComponent": 1}
+    image = picture.flate_encode()
+    image.update({NameObject(key): value for key, value in names.items()})
+    image.update({NameObject(key): NumberObject(value) for key, value in sizes.items()})
+    drawn = DecodedStreamObject()
+    drawn.set_data(b"q 200 0 0 200 60 300 cm /I0 Do Q")
+    page = document.pages[1]
+    page["/Resources"][NameObject("/XObject")] = DictionaryObject({NameObject("/I0"): document._add_object(image)})
+    page[NameObject("/Contents")] = ArrayObject([page.raw_get("/Contents"), document._add_object(drawn)])
+    file = io.BytesIO()
+    document.write(file)
+    return file.getvalue()
+
+
+def through_the_process(folder: Path, data: bytes, **limits: int) -> tuple[list[ParsedDocument], list[str]]:
+    """What a file gives where it is read as a build reads it: in a process that is bounded."""
+    (folder / "a.pdf").write_bytes(data)
+    told, kept = list[str](), list[str]()
+    file = SourceFile(path=folder / "a.pdf", name="a.pdf", size=len(data))
+    with Reader(
+        limits=Limits(**limits),
+        report=lambda problem: told.append(problem.reason),
+        figures=True,
+        keep=lambda sha256, data, small: kept.append(sha256),
+    ) as reader:
+        return reader.read(file), told
+
+
+def test_a_picture_of_too_many_pixels_leaves_the_text_and_is_told(tmp_path: Path) -> None:
+    [document], told = through_the_process(tmp_path, heavy(20_000))
+    assert "The pump stands in the cellar." in document.text
+    assert told == ["1 pictures in it are of a format that is not read here, too large or damaged"]
+
+
+def test_a_picture_that_memory_is_too_small_for_leaves_the_text_and_is_told(tmp_path: Path) -> None:
+    """As many pixels as are read, in a process that has no room for them."""
+    found, told = through_the_process(tmp_path, heavy(7_900), memory_bytes=600_000_000)
+    assert [each.doc_id for each in found] == ["a.pdf"]
+    assert "It has one valve." in found[0].text
+    assert len(told) == 1
+    assert "picture" in told[0]
+
+
+def test_what_cannot_be_opened_for_its_pictures_keeps_its_text(tmp_path: Path) -> None:
+    document, told = through_the_process(tmp_path, printed([["The pump stands in the cellar."]]))
+    assert (len(document), told) == (1, [])
+    with pytest.raises(IngestError, match=r"a\.pdf: "):
+        through_the_process(tmp_path, b"%PDF-1.4 and no more")

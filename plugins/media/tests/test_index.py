@@ -20,6 +20,7 @@ from rag.types import Content, Query
 from ragline_media.leg.retriever import Composed, PicturesRetriever
 from ragline_media.tower.fitting import fit_pairs
 from ragline_media.tower.tower import Tower
+from tests.retrievers.tiny_encoders import tiny_towers
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +202,32 @@ def test_nothing_is_opened_for_a_question(
         assert len(named) == 12, "a path is words"
         with pytest.raises(Exception, match="is no picture"):
             pipeline.search(asked_with(b"no picture"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of sentence-transformers, when it saves
+def test_nothing_is_opened_for_a_question_by_a_tower_that_opens_paths(
+    bed: tuple[Path, dict[str, Drawing]], models: dict[str, str], tmp_path: Path
+) -> None:
+    """sentence-transformers sees the picture in place of its path, where a model reads pictures; a question stays words."""
+    from sentence_transformers import SentenceTransformer
+
+    folder, file = tiny_towers(tmp_path / "towers"), tmp_path / "private.png"
+    file.write_bytes((bed[0] / "IMG_0005.png").read_bytes())
+    model = {"tower": models["tower"], "encoder": str(folder)}
+    spec, library = alone(model, 1.0) | {"index": {"pictures": model}}, SentenceTransformer(str(folder), device="cpu")
+    build_index(bed[0], tmp_path / "idx", settings=load_spec(spec).graph.index, legs=("lexical",))
+    with load_pipeline(spec, index=tmp_path / "idx") as pipeline:
+
+        def scores() -> list[list[float]]:
+            questions = str(file), file.as_uri(), "http://127.0.0.1:9/x.png"
+            return [[hit.score for hit in pipeline.search(text).hits] for text in questions]
+
+        there, seen = scores(), library.encode([str(file)])
+        file.unlink()
+        assert scores() == there
+        assert [len(each) for each in there] == [12, 12, 12]
+        assert len({each[0] for each in there}) == 3, "other words are another question"
+    assert np.abs(library.encode([str(file)]) - seen).max() > 1e-3, "the library itself had seen the picture"
 
 
 def test_a_picture_that_goes_takes_its_bytes_and_its_vector(

@@ -108,17 +108,18 @@ def test_an_index_of_texts_offers_neither(tmp_path: Path) -> None:
         assert "there is no tool" in refused(create_server(made), "search_by_picture", picture="aa")
 
 
-def test_more_bytes_than_a_question_may_have_are_refused_before_they_are_decoded() -> None:
+@pytest.mark.parametrize("most", [27, 28, 29, 30])
+@pytest.mark.parametrize("more", [-1, 0, 1, 2, 30])
+def test_a_question_has_as_many_bytes_as_it_may_and_not_one_more(most: int, more: int) -> None:
     from rag.errors import SpecError
     from rag.types import Content
     from ragline_media.questions import bytes_inside
 
-    asked = Content(kind="picture", uri="data:image/png;base64," + "A" * 41, sha256="0" * 64)
-    with pytest.raises(SpecError, match="a picture that is asked with has at most 27 bytes"):
-        bytes_inside(asked, what="picture", most=27, smaller="Make it smaller")
-    assert bytes_inside(
-        asked.__class__(kind="picture", uri="data:image/png;base64," + "A" * 40, sha256="0" * 64),
-        what="picture",
-        most=27,
-        smaller="",
-    ) == bytes(30)
+    data = bytes(range(most + more))
+    uri = f"data:image/png;base64,{b64encode(data).decode()}"
+    asked = Content(kind="picture", uri=uri, sha256=sha256(data).hexdigest())
+    if more <= 0:
+        assert bytes_inside(asked, what="picture", most=most, smaller="Make it smaller") == data
+        return
+    with pytest.raises(SpecError, match=f"a picture that is asked with has at most {most} bytes. Make it smaller"):
+        bytes_inside(asked, what="picture", most=most, smaller="Make it smaller")

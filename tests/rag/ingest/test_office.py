@@ -166,6 +166,29 @@ def test_opendocument(parsed: Parsed) -> None:
     ]
 
 
+TITLE = ' presentation:class="title"'
+
+
+def test_slides_of_opendocument(parsed: Parsed) -> None:
+    def slide(title: str, text: str) -> str:
+        box = "<draw:frame{}><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>"
+        return f"<draw:page>{box.format(TITLE, title)}{box.format('', text)}</draw:page>"
+
+    names = " ".join(f'xmlns:{name}="{name}"' for name in ("office", "draw", "text", "presentation"))
+    slides = slide("Wheels", "Rims are round.") + slide("Hubs", "Grease them.")
+    shown = f"<office:body><office:presentation>{slides}</office:presentation></office:body>"
+    document = parsed(
+        "a.odp", packed({"content.xml": f"<office:document-content {names}>{shown}</office:document-content>"})
+    )
+    assert outline(document) == [
+        ("Wheels", "Wheels"),
+        ("Wheels", "Rims are round."),
+        ("Hubs", "Hubs"),
+        ("Hubs", "Grease them."),
+    ]
+    assert [block.page for block in document.blocks] == [1, 1, 2, 2]
+
+
 def test_epub_chapters_come_in_the_order_of_reading(tmp_path: Path, at: At) -> None:
     (tmp_path / "a.epub").write_bytes(packed(epub(pages='<itemref idref="1"/>' * 1000)))
     told: list[Problem] = []

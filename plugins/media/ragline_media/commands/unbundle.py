@@ -13,10 +13,12 @@ def options(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("file", metavar="FILE", help="what `rag bundle` wrote")
     parser.add_argument("--index", required=True, metavar="DIR", help="folder to write, which must not be there")
+    sources_help = "folder for the files of which pages are shown, which must not be there; the index finds them there"
+    parser.add_argument("--sources", metavar="DIR", help=sources_help)
 
 
 def run(given: Namespace) -> int:
     """Check the file, write the folder, and say which it is."""
-    sha256 = unbundle(Path(given.file), Path(given.index))
+    sha256 = unbundle(Path(given.file), Path(given.index), sources=Path(given.sources) if given.sources else None)
     say(f"{given.index}: the index of {given.file}, sha256 {sha256}")
     return 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from rag.reading import Beside, Note, ParsedDocument, ReadError
 from ragline_media.figures.documents import LEAST_SIDE, Figure, documents
+from ragline_media.reading.picture import MOST_PIXELS
 
 _STRIP = 54.0
 """Points below a picture in which its caption stands, and above it in which the text before does."""
@@ -36,7 +38,7 @@ def _found(data: bytes) -> Iterator[Figure]:
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as cause:
-        raise ReadError(f"its pictures cannot be read: {cause}") from None
+        raise ReadError(f"it cannot be opened: {cause}") from None
     try:
         for number in range(1, len(document) + 1):
             try:
@@ -45,13 +47,13 @@ def _found(data: bytes) -> Iterator[Figure]:
                 for each in page.get_objects(filter=(raw.FPDF_PAGEOBJ_IMAGE,), max_depth=_DEEP):
                     left, bottom, right, top = each.get_bounds()
                     large = (right - left) * (top - bottom) > _WHOLE * width * height
-                    if large or min(right - left, top - bottom) < _LEAST or not (drawn := _drawn(each)):
+                    if large or min(right - left, top - bottom) < _LEAST or min(each.get_px_size()) < LEAST_SIDE:
                         continue
                     beside = min(_BESIDE, (right - left) / 2)
                     left, right = max(0, left - beside), min(width, right + beside)
                     below = text.get_text_bounded(left, max(0, bottom - _STRIP), right, bottom)
                     above = text.get_text_bounded(left, top, right, min(height, top + _STRIP))
-                    yield Figure(data=drawn, said=below, before=above, page=number)
+                    yield Figure(data=_drawn(each), said=below, before=above, page=number)
             except pypdfium2.PdfiumError:
                 continue  # what of the page could be read was read as text
     finally:
@@ -59,14 +61,14 @@ def _found(data: bytes) -> Iterator[Figure]:
 
 
 def _drawn(image: Any) -> bytes:
-    """A picture as a PNG, in its own pixels; none where it has too few of them."""
+    """A picture as a PNG, in its own pixels; none where it has too many of them, or cannot be drawn."""
     import pypdfium2
 
+    if math.prod(image.get_px_size()) > MOST_PIXELS:
+        return b""
     try:
         picture = image.get_bitmap(render=True, scale_to_original=True).to_pil().convert("RGB")
-    except pypdfium2.PdfiumError:
-        return b""
-    if min(picture.size) < LEAST_SIDE:
+    except (pypdfium2.PdfiumError, MemoryError):
         return b""
     stream = io.BytesIO()
     picture.save(stream, "PNG", compress_level=1)

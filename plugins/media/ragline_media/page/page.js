@@ -1,8 +1,9 @@
-// What passages hold: a picture as a thumbnail, and whole once somebody opens it; a recording from the second that is pressed; and
-// the page that one stands on. Below a question, the pictures that were found and those that it was asked with.
+// What passages hold: a picture as a thumbnail, and whole once somebody opens it; a recording from the second that is pressed; a table;
+// and the page that one stands on. Below a question, the pictures that were found and those that it was asked with.
 
 import { askedWith, pictureInput } from "./asked.js";
 import { drawnPages, markOf, standsOnPage } from "./pages.js";
+import { drawnTable } from "./tables.js";
 
 const addresses = new Map(); // path -> the blob: address of its bytes; the reader's key went with the request, no address has it
 
@@ -138,10 +139,12 @@ function drawnPassage(page, source, support) {
   const kept = keptOf(source);
   const pictures = kept.filter(({ kind }) => kind === "picture");
   const sounds = Map.groupBy(kept.filter(({ kind }) => ["sound", "video"].includes(kind)), ({ sha256 }) => sha256);
-  if (!pictures.length && !sounds.size) return null;
+  const tables = kept.filter(({ kind }) => kind === "table");
+  if (!pictures.length && !sounds.size && !tables.length) return null;
   const gallery = document.createElement("div");
   gallery.className = "media-pictures";
   gallery.append(...pictures.map((content) => drawnPicture(page, content, source, support)));
+  gallery.append(...tables.map((content) => drawnTable(page, content, source)));
   for (const stretches of sounds.values()) {
     gallery.append(drawnSound(page, stretches, supporting(stretches, source.text, support)));
   }

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from rag.reading import ReadError
@@ -29,6 +30,11 @@ _FINE = 100
 """Parts of a point: pdfium places in whole numbers."""
 _GAP = 2.5
 """Heights of a character between two that are still of one stretch; a column is further away."""
+
+
+def is_drawn(file: Path) -> bool:
+    """Whether pages of a file are drawn, by its name."""
+    return file.suffix.lower() == ".pdf"
 
 
 def drawn(data: bytes, *, sha256: str, page: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rag.indexes import HasParts, Index, LocalIndex, let_through
 from rag.reading import Reader, ReadError
 from rag.types import Document
+from ragline_media.pages.drawing import is_drawn
 from ragline_media.pages.scans import scanned_lines
 from ragline_serve.parts import ApiError, Host, refusals
 
@@ -82,7 +83,7 @@ class _Place:
         self.document = index.documents[row]
         self.page = _page_of(self.document)
         origin = _file_of(index, row)
-        if self.page is None or origin is None or origin[0].suffix.lower() != ".pdf":
+        if self.page is None or origin is None or not is_drawn(origin[0]):
             raise ApiError(404, "This passage stands on no page of a PDF file.", param="id", code="no_page")
         self.file, self.sha256 = origin
         self.pages = self._readable(host, request, index, row)
