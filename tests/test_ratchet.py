@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 73_504,
-    "lines of centre and plug-ins": 117_510,
-    "lines of centre and plug-ins that hold code": 77_755,
+    "lines of the centre": 73_612,
+    "lines of centre and plug-ins": 118_401,
+    "lines of centre and plug-ins that hold code": 78_353,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,
