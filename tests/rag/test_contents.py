@@ -223,14 +223,14 @@ def test_a_kind_that_is_words_is_read_by_who_reads_text_and_asked_as_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stretches = [picture(RED, metadata={"start": start, "end": start + 7.5}) for start in (3.0, 64.2)]
-    spoken = [replace(each, kind="noise", media_type="audio/wav", text="buses") for each in stretches]
+    spoken = [replace(each, kind="murmur", media_type="audio/wav", text="buses") for each in stretches]
     build_index([corpus(tmp_path / "c", record("a", "two buses", *spoken))], tmp_path / "i", legs=("lexical",))
-    monkeypatch.setitem(IN_WORDS._table, "noise", lambda content: f"heard {content.text}")
+    monkeypatch.setitem(IN_WORDS._table, "murmur", lambda content: f"heard {content.text}")
     with LocalIndex.open(tmp_path / "i") as index:
-        assert index.kinds == {"noise"}
+        assert index.kinds == {"murmur"}
         assert not check(load_spec(LEXICAL), index=index).problems
     assert main(["search", "buses", "--index", str(tmp_path / "i"), "--graph", "bm25"]) == 0
-    assert f"[noise 0:03-1:11 audio/wav {spoken[0].sha256[:16]}]" in capsys.readouterr().out
+    assert f"[murmur 0:03-1:11 audio/wav {spoken[0].sha256[:16]}]" in capsys.readouterr().out
     with load_pipeline(LEXICAL, index=tmp_path / "i") as pipeline:
         found = pipeline.search(Query(qid="1", text="x", contents=tuple(spoken)))
         assert (found.query.text, found.query.contents, found.doc_ids) == ("x heard buses heard buses", (), ("a",))
@@ -240,11 +240,11 @@ def test_a_kind_that_is_words_is_read_by_who_reads_text_and_asked_as_words(
 
 
 def test_an_index_of_a_kind_that_nobody_puts_into_words_is_refused(tmp_path: Path) -> None:
-    noise = replace(picture(RED), kind="noise")
+    noise = replace(picture(RED), kind="murmur")
     build_index([corpus(tmp_path / "c", record("a", "two buses", noise))], tmp_path / "i", legs=("lexical",))
     with LocalIndex.open(tmp_path / "i") as index:
         [problem] = check(load_spec(LEXICAL), index=index).problems
-        assert "the index holds noise" in problem
+        assert "the index holds murmur" in problem
 
 
 def test_a_query_of_a_kind_that_nobody_reads_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ The tower is EfficientNet-Lite0, its space that of all-MiniLM by a ridge regress
     postings   pictures as words, found by the sum of the words that a caption has
     signals    electrocardiograms to their reports, against the most frequent report
     sounds     sounds that are no speech to captions, and through captions to pictures
+    described  the same captions in the words of a model of what they sound like
     anchored   questions about a part of a picture over texts, by the names of what it is like
 
     RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.methods [NAME ...] [--limit N] [--record]
@@ -36,9 +37,10 @@ from numpy.typing import NDArray
 
 from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
+from generators.llm.llama_cpp import LlamaCppLLM
 from plugins.media.benchmarks import anchored
 from plugins.media.benchmarks.coloured import bindings
-from plugins.media.benchmarks.heard import sounds
+from plugins.media.benchmarks.heard import in_words, sounds
 from plugins.train.benchmarks.tower_beds import Bed, usual
 from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
 from plugins.train.benchmarks.tower_losses import gain
@@ -59,6 +61,7 @@ from ragline_train.losses.towers import Pairs, Towers
 Vectors = NDArray[np.float32]
 _WEAK = 200
 MODEL = "efficientnet-lite0, fitted to all-minilm-l6-v2"
+WRITER = "qwen2.5-coder-1.5b-instruct"
 _PEOPLE = frozenset({"man", "woman", "boy", "girl", "child", "people", "lady", "kid", "skier", "player"})
 _WORD = re.compile(r"[a-z]{3,}")
 _PLAIN = frozenset({"the", "and", "with", "for", "its", "from", "that", "are"})
@@ -262,6 +265,12 @@ def by_sounds(space: Space) -> Iterator[dict[str, Any]]:
     return sounds(space.data, space.known, space.whole)
 
 
+def by_described(space: Space) -> Iterator[dict[str, Any]]:
+    """ReCLAP's two steps, by the packaged model."""
+    for row in in_words(space.data, LlamaCppLLM(model=WRITER)):
+        yield {**row, "model": WRITER}
+
+
 def by_anchored(space: Space) -> Iterator[dict[str, Any]]:
     """RoRA-VLM, its first two steps."""
     yield from anchored.questions(space.known, space.whole)
@@ -446,6 +455,7 @@ TABLES: dict[str, Callable[[Space], Iterator[dict[str, Any]]]] = {
     "postings": by_postings,
     "signals": by_signals,
     "sounds": by_sounds,
+    "described": by_described,
     "anchored": by_anchored,
 }
 
