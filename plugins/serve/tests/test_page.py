@@ -967,6 +967,27 @@ def test_a_key_is_asked_for_and_kept_in_memory_alone(visit: Open, monkeypatch: p
     expect(page.get_by_role("alert")).to_be_visible()
 
 
+def test_what_a_plug_in_asks_of_itself_asks_for_no_key_again(visit: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its module may come after the reader would rather give none; a question then asks anew."""
+    pytest.importorskip("ragline_media", reason="ragline-media is not installed")
+    monkeypatch.setenv("RAGLINE_KEYS", KEY)
+    opened = visit()
+    page, held = opened.page, list[Any]()
+    page.route("**/page/parts.json", lambda route: held.append(route))
+    page.reload()
+    entry = page.get_by_role("dialog", name="This server asks for a key")
+    expect(entry).to_be_visible()
+    entry.get_by_role("button", name="Cancel").click()
+    expect(entry).to_be_hidden()
+    with page.expect_response(lambda response: response.url.endswith("/v1/index")) as late:
+        held.pop().continue_()
+    assert late.value.status == 401
+    page.evaluate("new Promise((resolve) => setTimeout(resolve))")
+    expect(entry).to_be_hidden()
+    opened.ask()
+    expect(entry).to_be_visible()
+
+
 KEY = "a-key-of-at-least-thirty-two-characters-0123"
 
 

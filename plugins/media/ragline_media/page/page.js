@@ -182,6 +182,6 @@ export default function (page) {
 
 /** Take pictures beside a question where the index can be asked with some. */
 async function offerPictures(page) {
-  const response = await page.call("v1/index");
+  const response = await page.call("v1/index", { quietly: true });
   if ((await response.json()).legs.includes("pictures")) pictureInput(page);
 }

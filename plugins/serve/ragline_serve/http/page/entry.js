@@ -11,8 +11,10 @@ let times = 0; // how often the reader was asked
 let answer = false; // and what came last: true for a key
 
 /** Run something; when the server asks for a key, ask for it and run it once more. What was on its way before the reader
- *  answered takes that answer, and does not ask again. */
-export async function withKey(run) {
+ *  answered takes that answer, and does not ask again. `quietly`: nor does what nobody asked for, once they would rather not. */
+export async function withKey(run, { quietly = false } = {}) {
+  if (quietly && asking) await asking;
+  if (quietly && times && !answer) return run();
   for (let reason = ""; ; reason = "The server does not know this key.") {
     const before = dialog.open ? times - 1 : times;
     try {

@@ -20,8 +20,9 @@ const page = {
   /** From now on `draw(said, contents, again)` is asked for an element below each question, null for none: by what the server
    *  says of it, what was asked beside it, and what asks it again with other contents. */
   drawTurn: (draw) => below.push(draw),
-  /** Ask this server as the page does, with the reader's key: a path without / before it, and options of fetch. */
-  call: (path, options) => withKey(() => call(path, options)),
+  /** Ask this server as the page does, with the reader's key: a path without / before it, and options of fetch. `quietly`: asks
+   *  for no key where the reader would rather give none. */
+  call: (path, { quietly, ...options } = {}) => withKey(() => call(path, options), { quietly }),
 };
 
 /** Begin what plug-ins brought. One that fails is told in the console, and the page goes on without it. */
