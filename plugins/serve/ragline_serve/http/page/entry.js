@@ -4,6 +4,7 @@ import { byId } from "./dom.js";
 import { useKey } from "./talk.js";
 
 const KEPT = byId("entry-reason").textContent;
+const UNKNOWN = "The server does not know this key.";
 const dialog = byId("entry");
 
 let asking = null; // all that wait for a key wait for the same one
@@ -15,7 +16,7 @@ let answer = false; // and what came last: true for a key
 export async function withKey(run, { quietly = false } = {}) {
   if (quietly && asking) await asking;
   if (quietly && times && !answer) return run();
-  for (let reason = ""; ; reason = "The server does not know this key.") {
+  for (let reason = quietly && answer ? UNKNOWN : ""; ; reason = UNKNOWN) {
     const before = dialog.open ? times - 1 : times;
     try {
       return await run();
