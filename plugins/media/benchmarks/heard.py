@@ -42,13 +42,9 @@ class Heard:
     said: list[str]
     ways: dict[str, NDArray[np.float32]]
 
-    def dev(self, name: str) -> list[int]:
-        """Places of a set's sounds in dev."""
-        return [n for n, (own, line) in enumerate(self.rows) if own == name and line["split"] == "dev"]
-
     def asked(self, name: str) -> tuple[list[int], list[str], NDArray[np.bool_]]:
         """Places of a set's sounds in dev, their captions, each once, and which is whose."""
-        dev = self.dev(name)
+        dev = [n for n, (own, line) in enumerate(self.rows) if own == name and line["split"] == "dev"]
         captions = list(dict.fromkeys(self.said[n] for n in dev))
         return dev, captions, np.array([[self.said[n] == caption for caption in captions] for n in dev])
 

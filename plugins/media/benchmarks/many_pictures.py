@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import resource
 import subprocess
 import sys
@@ -34,7 +33,7 @@ from ragline_media.tower.tower import Tower, opened_picture, pixels_of
 
 NAME = "many_pictures"
 SIDE = 192
-_AT_ONCE = 64
+_AT_ONCE, _QUESTIONS = 64, 200
 GRAPH = {
     "version": 1,
     "nodes": {"seen": {"use": "retrieve.pictures", "in": "query", "k": 10}},
@@ -87,7 +86,6 @@ def built(folder: Path, index: Path) -> dict[str, Any]:
         [sys.executable, "-m", "rag", "index", str(folder), "--index", str(index)],
         check=True,
         capture_output=True,
-        env={**os.environ, "RAGLINE_SERVER": ""},
     )
     seconds = perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -95,10 +93,10 @@ def built(folder: Path, index: Path) -> dict[str, Any]:
     return {"build_s": round(seconds, 1), "build_mib": round(peak), "index_mb": round(size, 1)}
 
 
-def asked(index: Path, n: int = 200) -> dict[str, Any]:
+def asked(index: Path) -> dict[str, Any]:
     """Milliseconds of a question in words, one thread."""
     torch.set_num_threads(1)
-    captions = [text for each in records("coco") for text in each["captions"]["en"]][:n]
+    captions = [text for each in records("coco") for text in each["captions"]["en"]][:_QUESTIONS]
     with load_pipeline(GRAPH, index=index) as pipeline:
         pipeline.search(captions[0], k=10)
         times = []

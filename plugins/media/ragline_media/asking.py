@@ -4,7 +4,6 @@ and `rag chat`."""
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +13,7 @@ from rag.doors import inside
 from rag.errors import SpecError
 from rag.reading import ReadError
 from rag.types import Content
-from ragline_media.questions import MOST_BYTES, NOISE, media_type_of
+from ragline_media.questions import MOST_BYTES, NOISE, address_of, media_type_of
 from ragline_media.sound import asked
 from ragline_media.sound.waves import format_of
 
@@ -139,5 +138,4 @@ def _read(file: Path, option: str, most: int) -> bytes:
 
 
 def _inside(kind: str, media_type: str, data: bytes) -> Content:
-    uri = f"data:{media_type};base64,{b64encode(data).decode('ascii')}"
-    return Content(kind=kind, uri=uri, sha256=sha256(data).hexdigest(), media_type=media_type)
+    return Content(kind=kind, uri=address_of(data, media_type), sha256=sha256(data).hexdigest(), media_type=media_type)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,9 @@ from rag.types import Content, Document, SamplingParams
 from rag.writing import first_words, input_file, parse_passage, require_positive, with_line
 from ragline_media.leg.kind import KIND, PicturesMaker, reads_its_own
 from ragline_media.leg.settings import AUTO, ENGLISH, PicturesSettings
+from ragline_media.questions import address_of
 from ragline_media.reading.picture import thumbnail_of
+from ragline_media.shown import LARGEST
 from ragline_media.tower.joint import tower_of
 from ragline_media.tower.packaged import TOWER
 from ragline_media.tower.space import Space
@@ -36,8 +37,6 @@ logger = logging.getLogger(__name__)
 _BY = "transform.captions"
 _BLOCK, _AT_ONCE = 64, 8
 """Pictures that are looked at together, and that a model is asked about at a time."""
-_LARGEST = 2_000_000
-"""Bytes of a picture that a model is sent; of a larger one the small one."""
 _LONGEST = 60
 """Words of a caption."""
 _MOST = 100_000
@@ -179,10 +178,11 @@ class CaptionsTransform:
     def _asked(self, data: bytes, media_type: str) -> str:
         """What the model writes of a picture; empty where that fails, after a warning."""
         assert self.llm is not None
-        if len(data) > _LARGEST:
+        if len(data) > LARGEST:
             data, media_type = thumbnail_of(opened_picture(data)), "image/webp"
-        address = f"data:{media_type};base64,{b64encode(data).decode('ascii')}"
-        picture = Content(kind=KIND, uri=address, sha256=digest(data).hexdigest(), media_type=media_type)
+        picture = Content(
+            kind=KIND, uri=address_of(data, media_type), sha256=digest(data).hexdigest(), media_type=media_type
+        )
         *before, last = self.prompt.render()
         try:
             [completion] = self.llm.complete([[*before, replace(last, contents=(picture,))]], self._sampling)

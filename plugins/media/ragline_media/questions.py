@@ -4,7 +4,7 @@ are no speech."""
 from __future__ import annotations
 
 import io
-from base64 import b64decode
+from base64 import b64decode, b64encode
 
 from rag.errors import SpecError
 from rag.indexes import Index, contents_of, let_through
@@ -49,6 +49,11 @@ def _bytes_of(content: Content, query: Query, index: Index) -> bytes:
         data = bytes_inside(content, what="picture", most=MOST_BYTES, smaller="Make it smaller")
     media_type_of(data, what="what is asked with")
     return data
+
+
+def address_of(data: bytes, media_type: str) -> str:
+    """Bytes as an address that holds them, which `bytes_inside` reads."""
+    return f"data:{media_type};base64,{b64encode(data).decode('ascii')}"
 
 
 def bytes_inside(content: Content, *, what: str, most: int, smaller: str) -> bytes:

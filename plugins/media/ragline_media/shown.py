@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -10,6 +9,7 @@ from typing import ClassVar
 from rag.indexes import ContentStore, Index, contents_of
 from rag.types import NO_USAGE, OK, Content, Context, Outcome, ScoredDocument
 from rag.writing import require_positive
+from ragline_media.questions import address_of
 
 KIND = "picture"
 LARGEST = 2_000_000
@@ -63,4 +63,4 @@ def _address(picture: Content, store: ContentStore) -> str:
     data, media_type = store.read(picture.sha256), picture.media_type
     if len(data) > LARGEST or not media_type.startswith("image/"):
         data, media_type = store.thumbnail(picture.sha256), "image/webp"
-    return f"data:{media_type};base64,{b64encode(data).decode('ascii')}" if data else ""
+    return address_of(data, media_type) if data else ""

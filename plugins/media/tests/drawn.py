@@ -13,7 +13,10 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
+from rag.indexes import SentenceEncoder
+from ragline_media.tower.fitting import fit_pairs
 from ragline_media.tower.lite0 import Lite0
+from ragline_media.tower.tower import Tower
 from tests.retrievers.tiny_encoders import sentence_modules, tiny_bert
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 160, 60), "blue": (40, 60, 220), "yellow": (240, 210, 40)}
@@ -87,3 +90,19 @@ def written(folder: Path, some: list[Drawing]) -> Iterator[Path]:
         file = folder / f"IMG_{place:04}.png"
         file.write_bytes(encoded(each.picture()))
         yield file
+
+
+def random_models(home: Path) -> dict[str, str]:
+    """A tower and an encoder of random weights, and a projector that was fitted on drawings."""
+    tower, encoder = random_tower(home / "tower"), random_encoder(home / "encoder")
+    some = drawings(4)
+    projector = fit_pairs(
+        [encoded(each.picture()) for each in some],
+        [[each.caption] for each in some],
+        tower=Tower(str(tower)),
+        encoder=SentenceEncoder(model=str(encoder), compute="float32"),
+        penalty=0.01,
+    )
+    (home / "projector").mkdir()
+    projector.save(home / "projector")
+    return {"tower": str(tower), "encoder": str(encoder), "projector": str(home / "projector")}

@@ -11,16 +11,14 @@ import numpy as np
 import pytest
 
 from generators.llm.server import ServerLLM
-from plugins.media.tests.drawn import COLOURS, Drawing, drawings, encoded, random_encoder, random_tower
+from plugins.media.tests.drawn import COLOURS, Drawing, drawings, encoded, random_models
 from plugins.media.tests.seeing import pictures_in, seeing
 from rag import build_index, load_pipeline
 from rag.errors import RagError, SpecError
 from rag.graphs import load_spec
-from rag.indexes import LocalIndex, SentenceEncoder
+from rag.indexes import LocalIndex
 from rag.types import Content, Document
 from ragline_media.captions import CaptionsTransform
-from ragline_media.tower.fitting import fit_pairs
-from ragline_media.tower.tower import Tower
 
 SHOWN = drawings(1, first=100)
 """Pictures that nothing was fitted on, one of each colour and shape."""
@@ -28,20 +26,7 @@ SHOWN = drawings(1, first=100)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A tower and an encoder of random weights, and a projector that was fitted on drawings."""
-    home = tmp_path_factory.mktemp("models")
-    tower, encoder = random_tower(home / "tower"), random_encoder(home / "encoder")
-    some = drawings(4)
-    projector = fit_pairs(
-        [encoded(each.picture()) for each in some],
-        [[each.caption] for each in some],
-        tower=Tower(str(tower)),
-        encoder=SentenceEncoder(model=str(encoder), compute="float32"),
-        penalty=0.01,
-    )
-    (home / "projector").mkdir()
-    projector.save(home / "projector")
-    return {"tower": str(tower), "encoder": str(encoder), "projector": str(home / "projector")}
+    return random_models(tmp_path_factory.mktemp("models"))
 
 
 def photos(folder: Path, some: list[Drawing]) -> dict[str, Drawing]:
@@ -222,7 +207,7 @@ class TestWritten:
     ) -> None:
         from ragline_media import captions
 
-        monkeypatch.setattr(captions, "_LARGEST", 10)
+        monkeypatch.setattr(captions, "LARGEST", 10)
         photos(tmp_path / "photos", SHOWN[:1])
         asked = list[dict[str, Any]]()
         with seeing(asked, say=a_colour) as url:

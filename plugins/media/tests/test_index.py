@@ -11,34 +11,19 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from plugins.media.tests.drawn import Drawing, drawings, encoded, random_encoder, random_tower
+from plugins.media.tests.drawn import Drawing, drawings, encoded, random_models
 from rag import build_index, load_pipeline, remove_from_index
 from rag.errors import SpecError
 from rag.graphs import load_spec
-from rag.indexes import LocalIndex, SentenceEncoder, contents_of
+from rag.indexes import LocalIndex, contents_of
 from rag.types import Content, Query
 from ragline_media.leg.retriever import Composed, PicturesRetriever
-from ragline_media.tower.fitting import fit_pairs
-from ragline_media.tower.tower import Tower
 from tests.retrievers.tiny_encoders import tiny_towers
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A tower and an encoder of random weights, and a projector that was fitted on drawings."""
-    home = tmp_path_factory.mktemp("models")
-    tower, encoder = random_tower(home / "tower"), random_encoder(home / "encoder")
-    some = drawings(4)
-    projector = fit_pairs(
-        [encoded(each.picture()) for each in some],
-        [[each.caption] for each in some],
-        tower=Tower(str(tower)),
-        encoder=SentenceEncoder(model=str(encoder), compute="float32"),
-        penalty=0.01,
-    )
-    (home / "projector").mkdir()
-    projector.save(home / "projector")
-    return {"tower": str(tower), "encoder": str(encoder), "projector": str(home / "projector")}
+    return random_models(tmp_path_factory.mktemp("models"))
 
 
 def graph(models: dict[str, str], **nodes: Any) -> dict[str, Any]:
