@@ -1,5 +1,4 @@
-"""`--image`, `--sound` and `--noise`: a question with a picture in it, that is spoken, or with a sound, in `rag search`, `rag ask`
-and `rag chat`."""
+"""`--image`, `--sound` and `--noise` of `rag search`, `rag ask` and `rag chat`: with a picture, spoken, or with a sound."""
 
 from __future__ import annotations
 

@@ -180,9 +180,8 @@ class CaptionsTransform:
         assert self.llm is not None
         if len(data) > LARGEST:
             data, media_type = thumbnail_of(opened_picture(data)), "image/webp"
-        picture = Content(
-            kind=KIND, uri=address_of(data, media_type), sha256=digest(data).hexdigest(), media_type=media_type
-        )
+        key = digest(data).hexdigest()
+        picture = Content(kind=KIND, uri=address_of(data, media_type), sha256=key, media_type=media_type)
         *before, last = self.prompt.render()
         try:
             [completion] = self.llm.complete([[*before, replace(last, contents=(picture,))]], self._sampling)

@@ -1,5 +1,4 @@
-"""The pictures of a question: bytes that came with it, or a picture of the index that whoever asks may read. And its sounds that
-are no speech."""
+"""Pictures and sounds of a question: bytes that came with it, or a picture of the index that whoever asks may read."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ def noises_of(query: Query) -> list[bytes]:
     Raises:
         SpecError: one is too large, or an address.
     """
-    noises = [content for content in query.contents if content.kind == NOISE]
+    noises = (content for content in query.contents if content.kind == NOISE)
     return [bytes_inside(each, what="sound", most=MOST_BYTES, smaller="Make it shorter") for each in noises]
 
 
