@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ _FAR = 3
 """Sentences from it on that are worth something for that."""
 _AHEAD = 0.3
 """How much more a sentence of the best passage is worth than one of a passage that is last by far."""
+_WORD = re.compile(r"\w+")
 _LETTERS = 5
 """Letters by which words are compared, for most languages inflect the end of a word. Names with digits are compared whole."""
 
@@ -29,8 +31,9 @@ def stretches(
     """What stays of passages, which are in ranking order: place, the part of the passage, and its tokens, by place (ours).
 
     A sentence is worth the share of the question's words that it has, each weighed by its rarity among all sentences, or
-    half of what the sentence beside it is worth, and so on; and it is worth more the higher its passage stands. A passage
-    is begun with its best sentence. From there all grow, always by the sentence at an end of one that is worth most, until
+    half of what the sentence beside it is worth, and so on; and it is worth more the higher its passage stands. One that a
+    better passage has too, as replies quote what they answer, is worth nothing by itself. A passage is begun with its best
+    sentence. From there all grow, always by the sentence at an end of one that is worth most, until
     nothing more fits. Passages of which nothing fits are left out.
     """
     passages = _passages(documents, question, ruler)
@@ -98,10 +101,14 @@ def _passages(documents: Sequence[Document], question: str, ruler: Ruler) -> lis
     held = [[stems(text) for text in own] for own in texts]
     weigh = weights([words for own in held for words in own])
     whole = weigh(asked) or 1.0
-    passages = []
+    passages, shown = [], set[tuple[str, ...]]()
     for place, document in enumerate(documents):
         ahead = _AHEAD * (1 - place / len(documents))
-        worth = [ahead + value for value in _faded([weigh(asked & words) / whole for words in held[place]])]
+        words = [tuple(_WORD.findall(text.casefold())) for text in texts[place]]
+        values = [weigh(asked & each) / whole for each in held[place]]
+        own = [0.0 if said in shown else value for said, value in zip(words, values, strict=True)]
+        shown.update(words)
+        worth = [ahead + value for value in _faded(own)]
         tokens = [next(counts) for _ in texts[place]]
         passages.append(_Passage(document, place, spans[place], worth, tokens, heading_tokens[place]))
     return passages

@@ -101,6 +101,32 @@ def test_packed_pdf_and_word(read: Read, pdf: Callable[..., bytes]) -> None:
         read("bomb.pdf.gz", gzip.compress(b"%PDF-1.7\n" + bytes(40_000_000)))
 
 
+@pytest.mark.parametrize(
+    ("line", "headings"),
+    [
+        ("Version 2.23 - 18 February 2024", ("Version 2.23 - 18 February 2024",)),
+        ("** Version 4.5.2a (Winboard only)**", ("Version 4.5.2a (Winboard only)",)),
+        ("* Changes in release 9.4 (2023-08-29) [stable]", ("Changes in release 9.4 (2023-08-29) [stable]",)),
+        ("1.4.2 (2024-05-01)", ("1.4.2 (2024-05-01)",)),
+        ("units (2.23-1) unstable; urgency=medium", ("units (2.23-1) unstable; urgency=medium",)),
+        ("Version 3.2 marked the tenth year of", ()),
+        ("127.0.0.1 localhost", ()),
+        ("12.5 13.7", ()),
+        ("See version 2.1.", ()),
+    ],
+)
+@pytest.mark.parametrize("below", ["* Units of 2022.\n* More.", "\n  Units of 2022."])
+def test_what_a_release_brought_stands_under_it(read: Read, line: str, headings: tuple[str, ...], below: str) -> None:
+    (notes,) = read("NEWS", f"News of units.\n\n{line}\n{below}\n".encode())
+    assert [block.headings for block in notes.blocks] == [(), *[headings] * (len(notes.blocks) - 1)]
+    assert line in notes.text
+
+
+def test_a_release_that_a_sentence_begins_with_is_no_heading(read: Read) -> None:
+    (notes,) = read("notes.txt", b"Since version 2.1 (2024)\nthe units are others.\n")
+    assert [block.headings for block in notes.blocks] == [()]
+
+
 def test_restructured_text(read: Read) -> None:
     page = """
 =====

@@ -62,6 +62,16 @@ def test_a_word_with_another_ending_is_the_same_word() -> None:
     assert "Vereinbarungen" in found[0].text
 
 
+def test_what_a_better_passage_says_too_takes_no_room_from_what_is_new() -> None:
+    asked = "The bridge was opened in the rain."
+    reply = f"> {asked} Thank you for telling us. Nobody came at all. Since when has the bridge been open?"
+    found = stretched([asked, reply], "When was the bridge opened in the rain?", 16)
+    assert {place: part.text for place, part in found.items()} == {
+        0: asked,
+        1: "Since when has the bridge been open?",
+    }
+
+
 def test_what_fits_is_the_passage_itself() -> None:
     whole = document("A sentence. Another one.")
     [(_, part, _)] = stretches([whole], "Another?", room=100, ruler=Ruler(ScriptedLLM()))
