@@ -8,6 +8,7 @@ from generators.mending import Mender, Said
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import cached_tokens, choose_each, complete_each, usage_of, with_history
 from rag.core.inputs import input_file
+from rag.core.options import describe, takes
 from rag.core.picked import picked_of, with_picked
 from rag.core.powers import kept_forms, lacking, require_choosing
 from rag.core.recipe import Recipe
@@ -15,6 +16,7 @@ from rag.core.replies import (
     folded,
     list_form,
     parse_code,
+    parse_keywords,
     parse_list,
     parse_object,
     parse_passage,
@@ -30,7 +32,8 @@ from rag.stages.cite import attribute, overlap, says, with_similarity
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
 from rag.stages.transform.context import begins_document, with_line
-from rag.stages.writing import Written, require_sampling, write
+from rag.stages.writing import Written, call_counts, require_sampling, write
+from rag.stages.writing import warn as warn_of_queries
 from rerankers.attention.every_head import EveryHead
 from rerankers.attention.heads.head_sets import HeadSet, named_head_sets
 from rerankers.attention.reading.weigh import standardised
@@ -61,9 +64,11 @@ __all__ = [
     "attribute",
     "begins_document",
     "cached_tokens",
+    "call_counts",
     "choose_each",
     "complete_each",
     "defused",
+    "describe",
     "encode_prompt",
     "encode_text",
     "first_of",
@@ -84,6 +89,7 @@ __all__ = [
     "outcome_of",
     "overlap",
     "parse_code",
+    "parse_keywords",
     "parse_list",
     "parse_object",
     "parse_passage",
@@ -101,9 +107,11 @@ __all__ = [
     "sentences",
     "standardised",
     "status_of",
+    "takes",
     "usage_of",
     "warn",
     "warn_of_calls",
+    "warn_of_queries",
     "weighed",
     "whole_reply",
     "with_history",

@@ -1,16 +1,8 @@
 """Stages that need no index and no weights of their own: the tables of all of them."""
 
 from rag.core.registry import Registry
-from rag.stages.reformulate.presets import PRESETS
 
-REFORMULATORS = Registry(
-    "reformulate",
-    {
-        "conversation": "rag.stages.reformulate.conversation:ConversationReformulator",
-        "rm3": "rag.stages.reformulate.rm3:RM3Reformulator",
-        **{name: f"rag.stages.reformulate.presets:{name}" for name in PRESETS},
-    },
-)
+REFORMULATORS = Registry("reformulate", {"conversation": "rag.stages.conversation:ConversationReformulator"})
 
 FUSERS = Registry(
     "fuse",

@@ -14,7 +14,7 @@ from rag.core.access import NOBODY, Asker
 from rag.core.filters import asked_by
 from rag.core.types import Query, Ranking, ScoredDocument
 from rag.indexing import build_index
-from rag.stages.reformulate.feedback import FeedbackSource
+from ragline_recipes.reformulate.feedback import FeedbackSource
 from rerankers.distinct import DistinctReranker
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.core.options import takes
-from rag.core.types import Prompt, Query, Ranking
-from rag.core.words import first_words, in_one_line
-from rag.stages.reformulate.feedback import Feedback, FeedbackSource, Source, paid
-from rag.stages.reformulate.genqr import Asking, GenQR, Resources
+from rag.types import Prompt, Query, Ranking
+from rag.writing import first_words, in_one_line, takes
+from ragline_recipes.reformulate.feedback import Feedback, FeedbackSource, Source, paid
+from ragline_recipes.reformulate.genqr import Asking, GenQR, Resources
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +10,21 @@ from itertools import islice
 from typing import Literal, get_args
 
 import prompts
-from rag.core.arguments import require_one_of, require_positive
-from rag.core.filters import scope_of
-from rag.core.inputs import input_file
-from rag.core.protocols import LLM
-from rag.core.replies import parse_yes_no, without_reasoning
-from rag.core.trec import Qrels, read_qrels
-from rag.core.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
-from rag.core.words import first_words, in_one_line
-from rag.stages.writing import call_counts, write
-from retrievers.index_protocol import Index, let_through
+from rag.evaluate import Qrels, read_qrels
+from rag.filters import scope_of
+from rag.indexes import Index, let_through
+from rag.protocols import LLM
+from rag.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
+from rag.writing import (
+    call_counts,
+    first_words,
+    in_one_line,
+    input_file,
+    require_one_of,
+    require_positive,
+    without_reasoning,
+    write,
+)
 
 Source = Literal["pseudo", "oracle", "critic"]
 _VERDICT_TOKENS = 16
@@ -141,3 +147,13 @@ def paid(query: Query, feedback: Feedback) -> Query:
 
 def _first(ranking: Ranking, n: int) -> tuple[Document, ...]:
     return tuple(hit.document for hit in ranking.hits[:n])
+
+
+def parse_yes_no(text: str) -> bool | None:
+    """Whether a verdict is yes or no: its first word of either kind, None where there is none.
+
+    >>> [parse_yes_no(reply) for reply in ("**Yes**, it does.", "Answer: no", "perhaps")]
+    [True, False, None]
+    """
+    said = re.search(r"\b(?:(yes)|no)\b", without_reasoning(text), re.IGNORECASE)
+    return None if said is None else bool(said[1])
