@@ -27,10 +27,13 @@ from rag.core.replies import (
 from rag.core.words import first_of, first_words, in_one_line, printed_line
 from rag.ingest.sentences import sentences
 from rag.models.chat import encode_prompt, encode_text
-from rag.stages.checks.checker import REFUSAL
+from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
+from rag.stages.checks.claims import Claim, most_like
 from rag.stages.cite import attribute, overlap, says, with_similarity
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
+from rag.stages.ruler import Ruler
+from rag.stages.stretch import span_of
 from rag.stages.transform.context import begins_document, with_line
 from rag.stages.writing import Written, call_counts, require_sampling, write
 from rag.stages.writing import warn as warn_of_queries
@@ -39,7 +42,8 @@ from rerankers.attention.heads.head_sets import HeadSet, named_head_sets
 from rerankers.attention.reading.weigh import standardised
 from rerankers.forms import written
 from rerankers.letters import in_place, whole_reply
-from rerankers.passages import fitted
+from rerankers.pair_classifier import PairClassifier, ReadsPairs
+from rerankers.passages import fitted, passage_text
 from rerankers.permutation import parse_permutation
 from rerankers.work import Work
 from rerankers.work import warn as warn_of_calls
@@ -52,13 +56,20 @@ __all__ = [
     "REFUSAL",
     "UNSPACED",
     "CitedGenerator",
+    "Claim",
     "EveryHead",
     "HeadSet",
     "Mender",
+    "PairClassifier",
     "Reading",
+    "ReadsPairs",
     "Recipe",
     "Rounds",
+    "Ruler",
     "Said",
+    "SentenceChecker",
+    "Unsupported",
+    "Weighed",
     "Work",
     "Written",
     "attribute",
@@ -84,6 +95,7 @@ __all__ = [
     "list_form",
     "log_odds",
     "mended",
+    "most_like",
     "named_head_sets",
     "numbered",
     "outcome_of",
@@ -96,6 +108,7 @@ __all__ = [
     "parse_permutation",
     "parse_question",
     "parse_wordings",
+    "passage_text",
     "picked_of",
     "printed_line",
     "require_choosing",
@@ -105,6 +118,7 @@ __all__ = [
     "require_share",
     "says",
     "sentences",
+    "span_of",
     "standardised",
     "status_of",
     "takes",

@@ -59,6 +59,10 @@ OURS = {
     ),
     "recipes": (
         "asking.as_typed",
+        "assemble.sections",
+        "check.encoder",
+        "check.model",
+        "check.nli",
         "content.as_typed",
         "encoder.mean_of_parts",
         "generate.chain",

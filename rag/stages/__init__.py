@@ -18,7 +18,6 @@ ASSEMBLERS = Registry(
     {
         "counts": "generators.counts:CountsAssembler",
         "gate": "rag.stages.risk.refusal:GateAssembler",
-        "sections": "rag.stages.sections:SectionsAssembler",
         "token_budget": "rag.stages.assemble:TokenBudgetAssembler",
     },
 )
@@ -26,9 +25,6 @@ ASSEMBLERS = Registry(
 CHECKERS = Registry(
     "check",
     {
-        "encoder": "rag.stages.checks.encoder:EncoderChecker",
-        "model": "rag.stages.checks.model:ModelChecker",
-        "nli": "rag.stages.checks.nli:NLIChecker",
         "risk": "rag.stages.risk.refusal:RiskChecker",
         "words": "rag.stages.checks.words:WordsChecker",
     },
