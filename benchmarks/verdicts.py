@@ -43,10 +43,10 @@ from rag.ingest.sentences import sentences
 from rag.models import GGUF
 from rag.stages.checks.checker import Weighed
 from rag.stages.checks.claims import Claim
-from rag.stages.checks.encoder import EncoderChecker
-from rag.stages.checks.model import ModelChecker
-from rag.stages.checks.nli import NLIChecker
 from rag.stages.checks.words import WordsChecker
+from ragline_recipes.checks.encoder import EncoderChecker
+from ragline_recipes.checks.model import ModelChecker
+from ragline_recipes.checks.nli import NLIChecker
 from rerankers.attention.reranker import AttentionReranker
 
 BAR = 0.8

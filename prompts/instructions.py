@@ -17,6 +17,7 @@ from pathlib import Path
 from prompts import template
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.inputs import note_prompt
+from rag.core.plugins import shipped_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +30,15 @@ class Instructions:
 
 
 def load_instructions(name: str) -> Instructions:
-    """A list of the library by its name.
+    """A list of an installed package (`ragline.instructions`) by its name.
 
     Raises:
         SpecError: there is no such list, or its file is wrong.
     """
-    lists = template.LIBRARY / "instructions"
-    known = sorted(path.stem for path in lists.glob("*.yaml"))
-    if name not in known:
-        raise SpecError(f"no list of instructions named '{name}'. {did_you_mean(name, known)}")
-    return read_instructions(lists / f"{name}.yaml", source=name)
+    lists = shipped_files("instructions")
+    if name not in lists:
+        raise SpecError(f"no list of instructions named '{name}'. {did_you_mean(name, sorted(lists))}")
+    return read_instructions(lists[name], source=name)
 
 
 def read_instructions(path: Path, *, source: str) -> Instructions:

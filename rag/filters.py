@@ -23,6 +23,7 @@ from rag.core.filters import (
     parse_where,
     parted,
     readers_of,
+    scope_of,
 )
 from rag.core.versions import VersionsData
 
@@ -50,4 +51,5 @@ __all__ = [
     "parse_where",
     "parted",
     "readers_of",
+    "scope_of",
 ]

@@ -4,6 +4,7 @@ from generators.llm.server_keys import key_for
 from rag.models.packaged import PackagedModel
 from rag.models.store import resolve
 from rag.models.wheels import Wheel
+from retrievers.analysis.multilingual import untagged
 from retrievers.by_filter import by_filter
 from retrievers.encoders.batches import of_like_length, unit
 from retrievers.encoders.descriptions import folder_facts, require_same
@@ -111,4 +112,5 @@ __all__ = [
     "rows_of_texts",
     "tied",
     "unit",
+    "untagged",
 ]

@@ -8,6 +8,7 @@ from generators.mending import Mender, Said
 from rag.core.arguments import require_one_of, require_positive, require_share
 from rag.core.completions import cached_tokens, choose_each, complete_each, usage_of, with_history
 from rag.core.inputs import input_file
+from rag.core.options import describe, takes
 from rag.core.picked import picked_of, with_picked
 from rag.core.powers import kept_forms, lacking, require_choosing
 from rag.core.recipe import Recipe
@@ -15,6 +16,7 @@ from rag.core.replies import (
     folded,
     list_form,
     parse_code,
+    parse_keywords,
     parse_list,
     parse_object,
     parse_passage,
@@ -25,18 +27,23 @@ from rag.core.replies import (
 from rag.core.words import first_of, first_words, in_one_line, printed_line
 from rag.ingest.sentences import sentences
 from rag.models.chat import encode_prompt, encode_text
-from rag.stages.checks.checker import REFUSAL
+from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
+from rag.stages.checks.claims import Claim, most_like
 from rag.stages.cite import attribute, overlap, says, with_similarity
 from rag.stages.markers import MARKER, without_markers
 from rag.stages.passages import defused, numbered
+from rag.stages.ruler import Ruler
+from rag.stages.stretch import span_of
 from rag.stages.transform.context import begins_document, with_line
-from rag.stages.writing import Written, require_sampling, write
+from rag.stages.writing import Written, call_counts, require_sampling, write
+from rag.stages.writing import warn as warn_of_queries
 from rerankers.attention.every_head import EveryHead
 from rerankers.attention.heads.head_sets import HeadSet, named_head_sets
 from rerankers.attention.reading.weigh import standardised
 from rerankers.forms import written
 from rerankers.letters import in_place, whole_reply
-from rerankers.passages import fitted
+from rerankers.pair_classifier import PairClassifier, ReadsPairs
+from rerankers.passages import fitted, passage_text
 from rerankers.permutation import parse_permutation
 from rerankers.work import Work
 from rerankers.work import warn as warn_of_calls
@@ -49,21 +56,30 @@ __all__ = [
     "REFUSAL",
     "UNSPACED",
     "CitedGenerator",
+    "Claim",
     "EveryHead",
     "HeadSet",
     "Mender",
+    "PairClassifier",
     "Reading",
+    "ReadsPairs",
     "Recipe",
     "Rounds",
+    "Ruler",
     "Said",
+    "SentenceChecker",
+    "Unsupported",
+    "Weighed",
     "Work",
     "Written",
     "attribute",
     "begins_document",
     "cached_tokens",
+    "call_counts",
     "choose_each",
     "complete_each",
     "defused",
+    "describe",
     "encode_prompt",
     "encode_text",
     "first_of",
@@ -79,17 +95,20 @@ __all__ = [
     "list_form",
     "log_odds",
     "mended",
+    "most_like",
     "named_head_sets",
     "numbered",
     "outcome_of",
     "overlap",
     "parse_code",
+    "parse_keywords",
     "parse_list",
     "parse_object",
     "parse_passage",
     "parse_permutation",
     "parse_question",
     "parse_wordings",
+    "passage_text",
     "picked_of",
     "printed_line",
     "require_choosing",
@@ -99,11 +118,14 @@ __all__ = [
     "require_share",
     "says",
     "sentences",
+    "span_of",
     "standardised",
     "status_of",
+    "takes",
     "usage_of",
     "warn",
     "warn_of_calls",
+    "warn_of_queries",
     "weighed",
     "whole_reply",
     "with_history",

@@ -8,13 +8,13 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 73_612,
-    "lines of centre and plug-ins": 118_401,
-    "lines of centre and plug-ins that hold code": 78_353,
+    "lines of the centre": 71_912,
+    "lines of centre and plug-ins": 118_358,
+    "lines of centre and plug-ins that hold code": 78_349,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,
-    "pages of docs beside the reference": 25,
+    "pages of docs beside the reference": 24,
 }
 FILES_AT_MOST = {"rag index --graph bm25": 102, "rag search --graph bm25, cold": 99, "the same, warm": 29}
 SLACK = 0.005

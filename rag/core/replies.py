@@ -92,11 +92,6 @@ def parse_keywords(text: str) -> str:
     return " ".join(word for word in kept if _WORD.search(word))
 
 
-def parse_plain(text: str) -> str:
-    """The reply as it is, on one line and without its reasoning."""
-    return " ".join(without_reasoning(text).split())
-
-
 def parse_code(text: str) -> str:
     """A program: the first fenced block, also one that was cut off; else all but an announcement.
 
@@ -125,18 +120,6 @@ def parse_question(text: str) -> str:
         if _is_asked(bare):
             return bare
     return ""
-
-
-def parse_yes_no(text: str) -> bool | None:
-    """Whether a verdict is yes or no: its first word of either kind, None where there is none.
-
-    >>> [parse_yes_no(reply) for reply in ("**Yes**, it does.", "Answer: no", "perhaps")]
-    [True, False, None]
-    """
-    for word in _WORD.findall(without_reasoning(text).casefold()):
-        if word in ("yes", "no"):
-            return bool(word == "yes")
-    return None
 
 
 def parse_wordings(text: str, *, n: int, but_not: str = "") -> list[str]:

@@ -1,16 +1,8 @@
 """Stages that need no index and no weights of their own: the tables of all of them."""
 
 from rag.core.registry import Registry
-from rag.stages.reformulate.presets import PRESETS
 
-REFORMULATORS = Registry(
-    "reformulate",
-    {
-        "conversation": "rag.stages.reformulate.conversation:ConversationReformulator",
-        "rm3": "rag.stages.reformulate.rm3:RM3Reformulator",
-        **{name: f"rag.stages.reformulate.presets:{name}" for name in PRESETS},
-    },
-)
+REFORMULATORS = Registry("reformulate", {"conversation": "rag.stages.conversation:ConversationReformulator"})
 
 FUSERS = Registry(
     "fuse",
@@ -26,7 +18,6 @@ ASSEMBLERS = Registry(
     {
         "counts": "generators.counts:CountsAssembler",
         "gate": "rag.stages.risk.refusal:GateAssembler",
-        "sections": "rag.stages.sections:SectionsAssembler",
         "token_budget": "rag.stages.assemble:TokenBudgetAssembler",
     },
 )
@@ -34,9 +25,6 @@ ASSEMBLERS = Registry(
 CHECKERS = Registry(
     "check",
     {
-        "encoder": "rag.stages.checks.encoder:EncoderChecker",
-        "model": "rag.stages.checks.model:ModelChecker",
-        "nli": "rag.stages.checks.nli:NLIChecker",
         "risk": "rag.stages.risk.refusal:RiskChecker",
         "words": "rag.stages.checks.words:WordsChecker",
     },

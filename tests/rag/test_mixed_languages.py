@@ -15,7 +15,7 @@ from rag.core.types import Query
 from rag.indexing import build_index, remove_from_index
 from rag.pipeline import load_pipeline
 from rag.pipeline.snippets import snippet_of, terms_of
-from rag.stages.reformulate.rm3 import RM3Reformulator
+from ragline_recipes.reformulate.rm3 import RM3Reformulator
 from retrievers.index.directory import LocalIndex
 from retrievers.index.joined import joined_address
 from retrievers.index.opening import open_index

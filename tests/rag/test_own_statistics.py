@@ -25,7 +25,7 @@ from rag.core.types import Document, Query, Ranking, ScoredDocument
 from rag.indexing import add_documents, build_index
 from rag.pipeline import load_pipeline
 from rag.pipeline.pipeline import Pipeline
-from rag.stages.reformulate.rm3 import RM3Reformulator
+from ragline_recipes.reformulate.rm3 import RM3Reformulator
 from ragline_serve.mcp.server import create_server
 from rerankers.distinct import DistinctReranker
 from retrievers.index.directory import LocalIndex

@@ -14,7 +14,7 @@ from rag.core.access import NOBODY, Asker
 from rag.core.filters import asked_by
 from rag.core.types import Query, Ranking, ScoredDocument
 from rag.indexing import build_index
-from rag.stages.reformulate.feedback import FeedbackSource
+from ragline_recipes.reformulate.feedback import FeedbackSource, Learning
 from rerankers.distinct import DistinctReranker
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
@@ -54,9 +54,8 @@ def test_judged_documents_are_learned_from_if_they_may_be_read(
     index: LocalIndex, tmp_path: Path, asker: Asker, learned: list[str]
 ) -> None:
     (tmp_path / "qrels").write_text("q 0 secret 2\nq 0 open 1\n")
-    source = FeedbackSource(
-        "oracle", by="x", m=3, depth=3, max_words=9, qrels=str(tmp_path / "qrels"), llm=ScriptedLLM(), index=index
-    )
+    judged = Learning(source="oracle", m=3, qrels=str(tmp_path / "qrels"), llm=ScriptedLLM(), index=index)
+    source = FeedbackSource(judged, by="x")
     [feedback] = source.choose([asked(asker)], [Ranking(query=asked(asker))])
     assert [document.doc_id for document in feedback.documents] == learned
 

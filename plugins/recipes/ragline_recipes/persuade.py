@@ -45,6 +45,7 @@ from rag.writing import (
     without_reasoning,
     write,
 )
+from ragline_recipes.checks.model import ModelChecker
 from ragline_recipes.shared_words import shared
 
 logger = logging.getLogger(__name__)
@@ -197,17 +198,14 @@ class PersuadeGenerator:
         _require_no_contradiction(by, prefer, avoid)
         if trusted and check == "words":
             raise ValueError(f"{by}: trusted is for check model; words refute nothing")
-        if check == "model":
-            require_choosing(llm, by=f"{by}: check model", instead="check: words asks no model.")
         self.llm, self.evidence, self.facts = llm, evidence, facts
         self.needs: tuple[str, ...] = ("choose",) if check == "model" else ()
         self.goal, self.prefer, self.avoid = in_one_line(goal), prefer, {folded(name) for name in avoid}
         self.sections, self.passages, self.relevance = sections, passages, relevance
-        self._checker: Checker = (
-            CHECKERS.get("words")()
-            if check == "words"
-            else CHECKERS.get("model")(llm=require_choosing(llm, by=by), passages=passages, trusted=trusted)
-        )
+        self._checker: Checker = CHECKERS.get("words")()
+        if check == "model":
+            judge = require_choosing(llm, by=f"{by}: check model", instead="check: words asks no model.")
+            self._checker = ModelChecker(llm=judge, passages=passages, trusted=trusted)
         self._question = prompts.load("persuade_question")
         self._question.require("dialogue", by=by)
         self._draft = prompts.load("persuade_draft")

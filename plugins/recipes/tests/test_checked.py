@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -10,13 +9,9 @@ import numpy as np
 import pytest
 
 from rag.core.types import Document, Outcome, Query, QueryPart, Ranking, ScoredDocument
-from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from ragline_recipes.checked import LEAST, CheckedReformulator, Signal
 from retrievers.index.directory import LocalIndex
-from retrievers.index.settings import IndexSettings
-from retrievers.legs.dense.settings import DenseSettings
-from tests.tiny_models import tiny_sentence_model
 
 VECTORS = {"d1": (1.0, 0.0), "d2": (0.0, 2.0), "d3": (0.6, 0.8)}
 TEXTS = {"east": (1.0, 0.0), "north": (0.0, 1.0), "between": (1.2, 1.6), "west": (-1.0, 0.0), "nothing": (0.0, 0.0)}
@@ -148,18 +143,6 @@ def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str
 def test_every_signal_has_a_threshold() -> None:
     assert set(LEAST) == set(get_args(Signal))
     assert CheckedReformulator(index=Plane()).least == LEAST["agreement"]  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def dense_index(tmp_path_factory: pytest.TempPathFactory, documents: tuple[Document, ...]) -> LocalIndex:
-    place = tmp_path_factory.mktemp("dense")
-    settings = IndexSettings(
-        dense=DenseSettings(encoder=str(tiny_sentence_model(place / "encoder")), compute="float32")
-    )
-    records = ({"_id": d.doc_id, "title": d.title, "text": d.text} for d in documents)
-    (place / "corpus.jsonl").write_text("\n".join(map(json.dumps, records)) + "\n")
-    build_index([place / "corpus.jsonl"], place / "index", settings=settings, legs=("dense",))
-    return LocalIndex.open(place / "index")
 
 
 @pytest.mark.parametrize(("least", "counts"), [(0.0, {"kept": 1}), (1.0, {"dropped": 1})])

@@ -130,7 +130,7 @@ def test_the_right_to_place_it_first_is_the_operators(pipeline: Pipeline) -> Non
 
 
 def test_what_the_application_says_is_no_turn_that_a_question_follows(pipeline: Pipeline) -> None:
-    from rag.stages.reformulate.conversation import ConversationReformulator
+    from rag.stages.conversation import ConversationReformulator
 
     model = pipeline.graph.models["small"]
     n_calls = len(model.seen)

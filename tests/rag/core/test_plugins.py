@@ -460,7 +460,7 @@ def test_parts_of_our_plugins_are_known_by_name() -> None:
         parts = {f"graph {graph.stem}" for graph in graphs}
         for group, entries in points.items():
             stage = group.removeprefix("ragline.")
-            if stage not in ("graphs", "prompts", "shots"):
+            if stage not in ("graphs", "instructions", "prompts", "shots"):
                 parts |= {f"{stage}.{entry}" for entry in entries}
         assert parts == set(OURS[name])
 

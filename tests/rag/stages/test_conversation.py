@@ -7,8 +7,8 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Message, Query, Ranking
 from rag.stages import REFORMULATORS
+from rag.stages.conversation import ConversationReformulator, self_contained
 from rag.stages.fuse import InterleaveFuser, RRFFuser, WeightedFuser
-from rag.stages.reformulate.conversation import ConversationReformulator, self_contained
 
 MultiQueryReformulator = REFORMULATORS.get("multi_query")
 

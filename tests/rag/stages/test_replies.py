@@ -15,14 +15,12 @@ from rag.core.replies import (
     parse_keywords,
     parse_list,
     parse_passage,
-    parse_plain,
     parse_question,
     parse_wordings,
-    parse_yes_no,
     without_reasoning,
 )
 
-PARSERS: list[Callable[[str], str]] = [parse_code, parse_keywords, parse_passage, parse_plain, parse_question]
+PARSERS: list[Callable[[str], str]] = [parse_code, parse_keywords, parse_passage, parse_question]
 FENCED = "```python\ndef f(x):\n    return x\n```"
 
 
@@ -101,25 +99,6 @@ def test_a_program_is_read_with_its_indentation(reply: str) -> None:
 )
 def test_the_first_question_is_read(reply: str) -> None:
     assert parse_question(reply) == "How long is the warranty?"
-
-
-@pytest.mark.parametrize(
-    ("reply", "verdict"),
-    [
-        ("yes", True),
-        ("No.", False),
-        ("**Yes**, because", True),
-        ("Answer: NO", False),
-        ("<think>yes yes</think> no", False),
-        ("<think>yes", None),
-        ("perhaps", None),
-        ("ja", None),
-        ("", None),
-        ("nothing", None),
-    ],
-)
-def test_a_verdict_is_yes_or_no_or_unreadable(reply: str, verdict: bool | None) -> None:
-    assert parse_yes_no(reply) is verdict
 
 
 @pytest.mark.parametrize("parse", PARSERS)
@@ -240,7 +219,6 @@ def test_any_reply_gives_distinct_queries_of_one_line_each(text: str, n: int, as
 def test_no_reply_raises(text: str, n: int) -> None:
     for parse in PARSERS:
         assert isinstance(parse(text), str)
-    assert parse_yes_no(text) in (True, False, None)
     assert len(parse_wordings(text, n=n)) <= n
     assert without_reasoning(text) in text
 

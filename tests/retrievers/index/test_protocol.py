@@ -21,7 +21,7 @@ from rag.core.trec import write_run
 from rag.core.types import Document, Query, Where
 from rag.indexing import build_index
 from rag.pipeline import load_pipeline
-from rag.stages.reformulate.rm3 import RM3Reformulator
+from ragline_recipes.reformulate.rm3 import RM3Reformulator
 from retrievers.analysis.analyzer import Analyzer
 from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.encoders.sentence_encoder import SentenceEncoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,19 +10,44 @@ from itertools import islice
 from typing import Literal, get_args
 
 import prompts
-from rag.core.arguments import require_one_of, require_positive
-from rag.core.filters import scope_of
-from rag.core.inputs import input_file
-from rag.core.protocols import LLM
-from rag.core.replies import parse_yes_no, without_reasoning
-from rag.core.trec import Qrels, read_qrels
-from rag.core.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
-from rag.core.words import first_words, in_one_line
-from rag.stages.writing import call_counts, write
-from retrievers.index_protocol import Index, let_through
+from rag.evaluate import Qrels, read_qrels
+from rag.filters import scope_of
+from rag.indexes import let_through
+from rag.types import NO_USAGE, Document, Query, Ranking, SamplingParams, Usage
+from rag.writing import (
+    call_counts,
+    first_words,
+    in_one_line,
+    input_file,
+    require_one_of,
+    require_positive,
+    without_reasoning,
+    write,
+)
+from ragline_recipes.reformulate.genqr import Resources
 
 Source = Literal["pseudo", "oracle", "critic"]
 _VERDICT_TOKENS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning(Resources):
+    """Which documents are learned from.
+
+    Args:
+        source: pseudo takes the first hits, oracle the best judged documents of `qrels`, critic those hits that
+            the model calls helpful.
+        m: feedback documents.
+        depth: hits that a critic judges, one call each, sent as one batch.
+        qrels: path of a TREC qrels file, for the source `oracle`; results then show what is possible, no more.
+        max_words: words of a document, title included, that are shown.
+    """
+
+    source: Source = "pseudo"
+    m: int = 5
+    depth: int = 10
+    qrels: str | None = None
+    max_words: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,27 +72,24 @@ class FeedbackSource:
     of the ranking that the model calls helpful; an unreadable verdict counts as no.
     """
 
-    def __init__(
-        self, source: Source, *, by: str, m: int, depth: int, max_words: int, qrels: str | None, llm: LLM, index: Index
-    ) -> None:
-        require_one_of(by, get_args(Source), source=source)
-        if (source == "oracle") != (qrels is not None):
+    def __init__(self, options: Learning, *, by: str) -> None:
+        require_one_of(by, get_args(Source), source=options.source)
+        if (options.source == "oracle") != (options.qrels is not None):
             raise ValueError(f"{by}: qrels names the judgements of the source 'oracle', and of no other")
-        require_positive(by, m=m, depth=depth, max_words=max_words)
-        self._source, self._m, self._depth, self._max_words = source, m, depth, max_words
-        self._llm, self._index = llm, index
-        self._path = None if qrels is None else input_file(qrels, what="qrels file", by=by)
+        require_positive(by, m=options.m, depth=options.depth, max_words=options.max_words)
+        self._options, self._index = options, options.index
+        self._path = None if options.qrels is None else input_file(options.qrels, what="qrels file", by=by)
         self._qrels: Qrels | None = None
         self._chunks: dict[str, int] | None = None
         self._critic = prompts.load("feedback_critic")
 
     def choose(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
         """One record per query, in order. A critic judges all queries' documents in one call."""
-        if self._source == "critic":
+        if self._options.source == "critic":
             return self._picked(queries, rankings)
-        if self._source == "oracle":
+        if self._options.source == "oracle":
             return [Feedback(documents=self._judged(*pair)) for pair in zip(queries, rankings, strict=True)]
-        return [Feedback(documents=_first(ranking, self._m)) for ranking in rankings]
+        return [Feedback(documents=_first(ranking, self._options.m)) for ranking in rankings]
 
     def _judged(self, query: Query, ranking: Ranking) -> tuple[Document, ...]:
         if self._qrels is None:
@@ -76,7 +99,7 @@ class FeedbackSource:
         best = sorted((doc_id for doc_id, grade in judged.items() if grade > 0), key=lambda i: (-judged[i], i))
         ranked_chunks = {hit.document.parent: hit.document for hit in reversed(ranking.hits)}  # the highest stays
         documents = (ranked_chunks.get(doc_id) or self._stored(doc_id, query) for doc_id in best)
-        return tuple(islice((document for document in documents if document is not None), self._m))
+        return tuple(islice((document for document in documents if document is not None), self._options.m))
 
     def _stored(self, doc_id: str, query: Query) -> Document | None:
         """A document of the index, or the first chunk of it; None for one that was judged and is not there to be read."""
@@ -95,17 +118,19 @@ class FeedbackSource:
         return self._chunks
 
     def _picked(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Feedback]:
-        shown = [_first(ranking, self._depth) for ranking in rankings]
+        shown = [_first(ranking, self._options.depth) for ranking in rankings]
         rendered = [
             [
-                self._critic.render(query=q.text, passage=in_one_line(first_words(d.full_text, self._max_words)))
+                self._critic.render(
+                    query=q.text, passage=in_one_line(first_words(d.full_text, self._options.max_words))
+                )
                 for d in documents
             ]
             for q, documents in zip(queries, shown, strict=True)
         ]
         # Every reply is kept, also an unreadable one, so that verdicts stay beside their documents.
         params = SamplingParams(max_tokens=_VERDICT_TOKENS)
-        replies = write(self._llm, rendered, params, read=lambda text: without_reasoning(text) or " ")
+        replies = write(self._options.llm, rendered, params, read=lambda text: without_reasoning(text) or " ")
         feedback = []
         for documents, written in zip(shown, replies, strict=True):
             # A prompt that was too long has no verdict; which one it was is not known, so none of them counts.
@@ -113,7 +138,7 @@ class FeedbackSource:
             pairs = zip(documents, verdicts, strict=True) if len(verdicts) == len(documents) else ()
             feedback.append(
                 Feedback(
-                    documents=tuple(document for document, yes in pairs if yes)[: self._m],
+                    documents=tuple(document for document, yes in pairs if yes)[: self._options.m],
                     usage=written.usage,
                     verdicts=written.calls,
                     unreadable=sum(verdict is None for verdict in verdicts),
@@ -141,3 +166,13 @@ def paid(query: Query, feedback: Feedback) -> Query:
 
 def _first(ranking: Ranking, n: int) -> tuple[Document, ...]:
     return tuple(hit.document for hit in ranking.hits[:n])
+
+
+def parse_yes_no(text: str) -> bool | None:
+    """Whether a verdict is yes or no: its first word of either kind, None where there is none.
+
+    >>> [parse_yes_no(reply) for reply in ("**Yes**, it does.", "Answer: no", "perhaps")]
+    [True, False, None]
+    """
+    said = re.search(r"\b(?:(yes)|no)\b", without_reasoning(text), re.IGNORECASE)
+    return None if said is None else bool(said[1])

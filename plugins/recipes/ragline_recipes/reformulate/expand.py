@@ -2,7 +2,7 @@
 
 One idea under all of them: write n texts, clean them, combine them with the query. Dense legs average the `parts` of
 the query, lexical legs score its `terms`; its `text` stays as it was, for rerankers and people to read. The methods are
-presets, in `rag.stages.reformulate.presets`.
+presets, in `ragline_recipes.reformulate.presets`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from dataclasses import replace
 from typing import ClassVar
 
 import prompts
-from rag.core.arguments import require_positive
-from rag.core.protocols import LLM
-from rag.core.replies import parse_code, parse_passage
-from rag.core.types import Query, SamplingParams
-from rag.stages.reformulate.combine import COMBINATIONS, Material
-from rag.stages.reformulate.terms import weighted_terms
-from rag.stages.writing import Written, require_sampling, warn, write
-from retrievers.index_protocol import Index
+from rag.indexes import Index
+from rag.protocols import LLM
+from rag.types import Query, QueryPart, SamplingParams
+from rag.writing import (
+    Written,
+    parse_code,
+    parse_passage,
+    require_positive,
+    require_sampling,
+    warn_of_queries,
+    write,
+)
+from ragline_recipes.reformulate.terms import weighted_terms
 
 READERS: Mapping[str, Callable[[str], str]] = {"passage": parse_passage, "code": parse_code}
 """Kind of text -> how it is read from a reply."""
@@ -33,8 +38,11 @@ class Expander:
     by: ClassVar[str]
     """What messages call the component."""
 
-    combination: ClassVar[str] = "mean"
-    """How query and texts are combined: a name of `COMBINATIONS`."""
+    joined: ClassVar[bool] = False
+    """Whether dense legs read query and text as one query, for every text; else the texts stand beside it, as documents."""
+
+    halved: ClassVar[bool] = False
+    """Whether the query weighs as much as all its texts, for all legs."""
 
     writes: ClassVar[str] = "passage"
     """What is written: a name of `READERS`."""
@@ -89,20 +97,26 @@ class Expander:
         rendered = [[self.prompt.render(query=query.text)] for query in queries]
         replies = write(self.llm, rendered, self._params, read=READERS[self.writes], samples=self.n)
         expanded = [self._expanded(query, written) for query, written in zip(queries, replies, strict=True)]
-        warn(expanded, by=self.by)
+        warn_of_queries(expanded, by=self.by)
         return expanded
 
     def _expanded(self, query: Query, written: Written) -> Query:
         query = replace(query, outcome=written.outcome, usage=written.usage)
         if not written.texts:
             return query
-        combination = COMBINATIONS[self.combination]
-        material = Material(
-            query=query.text,
-            texts=written.texts,
-            empty=written.empty,
-            separator=self.separator,
-            repeat=self.repeat,
+        weight = float(len(written.texts)) if self.halved else self.repeat
+        texts = [(query.text, weight), *((text, 1.0) for text in written.texts)]
+        terms = weighted_terms(self._index, texts) if self._index is not None else {}
+        beside = (QueryPart(text=text, role="document") for text in written.texts)
+        whole = QueryPart(text=query.text, weight=weight)
+        parts = self._joined(query.text, written) if self.joined else (whole, *beside)
+        return replace(query, original=query.asked, parts=parts, terms=terms)
+
+    def _joined(self, query: str, written: Written) -> tuple[QueryPart, ...]:
+        """Equal texts are encoded once and weigh as often as they came; in the place of every empty one is the bare query."""
+        joined = (
+            QueryPart(text=f"{query}{self.separator}{text}", weight=float(written.texts.count(text)))
+            for text in dict.fromkeys(written.texts)
         )
-        terms = weighted_terms(self._index, combination.counted(material)) if self._index is not None else {}
-        return replace(query, original=query.asked, parts=combination.parts(material), terms=terms)
+        bare = (QueryPart(text=query, weight=float(written.empty)),) if written.empty else ()
+        return (*joined, *bare)

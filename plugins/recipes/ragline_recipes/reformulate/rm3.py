@@ -7,13 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rag.core.arguments import require_positive, require_share
-from rag.core.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Where
-from rag.ingest.language import code_of
-from rag.stages.writing import warn
-from retrievers.analysis.multilingual import untagged
-from retrievers.index_protocol import Index
-from retrievers.legs.lexical.search import lexical
+from rag.doors import code_of
+from rag.indexes import Index, untagged
+from rag.types import NO_USAGE, OK, Document, Outcome, Query, Ranking, Where
+from rag.writing import require_positive, require_share, warn_of_queries
 
 _PLAIN = re.compile(r"[^\W_]{2,20}")  # letters and digits, 2 to 20 of them
 
@@ -48,7 +45,7 @@ class RM3Reformulator:
     def reformulate(self, queries: Sequence[Query], feedback: Sequence[Ranking]) -> list[Query]:
         """One query per query, in order, with the weights in `terms`. `feedback`: what BM25 found for each."""
         expanded = [self._expanded(query, ranking) for query, ranking in zip(queries, feedback, strict=True)]
-        warn(expanded, by="reformulate.rm3")
+        warn_of_queries(expanded, by="reformulate.rm3")
         return expanded
 
     def _expanded(self, query: Query, ranking: Ranking) -> Query:
@@ -64,11 +61,11 @@ class RM3Reformulator:
         """Terms of the query before any expansion. What was written about it may find feedback, but has no share."""
         if query.terms and query.original is None:
             return query.terms
-        return Counter(lexical(self._index).analyzer.terms(query.root.text))
+        return Counter(self._index.leg(self.leg).analyzer.terms(query.root.text))
 
     def _best_of(self, document: Document, where: Where | None) -> dict[str, int]:
         """A document's most frequent terms that are neither odd nor common, ties in alphabetical order."""
-        analyzer = lexical(self._index).analyzer
+        analyzer = self._index.leg(self.leg).analyzer
         counts = Counter(analyzer.document_terms(document.index_text, code_of(document.metadata)))
         best: dict[str, int] = {}
         for term, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
@@ -82,8 +79,8 @@ class RM3Reformulator:
         """Whether more than the allowed share of its language's units have the term, as far as whoever asks may know."""
         if self.max_df == 1:
             return False
-        leg = lexical(self._index)
-        return leg.document_frequency(term, where=where) > int(self.max_df * leg.n_docs_of(term, where=where))
+        leg = self._index.leg(self.leg)
+        return bool(leg.document_frequency(term, where=where) > int(self.max_df * leg.n_docs_of(term, where=where)))
 
 
 def relevance_model(feedback: Sequence[tuple[Mapping[str, float], float]], *, keep: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ from rag.core.types import Query, Ranking
 from rag.indexing import build_index
 from rag.ingest.settings import ChunkSettings
 from rag.stages import REFORMULATORS
+from ragline_recipes.reformulate.feedback import parse_yes_no
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 
@@ -213,3 +214,22 @@ def test_senseless_arguments_are_refused(lexical_index: LocalIndex, arguments: d
 def test_absent_judgements_are_refused(lexical_index: LocalIndex) -> None:
     with pytest.raises(SpecError, match="there is no qrels file"):
         GenQREnsembleRFReformulator(llm=ScriptedLLM(), index=lexical_index, source="oracle", qrels="absent.trec")
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        ("yes", True),
+        ("No.", False),
+        ("**Yes**, because", True),
+        ("Answer: NO", False),
+        ("<think>yes yes</think> no", False),
+        ("<think>yes", None),
+        ("perhaps", None),
+        ("ja", None),
+        ("", None),
+        ("nothing", None),
+    ],
+)
+def test_a_verdict_is_yes_or_no_or_unreadable(reply: str, verdict: bool | None) -> None:
+    assert parse_yes_no(reply) is verdict

@@ -7,7 +7,7 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Query
 from rag.stages import REFORMULATORS
-from rag.stages.reformulate.lines import LinesReformulator
+from ragline_recipes.reformulate.lines import LinesReformulator
 
 DecomposeReformulator = REFORMULATORS.get("decompose")
 StepBackReformulator = REFORMULATORS.get("step_back")

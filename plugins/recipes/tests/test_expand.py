@@ -9,7 +9,7 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Query, QueryPart, SamplingParams
 from rag.stages import REFORMULATORS
-from rag.stages.reformulate.expand import Expander
+from ragline_recipes.reformulate.expand import Expander
 from retrievers.index.directory import LocalIndex
 from retrievers.legs.dense.retriever import DenseRetriever
 

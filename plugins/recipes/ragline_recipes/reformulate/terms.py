@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
-from retrievers.legs.lexical.search import lexical
-
-if TYPE_CHECKING:
-    from retrievers.index_protocol import Index
+from rag.indexes import Index
 
 
 def weighted_terms(index: Index, texts: Iterable[tuple[str, float]]) -> Mapping[str, float]:
@@ -18,7 +14,7 @@ def weighted_terms(index: Index, texts: Iterable[tuple[str, float]]) -> Mapping[
     """
     if "lexical" not in index.legs:
         return {}
-    analyzer = lexical(index).analyzer
+    analyzer = index.leg("lexical").analyzer
     weights: dict[str, float] = {}
     for text, weight in texts:
         for term in analyzer.terms(text) if weight else ():

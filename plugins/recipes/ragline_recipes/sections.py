@@ -8,15 +8,12 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
-from rag.core.arguments import require_positive
-from rag.core.filters import WhereData, both, parse_where
-from rag.core.protocols import LLM
-from rag.core.types import Context, Document, Ranking, ScoredDocument
-from rag.stages.assemble import TokenBudgetAssembler, budget_of
-from rag.stages.passages import numbered
-from rag.stages.ruler import Ruler
-from rag.stages.stretch import span_of
-from retrievers.index_protocol import Index, let_through
+from rag.filters import WhereData, both, parse_where
+from rag.indexes import Index, let_through
+from rag.protocols import LLM
+from rag.stages import ASSEMBLERS
+from rag.types import Context, Document, Ranking, ScoredDocument
+from rag.writing import Ruler, numbered, require_positive, span_of
 
 _REACH = 32
 """Chunks looked at on either side of a hit, however long its section is."""
@@ -61,7 +58,7 @@ class SectionsAssembler:
         self._index, self.llm, self.max_tokens = index, llm, max_tokens
         self.max_passages, self.best, self.neighbours = max_passages, best, neighbours
         self._where = parse_where(where)
-        self._budget = TokenBudgetAssembler(llm=llm, max_tokens=max_tokens, max_passages=max_passages)
+        self._budget = ASSEMBLERS.get("token_budget")(llm=llm, max_tokens=max_tokens, max_passages=max_passages)
 
     def assemble(self, rankings: Sequence[Ranking]) -> list[Context]:
         """One context per ranking, in order.
@@ -105,7 +102,7 @@ class SectionsAssembler:
         """The ranking with its best hits grown, and no text twice."""
         result = _Grown(ranking)
         shown: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        share = budget_of(self.llm, self.max_tokens) // max(1, min(self.best, len(ranking.hits)))
+        share = (self.max_tokens or self.llm.context_window // 2) // max(1, min(self.best, len(ranking.hits)))
         hits = []
         for hit, one in zip_longest(ranking.hits, around):
             document = _without(hit.document, shown[hit.document.parent])

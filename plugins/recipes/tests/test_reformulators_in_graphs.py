@@ -88,7 +88,7 @@ def test_dense_and_lexical_legs_each_read_their_form(dense_index: LocalIndex, le
 
 
 def test_the_graphs_of_the_page_are_good() -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs" / "reformulation.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[3] / "docs" / "plugins" / "reformulation.md").read_text(encoding="utf-8")
     graphs = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     assert len(graphs) == 2
     for text in graphs:

@@ -6,10 +6,9 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, get_type_hints
 
-from rag.core.options import describe
+from rag.writing import describe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +16,7 @@ class Preset:
     """A component as data.
 
     about: its docstring; the first paragraph is what lists of components show.
-    component: "module:Class" of the component that does the work.
+    component: the class that does the work.
     defaults: parameter -> default, where it is not the component's.
     fixed: parameter -> value, for those that this preset does not offer.
     attributes: class attribute -> value, where it is not the component's. Every preset has one more, `by`.
@@ -25,24 +24,23 @@ class Preset:
     """
 
     about: str
-    component: str
+    component: type[Any]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     meanings: Mapping[str, str] = field(default_factory=dict)
 
 
-def component_of(preset: Preset, *, name: str, by: str, module: str) -> type[Any]:
-    """The class of a preset. `module` and `name` say where it can be imported from; `by` is what messages call it.
+def component_of(preset: Preset, *, name: str, module: str) -> type[Any]:
+    """The reformulator of a preset. `module` and `name` say where it can be imported from.
 
     Raises:
         TypeError: the preset names a parameter that its component does not have.
     """
-    path, _, attribute = preset.component.partition(":")
-    component: type[Any] = getattr(import_module(path), attribute)
+    component = preset.component
     known = inspect.signature(component)
     if unknown := sorted({*preset.defaults, *preset.fixed, *preset.meanings} - set(known.parameters)):
-        raise TypeError(f"preset '{name}': {preset.component} has no parameter {', '.join(unknown)}")
+        raise TypeError(f"preset '{name}': {component.__name__} has no parameter {', '.join(unknown)}")
     offered = inspect.Signature(
         [
             each.replace(default=preset.defaults.get(parameter, each.default))
@@ -63,9 +61,9 @@ def component_of(preset: Preset, *, name: str, by: str, module: str) -> type[Any
         get_type_hints(init, include_extras=True),
         doc=_reworded(inspect.getdoc(init) or "", preset.meanings),
     )
-    own = {"__doc__": preset.about, "__init__": construct, "__module__": module, "__qualname__": name, "by": by}
+    own = {"__doc__": preset.about, "__init__": construct, "__module__": module, "__qualname__": name}
     title = "".join(part.capitalize() for part in name.split("_"))
-    return type(title, (component,), own | dict(preset.attributes))
+    return type(title, (component,), {**own, "by": f"reformulate.{name}", **preset.attributes})
 
 
 def _reworded(doc: str, meanings: Mapping[str, str]) -> str:

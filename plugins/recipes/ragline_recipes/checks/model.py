@@ -8,16 +8,23 @@ from time import perf_counter
 import numpy as np
 
 import prompts
-from rag.core.arguments import require_positive
-from rag.core.completions import cached_tokens
-from rag.core.powers import require_choosing
-from rag.core.protocols import ChoosingLLM
-from rag.core.types import Usage
-from rag.core.words import in_one_line
-from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
-from rag.stages.checks.claims import Claim, most_like
-from rerankers.letters import in_place
-from rerankers.passages import fitted, passage_text
+from rag.protocols import ChoosingLLM
+from rag.types import Usage
+from rag.writing import (
+    REFUSAL,
+    Claim,
+    SentenceChecker,
+    Unsupported,
+    Weighed,
+    cached_tokens,
+    fitted,
+    in_one_line,
+    in_place,
+    most_like,
+    passage_text,
+    require_choosing,
+    require_positive,
+)
 
 _WORDS = ("Yes", "No", "Unknown")
 

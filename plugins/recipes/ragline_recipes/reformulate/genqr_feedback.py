@@ -5,31 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rag.core.options import takes
-from rag.core.types import Prompt, Query, Ranking
-from rag.core.words import first_words, in_one_line
-from rag.stages.reformulate.feedback import Feedback, FeedbackSource, Source, paid
-from rag.stages.reformulate.genqr import Asking, GenQR, Resources
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learning(Resources):
-    """Which documents are learned from.
-
-    Args:
-        source: pseudo takes the first hits, oracle the best judged documents of `qrels`, critic those hits that
-            the model calls helpful.
-        m: feedback documents.
-        depth: hits that a critic judges, one call each, sent as one batch.
-        qrels: path of a TREC qrels file, for the source `oracle`; results then show what is possible, no more.
-        max_words: words of a document, title included, that are shown.
-    """
-
-    source: Source = "pseudo"
-    m: int = 5
-    depth: int = 10
-    qrels: str | None = None
-    max_words: int = 100
+from rag.types import Prompt, Query, Ranking
+from rag.writing import first_words, in_one_line, takes
+from ragline_recipes.reformulate.feedback import Feedback, FeedbackSource, Learning, paid
+from ragline_recipes.reformulate.genqr import Asking, GenQR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +33,7 @@ class GenQRWithFeedback(GenQR):
     def __init__(self, options: FeedbackOptions) -> None:
         self._set_up(options, options)
         self._max_words = options.max_words
-        self._feedback = FeedbackSource(
-            options.source,
-            by=self.by,
-            m=options.m,
-            depth=options.depth,
-            max_words=options.max_words,
-            qrels=options.qrels,
-            llm=options.llm,
-            index=options.index,
-        )
+        self._feedback = FeedbackSource(options, by=self.by)
 
     def reformulate(  # type: ignore[override]  # one port more: a stage's ports are its method's parameters
         self, queries: Sequence[Query], feedback: Sequence[Ranking]

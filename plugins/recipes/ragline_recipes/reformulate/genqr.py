@@ -9,15 +9,21 @@ from typing import ClassVar
 
 import prompts
 from prompts import PromptTemplate
-from rag.core.arguments import require_positive
-from rag.core.options import takes
-from rag.core.protocols import LLM
-from rag.core.replies import folded, parse_keywords, parse_plain
-from rag.core.types import NO_USAGE, OK, Prompt, Query, SamplingParams
-from rag.stages.reformulate.terms import weighted_terms
-from rag.stages.writing import Written, require_sampling, warn, write
-from retrievers.index_protocol import Index
-from retrievers.legs.lexical.search import lexical
+from rag.indexes import Index
+from rag.protocols import LLM
+from rag.types import NO_USAGE, OK, Prompt, Query, SamplingParams
+from rag.writing import (
+    Written,
+    folded,
+    parse_keywords,
+    require_positive,
+    require_sampling,
+    takes,
+    warn_of_queries,
+    without_reasoning,
+    write,
+)
+from ragline_recipes.reformulate.terms import weighted_terms
 
 INSTRUCTIONS = "genqr"
 """The list of instructions in the prompt library."""
@@ -124,10 +130,10 @@ class GenQR:
 
     def families(self, queries: Sequence[Query], rendered: Sequence[Sequence[Prompt]]) -> list[list[Query]]:
         """The queries made of each query. Outcome and usage are on the first."""
-        read = parse_keywords if self.options.parse else parse_plain
+        read = parse_keywords if self.options.parse else _on_one_line
         replies = write(self.llm, rendered, self._params, read=read)
         families = [self._family(query, written) for query, written in zip(queries, replies, strict=True)]
-        warn([family[0] for family in families], by=self.by)
+        warn_of_queries([family[0] for family in families], by=self.by)
         return families
 
     def _family(self, query: Query, written: Written) -> list[Query]:
@@ -153,10 +159,15 @@ class GenQR:
         if self.options.votes == 1:
             return tuple(sets)
         has_terms = "lexical" in self._index.legs
-        terms_of = lexical(self._index).analyzer.terms if has_terms else lambda text: folded(text).split()
+        terms_of = self._index.leg("lexical").analyzer.terms if has_terms else lambda text: folded(text).split()
         votes = Counter(term for keywords in sets for term in set(terms_of(keywords)))
         kept = (
             " ".join(w for w in keywords.split() if all(votes[term] >= self.options.votes for term in terms_of(w)))
             for keywords in sets
         )
         return tuple(keywords for keywords in kept if keywords)
+
+
+def _on_one_line(text: str) -> str:
+    """The reply as it is, without its reasoning."""
+    return " ".join(without_reasoning(text).split())

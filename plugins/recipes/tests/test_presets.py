@@ -11,12 +11,13 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.core.options import takes
 from rag.core.powers import POWERS
-from rag.core.presets import Preset, component_of
 from rag.core.registry import Registry
 from rag.core.types import Query
 from rag.graph.signature import signature
 from rag.stages import REFORMULATORS
-from rag.stages.reformulate import presets
+from ragline_recipes.reformulate import presets
+from ragline_recipes.reformulate.lines import LinesReformulator
+from ragline_recipes.reformulate.preset import Preset, component_of
 
 OPPOSITE = """
 description: Ask the opposite.
@@ -30,7 +31,7 @@ def test_one_more_reformulator_is_a_prompt_and_a_line(tmp_path: Path, monkeypatc
     (tmp_path / "opposite.yaml").write_text(OPPOSITE)
     one_more = presets.lines("The opposite.", prompt=str(tmp_path / "opposite.yaml"), n=2, n_is="opposites, at most.")
     monkeypatch.setattr(presets, "PRESETS", {**presets.PRESETS, "opposite": one_more})
-    component = Registry("reformulate", {"opposite": "rag.stages.reformulate.presets:opposite"}).get("opposite")
+    component = Registry("reformulate", {"opposite": "ragline_recipes.reformulate.presets:opposite"}).get("opposite")
     llm = ScriptedLLM(replies=("who is out?",))
     asked, opposite = component(llm=llm).reformulate([Query(qid="q", text="who is in?")])
     assert (asked.text, opposite.text) == ("who is in?", "who is out?")
@@ -56,9 +57,9 @@ def test_every_preset_is_registered_and_can_be_imported(name: str) -> None:
 
 
 def test_a_preset_of_an_unknown_parameter_is_refused() -> None:
-    wrong = Preset(about="", component="rag.stages.reformulate.lines:LinesReformulator", defaults={"m": 1})
+    wrong = Preset(about="", component=LinesReformulator, defaults={"m": 1})
     with pytest.raises(TypeError, match="LinesReformulator has no parameter m"):
-        component_of(wrong, name="wrong", by="reformulate.wrong", module=__name__)
+        component_of(wrong, name="wrong", module=__name__)
 
 
 def test_a_record_with_keywords_of_its_own_is_refused_like_any_constructor() -> None:
@@ -67,9 +68,9 @@ def test_a_record_with_keywords_of_its_own_is_refused_like_any_constructor() -> 
         def __init__(self, options: Preset) -> None:
             self.options = options
 
-    assert Plain(about="a", component="b").options == Preset(about="a", component="b")
+    assert Plain(about="a", component=Plain).options == Preset(about="a", component=Plain)
     with pytest.raises(TypeError, match="more"):
-        Plain(about="a", component="b", more=1)  # type: ignore[call-arg]
+        Plain(about="a", component=Plain, more=1)  # type: ignore[call-arg]
 
 
 def test_only_those_that_join_their_keywords_promise_one_query() -> None:

@@ -1,7 +1,4 @@
-"""The reformulators that are an instruction and a few numbers. One more is a prompt in the library and an entry here.
-
-This file is data: it loads no component. `rag.stages` names its entries "rag.stages.reformulate.presets:NAME".
-"""
+"""The reformulators that are an instruction and a few numbers: one more is a prompt, and an entry here and in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -9,15 +6,19 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from rag.core.presets import Preset, component_of
-from rag.core.recipe import Recipe
+from rag.writing import Recipe
+from ragline_recipes.reformulate.expand import Expander
+from ragline_recipes.reformulate.genqr import GenQR
+from ragline_recipes.reformulate.genqr_feedback import GenQRWithFeedback
+from ragline_recipes.reformulate.lines import LinesReformulator
+from ragline_recipes.reformulate.preset import Preset, component_of
 
 
 def lines(about: str, *, prompt: str, n: int, max_tokens: int = 128, n_is: str, all_wanted: bool = False) -> Preset:
     """Queries that a model writes, one a line."""
     return Preset(
         about=about,
-        component="rag.stages.reformulate.lines:LinesReformulator",
+        component=LinesReformulator,
         defaults={"n": n, "prompt": prompt, "max_tokens": max_tokens},
         attributes={"all_wanted": all_wanted},
         meanings={"n": n_is},
@@ -27,7 +28,6 @@ def lines(about: str, *, prompt: str, n: int, max_tokens: int = 128, n_is: str, 
 def expander(
     about: str,
     *,
-    combination: str,
     fixed: Mapping[str, Any],
     meanings: Mapping[str, str],
     attributes: Mapping[str, Any] | None = None,
@@ -36,20 +36,19 @@ def expander(
     """The query with what a model writes about it."""
     return Preset(
         about=about,
-        component="rag.stages.reformulate.expand:Expander",
+        component=Expander,
         defaults=defaults,
         fixed=fixed,
-        attributes={"combination": combination, **(attributes or {})},
+        attributes=attributes or {},
         meanings=meanings,
     )
 
 
 def keywords(about: str, *, joined: bool, feedback: bool = False) -> Preset:
     """Keywords by several wordings of one instruction, joined in one query or each in a query of its own."""
-    component = "genqr_feedback:GenQRWithFeedback" if feedback else "genqr:GenQR"
     return Preset(
         about=about,
-        component=f"rag.stages.reformulate.{component}",
+        component=GenQRWithFeedback if feedback else GenQR,
         attributes={"joined": True, "one_per_query": True} if joined else {},
     )
 
@@ -102,7 +101,6 @@ PRESETS: Mapping[str, Preset] = {
         and theirs, 1 / (n + 1) each; the passages are encoded as documents. With a model of unit vectors every vector is
         normalised before the mean, which the paper's was not. Lexical legs see the plain query.
         """,
-        combination="mean",
         attributes={"stop": ("\n\n\n",)},
         fixed={"index": None, "repeat": 1.0, "separator": "", "top_p": 1.0},
         n=8,
@@ -124,7 +122,6 @@ PRESETS: Mapping[str, Preset] = {
         The method's gain comes from a generator and an encoder that were trained on the corpus; with others this is HyDE
         with n = 1. The document is encoded as a document, without the query's instruction. Lexical legs see the plain query.
         """,
-        combination="mean",
         fixed={"index": None, "n": 1, "repeat": 1.0, "separator": "", "temperature": 0.0, "top_p": 1.0, "seed": 0},
         prompt="sl_hyde",
         max_tokens=512,
@@ -140,7 +137,7 @@ PRESETS: Mapping[str, Preset] = {
         The prompt shows four queries with their passages; `prompt: hyde` asks without examples. Lexical legs count each
         term of the query `repeat` times beside those of the passage; dense legs encode query and passage as one query.
         """,
-        combination="joined",
+        attributes={"joined": True},
         fixed={"n": 1, "top_p": 1.0},
         repeat=5.0,
         prompt="query2doc",
@@ -161,7 +158,7 @@ PRESETS: Mapping[str, Preset] = {
         trained to think and embed at once; with others this is only its shape, near to HyDE without document style. Lexical
         legs see the plain query.
         """,
-        combination="thoughts",
+        attributes={"joined": True},
         fixed={"index": None, "repeat": 1.0},
         n=3,
         prompt="think",
@@ -182,8 +179,7 @@ PRESETS: Mapping[str, Preset] = {
         The prompt shows four descriptions with their code. Query and programs weigh half each: lexical legs count the
         query's terms as often as there are programs, dense legs average unit vectors, programs encoded as documents.
         """,
-        combination="halves",
-        attributes={"writes": "code"},
+        attributes={"halved": True, "writes": "code"},
         fixed={"repeat": 1.0, "separator": ""},
         n=4,
         prompt="code_example",
@@ -239,7 +235,7 @@ def __getattr__(name: str) -> type[Any]:
     """The class of a preset, made when it is first asked for."""
     if name not in PRESETS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = component_of(PRESETS[name], name=name, by=f"reformulate.{name}", module=__name__)
+    made = component_of(PRESETS[name], name=name, module=__name__)
     if said := _RECIPES.get("genqr" if name.startswith("genqr_") else name):
         made.recipe = Recipe(system=said[0], source=said[1])
     return made

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rag.stages.reformulate.rm3 import RM3Reformulator, mixed, relevance_model
+from ragline_recipes.reformulate.rm3 import RM3Reformulator, mixed, relevance_model
 from retrievers.index.directory import LocalIndex
 from retrievers.legs.lexical.retriever import BM25Retriever
 

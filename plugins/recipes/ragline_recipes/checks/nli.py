@@ -6,12 +6,19 @@ import math
 from collections.abc import Sequence
 from time import perf_counter
 
-from rag.core.arguments import require_positive
-from rag.core.errors import SpecError
-from rag.core.types import Usage
-from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
-from rag.stages.checks.claims import Claim, most_like
-from rerankers.pair_classifier import PairClassifier, ReadsPairs
+from rag.errors import SpecError
+from rag.types import Usage
+from rag.writing import (
+    REFUSAL,
+    Claim,
+    PairClassifier,
+    ReadsPairs,
+    SentenceChecker,
+    Unsupported,
+    Weighed,
+    most_like,
+    require_positive,
+)
 
 _FOR, _AGAINST = ("entail", "support"), ("contradict", "refute")
 

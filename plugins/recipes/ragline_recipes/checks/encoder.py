@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING
 
-from rag.core.memory import Need
-from rag.core.types import Document
-from rag.ingest.sentences import sentences
-from rag.stages.checks.checker import REFUSAL, SentenceChecker, Unsupported, Weighed
-from rag.stages.checks.claims import Claim
-
-if TYPE_CHECKING:
-    from retrievers.encoders.sentence_encoder import SentenceEncoder
-
+from rag.indexes import SentenceEncoder
+from rag.types import Document, Need
+from rag.writing import REFUSAL, Claim, SentenceChecker, Unsupported, Weighed, sentences
 
 THRESHOLDS = {"all-minilm-l6-v2": 0.58, "multilingual-e5-small": 0.835}
 """Least cosine of a sentence that is supported, as `benchmarks.verdicts` chose it for each encoder."""
@@ -55,6 +47,7 @@ class EncoderChecker(SentenceChecker):
         least = THRESHOLDS[encoder] if threshold is None else threshold
         super().__init__(threshold=least, unsupported=unsupported, refusal=refusal)
         self.encoder = encoder
+        self._encoder = SentenceEncoder(model=encoder)  # its weights load at the first text
 
     @property
     def model_names(self) -> tuple[tuple[str, str | None], ...]:
@@ -66,7 +59,7 @@ class EncoderChecker(SentenceChecker):
         told = [f"{claim.question} {claim.text}".strip() for claim in claims]
         parts = {passage.full_text: _parts(passage) for claim in claims for passage in claim.passages}
         texts = list(dict.fromkeys([*told, *(part for each in parts.values() for part in each)]))
-        vectors = self._loaded.encode(texts, role="document")
+        vectors = self._encoder.encode(texts, role="document")
         row = {text: number for number, text in enumerate(texts)}
         return [
             Weighed(
@@ -84,18 +77,11 @@ class EncoderChecker(SentenceChecker):
         Raises:
             MissingModel: the model is not here yet.
         """
-        return self._loaded.memory()
+        return self._encoder.memory()
 
     def release(self) -> None:
         """Let go of the weights. The next check loads them again."""
-        self._loaded.release()
-
-    @cached_property
-    def _loaded(self) -> SentenceEncoder:
-        """Its weights load at the first text."""
-        from retrievers.encoders.sentence_encoder import SentenceEncoder
-
-        return SentenceEncoder(model=self.encoder)
+        self._encoder.release()
 
 
 def _parts(passage: Document) -> list[str]:

@@ -1,4 +1,4 @@
-"""Query -> other queries that a model writes, one a line. Its presets stand in `rag.stages.reformulate.presets`."""
+"""Query -> other queries that a model writes, one a line. Its presets stand in `ragline_recipes.reformulate.presets`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 import prompts
-from rag.core.arguments import require_positive
-from rag.core.protocols import LLM
-from rag.core.replies import parse_wordings, without_reasoning
-from rag.core.types import OK, Outcome, Query, SamplingParams, Usage
-from rag.stages.writing import Written, call_counts, require_sampling, write
+from rag.protocols import LLM
+from rag.types import OK, Outcome, Query, SamplingParams, Usage
+from rag.writing import (
+    Written,
+    call_counts,
+    parse_wordings,
+    require_positive,
+    require_sampling,
+    without_reasoning,
+    write,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from rag.core.types import Context, Document, Query, Ranking, ScoredDocument
 from rag.indexing import build_index
 from rag.ingest.settings import ChunkSettings
 from rag.stages.assemble import TokenBudgetAssembler
-from rag.stages.sections import SectionsAssembler
+from ragline_recipes.sections import SectionsAssembler
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 

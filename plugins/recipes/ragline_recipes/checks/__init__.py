@@ -1,0 +1,1 @@
+"""Sentences of an answer held against passages by an encoder, a language model, or a classifier for inference."""
