@@ -31,7 +31,6 @@ class ImageOption(_Unfiltered):
 
     @staticmethod
     def options(parser: ArgumentParser) -> None:
-        """Add the option."""
         parser.add_argument("--image", action="append", default=[], metavar="FILE", help="a picture that is asked with")
 
     @staticmethod
@@ -49,7 +48,6 @@ class SoundOption(_Unfiltered):
 
     @staticmethod
     def options(parser: ArgumentParser) -> None:
-        """Add the option."""
         parser.add_argument("--sound", metavar="FILE", help="a recording that is asked with, by what is said in it")
 
     @staticmethod
@@ -67,7 +65,6 @@ class NoiseOption(_Unfiltered):
 
     @staticmethod
     def options(parser: ArgumentParser) -> None:
-        """Add the option."""
         parser.add_argument(
             "--noise", action="append", default=[], metavar="FILE", help="a sound that is no speech, to ask with"
         )

@@ -106,7 +106,7 @@ def _asker(questions: Questions, index: Index, chance: random.Random, llm: LLM |
     if questions == "keywords":
         return KeywordAsker(index, chance)
     if questions == "titles":
-        return _titles
+        return lambda units: [question_of(unit) for unit in units]
     if llm is None:
         raise ValueError("generated questions need a model that writes them")
     return _writer(llm)
@@ -148,10 +148,6 @@ def question_of(document: Document) -> tuple[str, Document] | None:
     if match and len(match[1].split()) >= _LEAST_QUERY and len(match[2].split()) >= _LEAST_TEXT:
         return match[1], replace(bare(document), text=match[2])
     return None
-
-
-def _titles(units: Sequence[Document]) -> list[tuple[str, Document] | None]:
-    return [question_of(unit) for unit in units]
 
 
 def _writer(llm: LLM) -> Asker:

@@ -34,14 +34,17 @@ def taught(index: Index, cases: Sequence[Case]) -> list[Case]:
     dense, lexical = _dense(index, cases), _lexical(index, cases)
     lessons = []
     for case, by_vector, by_words in zip(cases, dense, lexical, strict=True):
-        shares = _shares((1 - LEXICAL) * standardised(by_vector) + LEXICAL * standardised(by_words))
-        lessons.append(
-            replace(case, grades=tuple(np.where(shares >= 1 / len(shares), shares, 0.0).tolist()), taught=True)
-        )
+        given = shares((1 - LEXICAL) * standardised(by_vector) + LEXICAL * standardised(by_words))
+        lessons.append(replace(case, grades=tuple(np.where(given >= 1 / len(given), given, 0.0).tolist()), taught=True))
     return lessons
 
 
-def _shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def shares(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Parts of 1, e times as large for every half standard deviation that a score leads by.
+
+    >>> [round(share, 3) for share in shares(np.array([0.5, 0.0])).tolist()]
+    [0.731, 0.269]
+    """
     exponents = np.exp((scores - scores.max()) / TEMPERATURE)
     result: NDArray[np.float64] = exponents / exponents.sum()
     return result

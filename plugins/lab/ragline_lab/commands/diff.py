@@ -21,7 +21,6 @@ PAGE = "diff.html"
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("before", metavar="A", help="folder of `rag eval`")
     parser.add_argument("after", metavar="B", help="the same after a change")
     judged(parser)

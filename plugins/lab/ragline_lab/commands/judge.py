@@ -21,8 +21,12 @@ from rag.errors import SpecError
 from rag.evaluate import RunFile, load_beir, write_per_query
 from rag.indexes import open_index
 from ragline_lab.commands.lab import model_of
-from ragline_lab.judge import Judge, JudgeReport, Task, judge_answers, measure, read_agreement, write_agreement
+from ragline_lab.judge.agreement import read_agreement, write_agreement
 from ragline_lab.judge.answers import by_passages, by_references, read_answers
+from ragline_lab.judge.asking import Judge
+from ragline_lab.judge.judging import Task, judge_answers
+from ragline_lab.judge.measuring import measure
+from ragline_lab.judge.report import JudgeReport
 from ragline_lab.llms import named_llm
 
 AGAINST = "against.csv"
@@ -30,7 +34,6 @@ AGAINST = "against.csv"
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument(
         "run", nargs="?", metavar="RUN", help="folder of `rag eval` or `rag batch`, or its answers.jsonl"
     )

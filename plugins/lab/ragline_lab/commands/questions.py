@@ -14,11 +14,12 @@ from rag.files import QuestionLog
 from rag.indexes import open_index
 from ragline_lab.commands.lab import model_of
 from ragline_lab.llms import named_llm
-from ragline_lab.questions import make_questions, open_elsewhere, write_rated
+from ragline_lab.questions.elsewhere import open_elsewhere
+from ragline_lab.questions.from_log import write_rated
+from ragline_lab.questions.making import make_questions
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("--index", required=True, metavar="DIR", help="the index that questions are asked about")
     model_of(parser, "--model", "the model that writes questions")
     log_help = "in place of a model: questions that people asked, judged by how they rated the answers; see rag log"

@@ -41,7 +41,6 @@ class QueryDrift:
         return not self.answered_otherwise and all(kind == "ties" for kind in self.nodes.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         answers = {"before": self.before and asdict(self.before), "now": self.now and asdict(self.now)}
         return {
             "qid": self.qid,

@@ -6,7 +6,6 @@ from xml.etree import ElementTree as ET
 
 from rag.writing import printed_line
 from ragline_lab.gate.gate import CheckReport, GateReport
-from ragline_lab.gate.verdicts import Verdict
 from ragline_lab.markdown import inert, table
 
 HEAD = ("check", "asked", "figure", "verdict")
@@ -70,16 +69,12 @@ def _add_check(root: ET.Element, check: CheckReport) -> None:
     for name, value in {**facts, "queries": str(check.queries), **digests}.items():
         _element(properties, "property", name=name, value=value)
     for verdict in check.verdicts:
-        _add_verdict(suite, check, verdict)
-
-
-def _add_verdict(suite: ET.Element, check: CheckReport, verdict: Verdict) -> None:
-    # The seconds are those of the whole check, for all its requirements are of one run.
-    case = _element(suite, "testcase", classname=check.name, name=verdict.requirement.label, time="0")
-    if verdict.state != "passed":
-        _element(case, "failure", type=verdict.state, message=f"{verdict.requirement.label}: {verdict.told}")
-    else:
-        _element(case, "system-out").text = printed_line(verdict.told)
+        # The seconds are those of the whole check, for all its requirements are of one run.
+        case = _element(suite, "testcase", classname=check.name, name=verdict.requirement.label, time="0")
+        if verdict.state != "passed":
+            _element(case, "failure", type=verdict.state, message=f"{verdict.requirement.label}: {verdict.told}")
+        else:
+            _element(case, "system-out").text = printed_line(verdict.told)
 
 
 def _failures(check: CheckReport) -> int:

@@ -72,16 +72,14 @@ def pairs_of(items: Sequence[Item], *, limit: int | None = None) -> list[Pair]:
 
 def references_of(items: Sequence[Item], *, limit: int | None = None) -> list[Reference]:
     """The first questions with long references, each beside the reference of the next one that has another."""
-    long = [item for item in items if item.answerable and item.answers and _is_long(item.answers[0])]
+    long = [
+        item for item in items if item.answerable and item.answers and len(item.answers[0].split()) >= LEAST_REFERENCE
+    ]
     return [
         Reference(qid=item.qid, question=item.question, own=item.answers[0], other=other.answers[0])
         for item, other in zip(long, long[1:] + long[:1], strict=True)
         if item.answers[0] != other.answers[0]
     ][:limit]
-
-
-def _is_long(reference: str) -> bool:
-    return len(reference.split()) >= LEAST_REFERENCE
 
 
 def _by_wrong_answer(item: Item) -> Pair | None:

@@ -12,7 +12,7 @@ from rag.files import Progress, silent
 from ragline_lab.judge.agreement import UNREADABLE, Agreement, Case, Kind, figures
 from ragline_lab.judge.asking import Judge, Known
 from ragline_lab.judge.labels import LEAST_REFERENCE, Pair, Reference, digest, pairs_of, references_of
-from ragline_lab.judge.nuggets import Support
+from ragline_lab.judge.verdicts import Support
 
 _T = TypeVar("_T")
 _BATCH = 16

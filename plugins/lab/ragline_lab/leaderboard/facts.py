@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag.errors import SpecError
-from rag.evaluate import RunFile
+from rag.evaluate import RunFile, read_object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +24,6 @@ class RunFacts:
     command: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         return {
             "path": str(self.path),
             "kind": self.kind,
@@ -46,30 +43,15 @@ def facts_of(run: Path) -> RunFacts:
         return RunFacts(path=run, kind="values per query" if run.suffix == ".csv" else "TREC run")
     if not (run / RunFile.PER_QUERY).is_file():
         return RunFacts(path=run, kind="answers of rag batch")
-    report = _read(run / RunFile.REPORT)
-    command = report.get("command")
+    file = run / RunFile.REPORT
+    report = read_object(file) if file.exists() else {}
+    command, seconds, queries = (report.get(name) for name in ("command", "seconds", "queries"))
+    if not (isinstance(seconds, int | float) and isinstance(queries, int) and queries > 0):
+        seconds, queries = None, 1
     return RunFacts(
         path=run,
         kind=str(report.get("kind") or "rag eval"),
         graph=str(report.get("graph") or ""),
-        seconds=_seconds(report.get("seconds"), report.get("queries")),
+        seconds=None if seconds is None else seconds / queries,
         command=tuple(map(str, command)) if isinstance(command, list) else (),
     )
-
-
-def _seconds(seconds: Any, queries: Any) -> float | None:
-    """Of a query; None where the report does not say."""
-    timed = isinstance(seconds, int | float) and isinstance(queries, int) and queries > 0
-    return seconds / queries if timed else None
-
-
-def _read(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {}
-    try:
-        record = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as cause:
-        raise SpecError(f"{file} cannot be read: {cause}. Run rag eval again, or take it away") from None
-    if not isinstance(record, dict):
-        raise SpecError(f"{file}: a JSON object is wanted, as rag eval writes it, not {type(record).__name__}")
-    return record

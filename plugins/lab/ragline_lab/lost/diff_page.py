@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from ragline_lab.lost.changes import Changes, Move
 from ragline_lab.lost.page import summary
 from ragline_lab.lost.tables import Cell, Words, table
-from ragline_lab.pages.document import document
-from ragline_lab.pages.escaping import escaped
+from ragline_lab.pages.document import document, escaped
 
 
 def diff_page(changes: Changes, *, title: str) -> str:

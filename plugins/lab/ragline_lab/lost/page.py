@@ -9,8 +9,7 @@ from ragline_lab.lost.fate import LABELS, Fate
 from ragline_lab.lost.flow import COLOUR, columns, flow
 from ragline_lab.lost.report import Gold, Lost, QueryLoss
 from ragline_lab.lost.tables import Cell, Words, table
-from ragline_lab.pages.document import document
-from ragline_lab.pages.escaping import escaped
+from ragline_lab.pages.document import document, escaped
 from ragline_lab.pages.svg import legend
 
 _NOT_THERE = "–"
@@ -64,7 +63,10 @@ def _body(lost: Lost) -> Iterator[str]:
         _nodes(lost),
     )
     yield "<h2>Legs</h2>"
-    yield table(["found by", "documents"], _sources(lost))
+    found: Iterator[list[Cell]] = (
+        [sources_told(legs, len(lost.stages.legs)), n] for legs, n in lost.sources().most_common()
+    )
+    yield table(["found by", "documents"], found)
     yield "<h2>Queries</h2>"
     worst = lost.worst
     whole = len(lost.queries) - len(worst)
@@ -88,11 +90,6 @@ def _nodes(lost: Lost) -> Iterator[list[Cell]]:
         yield [stage.name, Words(text=stage.use + beside), Words(text=reads), lost.here(stage), lost.found(stage)]
     for name, what, n in lost.behind():
         yield [name, Words(text=what), Words(text=""), "", n]
-
-
-def _sources(lost: Lost) -> Iterator[list[Cell]]:
-    for legs, n in lost.sources().most_common():
-        yield [sources_told(legs, len(lost.stages.legs)), n]
 
 
 def _query(lost: Lost, query: QueryLoss) -> Iterator[str]:

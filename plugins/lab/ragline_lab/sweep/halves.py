@@ -31,7 +31,8 @@ def divided(queries: Iterable[Query], share: float) -> tuple[list[Query], list[Q
     if not 0 < share < 1:
         raise SpecError(f"the share of tuning queries (--tune) must be above 0 and below 1, got {share}")
     ordered = in_order(queries)
-    tuning = [query for query in ordered if _stands(query.qid) < share]
+    # Where the hash of a qid stands, from 0 to below 1.
+    tuning = [query for query in ordered if int(text_sha256(query.qid)[:_DIGITS], 16) / _ALL < share]
     reporting = ordered[len(tuning) :]
     for name, half in (("tuning", tuning), ("reporting", reporting)):
         if not half:
@@ -40,8 +41,3 @@ def divided(queries: Iterable[Query], share: float) -> tuple[list[Query], list[Q
                 "more queries, another share (--tune), or a split of its own to tune on (--tune-split)"
             )
     return tuning, reporting
-
-
-def _stands(qid: str) -> float:
-    """Where the hash of a qid stands, from 0 to below 1."""
-    return int(text_sha256(qid)[:_DIGITS], 16) / _ALL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rag.evaluate import Compared, Evaluation, Interval
@@ -99,23 +99,19 @@ class SweepReport:
             "tuning": {
                 "queries": self.tuning_queries,
                 "chosen": result.label,
-                "interval": _interval(result.tuning),
+                "interval": asdict(result.tuning),
                 "settings": [{**each.as_dict(), "front": each.label in best} for each in self.settings],
             },
             "result": {
                 "queries": result.after.n_queries,
                 "as_it_was": dict(result.before.measures),
                 "chosen": dict(result.after.measures),
-                "interval": _interval(result.interval),
+                "interval": asdict(result.interval),
                 **difference,
                 "verdict": result.verdict,
             },
             **({"command": list(self.command)} if self.command else {}),
         }
-
-
-def _interval(interval: Interval) -> dict[str, Any]:
-    return {"n": interval.n, "low": interval.low, "high": interval.high}
 
 
 def lines_of(report: SweepReport) -> list[str]:

@@ -53,8 +53,10 @@ def settings_of(spec: Spec, axes: Sequence[Axis]) -> list[Setting]:
     data = _data(spec)
     first = Setting(changes={}, data=_copy(data), spec=spec, legs=checked.legs)
     places = _places(spec.graph, axes)
-    for axis in axes:
-        _open_way(data, places[axis.path])
+    for place in places.values():
+        whole = len(place.part) + 2
+        if len(place.keys) > whole:  # only a part of this value changes: write it out, defaults and all
+            _put(data, place.keys[:whole], place.value)
     settings, problems = [first], list[str]()
     for changes in grid(axes):
         changed = _copy(data)
@@ -76,11 +78,6 @@ class _Place:
     part: Keys
     keys: Keys
     value: Any
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether it is not a whole parameter but something in the value of one."""
-        return len(self.keys) > len(self.part) + 2
 
 
 def _checked(base: Spec, changes: Mapping[str, Any], data: dict[str, Any], problems: list[str]) -> Setting | None:
@@ -178,12 +175,6 @@ def _data(spec: Spec) -> dict[str, Any]:
         data: dict[str, Any] = _copy(spec.source.data)
         return data
     return spec.graph.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def _open_way(data: dict[str, Any], place: _Place) -> None:
-    """Write out a value that only a part of will change, defaults and all."""
-    if place.is_inside:
-        _put(data, place.keys[: len(place.part) + 2], place.value)
 
 
 def _put(data: dict[str, Any], keys: Keys, value: Any) -> None:

@@ -32,7 +32,6 @@ class Tuned:
     is_whole: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         return {
             "setting": self.label,
             "changes": dict(self.changes),

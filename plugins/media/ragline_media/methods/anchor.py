@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,13 +63,8 @@ def anchored(
 
 def joined(lists: Sequence[tuple[Weighted, Sequence[str]]]) -> list[str]:
     """Ids of what several questions found, best first: the sum of weight / (60 + rank); of equal ones the first in the alphabet."""
-    totals: Mapping[str, float] = _totals(lists)
-    return sorted(totals, key=lambda each: (-totals[each], each))
-
-
-def _totals(lists: Sequence[tuple[Weighted, Sequence[str]]]) -> dict[str, float]:
     totals: dict[str, float] = {}
     for question, ids in lists:
         for rank, each in enumerate(ids, start=1):
             totals[each] = totals.get(each, 0.0) + question.weight / (RANK + rank)
-    return totals
+    return sorted(totals, key=lambda each: (-totals[each], each))

@@ -23,7 +23,7 @@ from ragline_media.sound.network import SoundTower
 from ragline_media.tower.library_tower import LibraryTower, is_library
 from ragline_media.tower.published import Published, layout_of
 from ragline_media.tower.space import EncodeTexts, concepts_of
-from ragline_media.tower.tower import Features, Tower, opened_picture
+from ragline_media.tower.tower import Features, Tower, opened_picture, without_classes
 from ragline_media.tower.volumes import volume_of
 
 if TYPE_CHECKING:
@@ -126,15 +126,14 @@ class JointTower:
         """
         import torch
 
-        found = [np.zeros((0, 0), np.float32)]
+        found = list[NDArray[np.float32]]()
         volumes = self._published.layout.sees == "volumes"
         together = 1 if volumes else _PICTURES
         for start in range(0, len(pictures), together):
             some = pictures[start : start + together]
             decoded = [volume_of(each) if volumes else self._published.pixels(opened_picture(each)) for each in some]
             found.append(self._seen(torch.from_numpy(np.stack(decoded))))
-        pooled = np.concatenate(found[1:]) if len(found) > 1 else found[0]
-        return Features(pooled, np.zeros((len(pooled), 0), np.float32))
+        return without_classes(found)
 
     def release(self) -> None:
         """Let go of the weights; the next picture loads them again."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument(
         "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
     )

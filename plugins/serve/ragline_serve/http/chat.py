@@ -25,15 +25,13 @@ from ragline_serve.http.search import require_filter
 from ragline_serve.http.sessions import Sessions
 from ragline_serve.service import history
 from ragline_serve.service.askers import asked_in, asker_of
-from ragline_serve.service.disconnects import unless_gone
-from ragline_serve.service.down import UNAVAILABLE
+from ragline_serve.service.disconnects import UNAVAILABLE, unless_gone
 from ragline_serve.service.errors import ApiError, explained, failed
 from ragline_serve.service.replies import LAST_EVENT, EventStream, JSONReply, event
 from ragline_serve.service.service import ANSWERING, CHAT_PATH, Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.chat_reply import ChatReply
-from ragline_serve.service.wire.chat_request import ChatRequest
-from ragline_serve.service.wire.errors import refusals
+from ragline_serve.service.wire.chat import ChatReply, ChatRequest
+from ragline_serve.service.wire.forms import refusals
 
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENT}}}}
@@ -77,7 +75,6 @@ class _Turn:
 
 
 def router(services: Services, sessions: Sessions | None, log: QuestionLog | None) -> APIRouter:
-    """The endpoint over the services."""
     routes = APIRouter()
 
     @routes.post(
@@ -109,7 +106,7 @@ def _honoured(body: ChatRequest, service: Service) -> _Honoured:
     """What the graph's generator and the server's limits leave of a request.
 
     Clients send much that a graph has no use for, and most of it may be left out: the answer is none the worse. What would
-    break the client instead is refused when the request is read (`ragline_serve.service.wire.chat_request`).
+    break the client instead is refused when the request is read (`ragline_serve.service.wire.chat`).
     """
     sampling, notes = body.sampling, []
     if sampling and not service.takes_sampling:

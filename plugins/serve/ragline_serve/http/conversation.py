@@ -21,9 +21,8 @@ from ragline_serve.service.errors import ApiError
 from ragline_serve.service.replies import JSONReply
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.chat_request import ChatRequest
-from ragline_serve.service.wire.errors import Error, refusals
-from ragline_serve.service.wire.forms import Form
+from ragline_serve.service.wire.chat import ChatRequest
+from ragline_serve.service.wire.forms import Error, Form, refusals
 
 logger = logging.getLogger(__name__)
 

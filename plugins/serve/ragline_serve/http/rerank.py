@@ -17,9 +17,8 @@ from ragline_serve.service.replies import JSONReply
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
 from ragline_serve.service.settings import LONGEST_LIST
-from ragline_serve.service.wire.errors import refusals
-from ragline_serve.service.wire.forms import ForeignForm, Listed, Text
-from ragline_serve.service.wire.stages import OutcomeReply
+from ragline_serve.service.wire.forms import ForeignForm, Listed, Text, refusals
+from ragline_serve.service.wire.passages import OutcomeReply
 
 
 class RerankDocument(ForeignForm):
@@ -59,7 +58,6 @@ class RerankReply(BaseModel):
 
 
 def router(services: Services) -> APIRouter:
-    """The endpoint over the services."""
     routes = APIRouter(tags=["rerank"])
 
     @routes.post(

@@ -16,8 +16,7 @@ from starlette.exceptions import HTTPException
 
 from rag.errors import StageError
 from rag.tracing import Failure
-from ragline_serve.service.disconnects import ClientGone
-from ragline_serve.service.down import UNAVAILABLE
+from ragline_serve.service.disconnects import UNAVAILABLE, ClientGone
 from ragline_serve.service.gather import Overloaded
 from ragline_serve.service.replies import JSONReply
 

@@ -72,7 +72,7 @@ class CodeGraphEncoder(AroundEncoder):
     def _read(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import torch
 
-        from ragline_train.code_graphs.teaching import Code, read
+        from ragline_train.code_graphs.network import Code, read
 
         wholes = self._encoder.encode(texts, role="document")
         graphs = [graph_of(text) for text in texts]

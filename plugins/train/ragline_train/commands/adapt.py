@@ -15,7 +15,6 @@ from ragline_train.teaching.settings import Settings
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     indexed(parser, needed=True)
     parser.add_argument("--graph", default=GRAPH, metavar="G", help=GRAPH_HELP)
     parser.add_argument("--out", default="taught-encoder", metavar="DIR", help="folder of the model (taught-encoder)")

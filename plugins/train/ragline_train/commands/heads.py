@@ -13,7 +13,6 @@ _BAR = 40
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|find")
     actions.add_parser("list", help="head sets in the package")
     find = actions.add_parser("find", help="find a model's heads, from an index alone or with judgements")

@@ -22,7 +22,6 @@ from ragline_train.teaching.training import Ahead, Data, Result, train
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     what = "; ".join(f"{name}: {gives}" for name, gives in RECIPES.items())
     parser.add_argument("recipe", choices=list(RECIPES), metavar="RECIPE", help=what)
     indexed(parser, needed=True)

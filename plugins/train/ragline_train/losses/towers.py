@@ -12,9 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ragline_train.losses.base import Loss
-from ragline_train.losses.batch import Batch, Other
-from ragline_train.losses.contrast import unit
+from ragline_train.losses.base import Batch, Loss, Other, unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

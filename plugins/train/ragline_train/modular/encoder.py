@@ -21,7 +21,7 @@ from ragline_train.around import AroundEncoder
 from ragline_train.calibrated import Languages
 
 if TYPE_CHECKING:
-    from ragline_train.modular.files import Module
+    from ragline_train.modular.adapters import Module
     from ragline_train.modular.teaching import Teachable
 
 ROOM = "modular"
@@ -73,7 +73,8 @@ class ModularEncoder(AroundEncoder):
             places[self._languages.of(text)].append(place)
         for language, rows in places.items():
             prompt = self._teachable.prompts.get(role, "")
-            with self._lock, self._added(*self._stack(language)):
+            stack = [self._modules[name] for name in (language, _RANKING) if name in self._modules]
+            with self._lock, self._added(*stack):
                 vectors = encoded(self._teachable.model, [texts[row] for row in rows], prompt)
             yield np.array(rows), vectors
 
@@ -87,9 +88,6 @@ class ModularEncoder(AroundEncoder):
         with self._lock:
             for name in ("_teachable", "_added", "_modules"):
                 self.__dict__.pop(name, None)
-
-    def _stack(self, language: str | None) -> list[Any]:
-        return [self._modules[name] for name in (language, _RANKING) if name in self._modules]
 
     @cached_property
     def _languages(self) -> Languages:
@@ -108,7 +106,7 @@ class ModularEncoder(AroundEncoder):
 
     @cached_property
     def _modules(self) -> dict[str | None, Module]:
-        from ragline_train.modular.files import read_module
+        from ragline_train.modular.adapters import read_module
 
         names = (*self.said(self._folder)["languages"], _RANKING)
         return {name: read_module(self._folder / ROOM / f"{name}.safetensors") for name in names}
@@ -124,8 +122,8 @@ def write_folder(encoder: str, out: Path, *, ranking: Module, languages: Mapping
         MissingModel: the encoder is not here and cannot be fetched.
         SpecError: `out` is there already; or a module was made of other weights, or is of another form than the others.
     """
+    from ragline_train.modular.adapters import write_module
     from ragline_train.modular.differences import require_base
-    from ragline_train.modular.files import write_module
     from ragline_train.modular.teaching import Teachable
 
     modules = {**languages, _RANKING: ranking}

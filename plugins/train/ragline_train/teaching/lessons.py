@@ -12,8 +12,7 @@ from rag.errors import SpecError
 from rag.files import data_sha256
 from rag.types import Document
 from ragline_train.pseudo import Case
-from ragline_train.teaching.alike import copies, question_digest
-from ragline_train.teaching.guard import Guard
+from ragline_train.teaching.guard import Guard, copies, question_digest
 from ragline_train.teaching.questions import Asked
 
 APART = 0.2

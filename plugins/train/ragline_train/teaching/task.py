@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
@@ -96,3 +99,66 @@ def ways(case: Case, n: int) -> list[int]:
 def texts_of(case: Case) -> list[str]:
     """Of the candidates, as legs index them."""
     return [each.index_text for each in case.candidates]
+
+
+CUTOFF = 10
+
+
+def ndcg(scores: Sequence[float] | NDArray[np.floating], grades: Sequence[float], *, cutoff: int = CUTOFF) -> float:
+    """0 to 1; 1 where all grades are 0. Equal scores keep the order that they are given in.
+
+    Worked: grades 0, 1 in the wrong order give (0 / log2 2 + 1 / log2 3) / (1 / log2 2) = .6309.
+
+    >>> round(ndcg([2.0, 1.0], [0.0, 1.0]), 4)
+    0.6309
+    """
+    gains = np.asarray(grades, dtype=np.float64)
+    weights = 1 / np.log2(np.arange(2, min(cutoff, len(gains)) + 2))
+    order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")[:cutoff]
+    best = float(np.sort(gains)[::-1][:cutoff] @ weights)
+    return float(gains[order] @ weights) / best if best else 1.0
+
+
+LEAST = 1e-6
+"""Of a share, so that it has a logarithm."""
+_SPREAD_BY = 24
+"""Questions that say how far scores spread."""
+
+
+def share_rows(cases: Sequence[Case], n: int) -> list[Example]:
+    """`query`, `document_1` to `document_n`, and `label`: the logarithms of their shares, of which a softmax gives the shares."""
+    return [
+        {
+            "query": case.query,
+            **{f"document_{at}": texts_of(case)[place] for at, place in enumerate(places, start=1)},
+            "label": [log_share(case.grades[place]) for place in places],
+        }
+        for case in cases
+        for places in [ways(case, n)]
+    ]
+
+
+def log_share(grade: float) -> float:
+    """Of a grade from 0 to 1."""
+    return math.log(max(LEAST, grade))
+
+
+def document_columns(n: int) -> list[str]:
+    """Names of the columns with candidates."""
+    return [f"document_{at}" for at in range(1, n + 1)]
+
+
+def matching_temperature(cases: Sequence[Case], scores: Callable[[Case], NDArray[np.float64]]) -> float:
+    """What a model's scores are divided by so that they spread over candidates as the logarithms of the teacher's shares do.
+
+    A model whose scores spread more is first taught to make all of them smaller, and forgets what it knows over that.
+
+    Args:
+        scores: of a case's candidates, by the model as it begins.
+    Returns:
+        A number above 0; 1 where the model or the teacher finds all alike.
+    """
+    some = [cases[place] for place in np.linspace(0, len(cases) - 1, min(_SPREAD_BY, len(cases))).astype(int)]
+    ours = fmean(float(np.std(scores(case))) for case in some)
+    theirs = fmean(float(np.std([log_share(grade) for grade in case.grades])) for case in some)
+    return ours / theirs if ours > 0 and theirs > 0 else 1.0
