@@ -21,9 +21,8 @@ from rag.evaluate import evaluate_graph, load_beir, read_per_query
 from rag.files import parse_yaml
 from rag.graphs import check, load_spec
 from ragline_lab.sweep.halves import divided
-from ragline_lab.sweep.report import SweepReport
+from ragline_lab.sweep.report import SweepReport, Tuned, front
 from ragline_lab.sweep.sweep import sweep
-from ragline_lab.sweep.tuned import Tuned, front
 
 OVER = ["fused.weights.bm25=0.1:0.9:0.4", "fused.norm=max,sum"]
 

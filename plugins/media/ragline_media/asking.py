@@ -22,7 +22,6 @@ class _Unfiltered:
 
     @staticmethod
     def where(given: Namespace) -> Iterable[str]:
-        """Nothing."""
         return ()
 
 
@@ -35,11 +34,6 @@ class ImageOption(_Unfiltered):
 
     @staticmethod
     def contents(given: Namespace) -> Iterable[Content]:
-        """The pictures, with their bytes.
-
-        Raises:
-            SpecError: a file is not there, too large, or no picture.
-        """
         return [picture_of(Path(name)) for name in given.image]
 
 
@@ -52,11 +46,6 @@ class SoundOption(_Unfiltered):
 
     @staticmethod
     def contents(given: Namespace) -> Iterable[Content]:
-        """The recording, with its bytes.
-
-        Raises:
-            SpecError: the file is not there, too large, or no recording.
-        """
         return [] if given.sound is None else [sound_of(Path(given.sound))]
 
 
@@ -71,11 +60,6 @@ class NoiseOption(_Unfiltered):
 
     @staticmethod
     def contents(given: Namespace) -> Iterable[Content]:
-        """The sounds, with their bytes.
-
-        Raises:
-            SpecError: a file is not there, too large, or no sound.
-        """
         return [sound_of(Path(name), kind=NOISE) for name in given.noise]
 
 

@@ -87,12 +87,10 @@ class ProteinEncoder:
 
     @property
     def dim(self) -> int:
-        """Numbers per vector."""
         return int(self._shapes["text_model.text_mlp.layers.1.weight"][0])
 
     @property
     def compute(self) -> Literal["float32", "bfloat16"]:
-        """float32."""
         return "float32"
 
     def facts(self) -> Mapping[str, Any]:
@@ -127,7 +125,6 @@ class ProteinEncoder:
         return [Need(what=f"weights of {self._folder.name}", n_bytes=4 * n_numbers + (512 << 20))]
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         self._sides = None
 
     def _words(self, text: str) -> list[int]:

@@ -36,7 +36,6 @@ class Pair:
     cosine: float
 
     def worth(self, by: By) -> float:
-        """What it is judged by."""
         return self.margin if by == "margin" else self.cosine
 
 

@@ -89,7 +89,6 @@ class Bank:
     _kept: dict[str, deque[Tensor]] = field(default_factory=dict)
 
     def add(self, language: str, vectors: Tensor) -> None:
-        """Keep a batch's."""
         self._kept.setdefault(language, deque(maxlen=self.size)).extend(vectors.detach())
 
     def negatives(self, language: str, *, across: bool, dim: int) -> Tensor:
@@ -172,7 +171,6 @@ def teach_context(
 
 
 def in_sentences(texts: Sequence[str]) -> list[list[str]]:
-    """Of each text its sentences."""
     return [[text[start:end] for start, end in sentences_of(text)] for text in texts]
 
 

@@ -166,7 +166,6 @@ def _writer(llm: LLM) -> Asker:
 
 
 def bare(document: Document) -> Document:
-    """The document without its title."""
     return replace(document, title="")
 
 

@@ -43,6 +43,5 @@ def run(given: Namespace) -> int:
         for check, asked, figure, verdict in rows_of(report)[1:]:
             say(f"{verdict:<9}  {check}: {asked}: {figure}")
         say()
-        for line in summary(report):
-            say(line)
+        say("\n".join(summary(report)))
     return 0 if report.passed else NOT_PASSED

@@ -86,8 +86,7 @@ def _measure(given: Namespace) -> int:
     if given.json:
         say_json(agreement.model_dump(mode="json"))
     else:
-        for line in agreement.lines():
-            say(line)
+        say("\n".join(agreement.lines()))
         say(f"\nwritten to {out}")
     return 0
 
@@ -131,7 +130,6 @@ def _judge(given: Namespace) -> int:
 
 def show(report: JudgeReport, *, queries: int) -> None:
     """Figures, and the questions whose answers differ most, as aligned text."""
-    for line in report.lines():
-        say(line)
+    say("\n".join(report.lines()))
     for compared in report.compared[:1]:
         show_extremes(compared, queries=queries)

@@ -8,10 +8,9 @@ from pathlib import Path
 from rag.commands import progress_bar, say, say_json, warn, writable
 from rag.evaluate import Evaluation, answer_measure_name, is_measured, measured_run
 from ragline_lab.leaderboard.board import Board, board_of
-from ragline_lab.leaderboard.facts import facts_of
 from ragline_lab.leaderboard.page import page
 from ragline_lab.leaderboard.published import read_published
-from ragline_lab.leaderboard.run_folders import Found, Judgements, find_runs, qrels_by_set
+from ragline_lab.leaderboard.run_folders import Found, Judgements, facts_of, find_runs, qrels_by_set
 from ragline_lab.pages.document import write_page
 
 

@@ -15,8 +15,8 @@ from rag.indexes import open_index
 from ragline_lab.commands.lab import model_of
 from ragline_lab.llms import named_llm
 from ragline_lab.questions.elsewhere import open_elsewhere
-from ragline_lab.questions.from_log import write_rated
 from ragline_lab.questions.making import make_questions
+from ragline_lab.questions.written import write_rated
 
 
 def options(parser: ArgumentParser) -> None:
@@ -67,8 +67,7 @@ def run(given: Namespace) -> int:
     if given.json:
         say_json(report.as_dict())
     else:
-        for line in report.lines():
-            say(line)
+        say("\n".join(report.lines()))
         say(f"\nset: {report.out}")
     for warning in report.warnings():
         warn(f"rag: {warning}")
@@ -85,6 +84,5 @@ def _rated(given: Namespace) -> int:
     if given.json:
         say_json(asdict(report))
     else:
-        for line in (*report.lines(), f"\nset: {report.out}"):
-            say(line)
+        say("\n".join([*report.lines(), f"\nset: {report.out}"]))
     return 0

@@ -61,8 +61,7 @@ def run(given: Namespace) -> int:
 
 
 def show(report: SweepReport) -> None:
-    for line in lines_of(report):
-        say(line)
+    say("\n".join(lines_of(report)))
     ranked = report.ranked()
     shown = ranked[:_SHOWN]
     shown += [each for each in ranked[_SHOWN:] if each.label in (AS_IT_WAS, report.result.label)]
@@ -72,8 +71,7 @@ def show(report: SweepReport) -> None:
     if len(shown) < len(ranked):
         say(f"  ... {len(ranked) - len(shown):,} more, in sweep.md")
     say()
-    for line in result_lines(report):
-        say(line)
+    say("\n".join(result_lines(report)))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -53,8 +53,7 @@ def run(given: Namespace) -> int:
 
 def show(drift: Drift, *, queries: int) -> None:
     """The report as text, and the measures as `rag compare` shows them."""
-    for line in lines_of(drift, queries=queries):
-        say(line)
+    say("\n".join(lines_of(drift, queries=queries)))
     if drift.measures:
         say()
         show_compared(Path(drift.run).name or drift.run, {"asked again": drift.measures}, queries=queries)

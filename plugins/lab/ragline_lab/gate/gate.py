@@ -37,7 +37,6 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether all that it asks was reached."""
         return all(verdict.state == "passed" for verdict in self.verdicts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,7 +65,6 @@ class GateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,7 +119,9 @@ def run_gate(suite: Suite, *, out: Path | None = None, accept: bool = False, pro
     if fingerprints != before:
         require_writable(lock.parent, files=[lock.name])
     with TemporaryDirectory(prefix="ragline-gate-") if out is None else nullcontext(out) as place:
-        folders = [Path(place) / _folder_name(number, each.name) for number, each in enumerate(ready, start=1)]
+        # A check's name may be anything, and so is only hinted at.
+        hints = ("".join(c if c.isascii() and c.isalnum() else "-" for c in each.name)[:60] for each in ready)
+        folders = [Path(place) / f"{number:02d}-{hint}" for number, hint in enumerate(hints, start=1)]
         for each in folders:
             require_writable(each, files=RunFile)
         reports = tuple(_report(suite, each, place, progress) for each, place in zip(ready, folders, strict=True))
@@ -141,11 +141,7 @@ def _before(lock: Path, *, accept: bool) -> Fingerprints:
 
 
 def _all_ready(suite: Suite) -> list[_Ready]:
-    """Every check with its data set and graph.
-
-    Raises:
-        SpecError: lists all that is wrong.
-    """
+    """Every check with its data set and graph; an error lists all that is wrong."""
     ready, problems = list[_Ready](), list[str]()
     for name, check in suite.checks.items():
         try:
@@ -233,11 +229,6 @@ def _verdict(requirement: Requirement, report: EvalReport) -> Verdict:
         raise SpecError(f"the baseline has no {name} to compare with")
     test = report.significance[name]
     return judge(requirement, value=test.difference, low=test.low, high=test.high, n=n)
-
-
-def _folder_name(number: int, check: str) -> str:
-    """A check's folder; its name may be anything, and so is only hinted at."""
-    return f"{number:02d}-{''.join(c if c.isascii() and c.isalnum() else '-' for c in check)[:60]}"
 
 
 Fingerprints = Mapping[str, Mapping[str, str]]

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from rag.writing import printed_line
 from ragline_lab.gate.gate import CheckReport, GateReport
-from ragline_lab.markdown import inert, table
+from ragline_lab.pages.document import inert, markdown_table
 
 HEAD = ("check", "asked", "figure", "verdict")
 
@@ -41,7 +41,7 @@ def summary(report: GateReport) -> list[str]:
 def markdown(report: GateReport) -> str:
     """A page: what came out, and a row for each requirement."""
     lines = [f"## Gate {inert(report.suite)}", "", *(f"- {inert(line)}" for line in summary(report)), ""]
-    return "\n".join([*lines, *table(rows_of(report)), ""])
+    return "\n".join([*lines, *markdown_table(rows_of(report)), ""])
 
 
 def junit(report: GateReport) -> str:

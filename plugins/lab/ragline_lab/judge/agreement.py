@@ -106,7 +106,6 @@ def read_agreement(path: Path) -> Agreement:
 
 
 def write_agreement(agreement: Agreement, path: Path) -> None:
-    """Write the file, whole or not at all."""
     write_atomically(path, json.dumps(agreement.model_dump(mode="json"), indent=1) + "\n")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from rag.errors import SpecError, did_you_mean
 from rag.evaluate import Compared, Evaluation, Interval, compare_runs, holm, mean_interval
-from ragline_lab.leaderboard.facts import RunFacts
 from ragline_lab.leaderboard.published import Figure
+from ragline_lab.leaderboard.run_folders import RunFacts
 
 LEVEL = 0.05
 """A corrected p below this is marked."""

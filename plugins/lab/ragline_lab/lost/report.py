@@ -78,12 +78,10 @@ class Lost:
 
     @property
     def gold(self) -> Iterator[Gold]:
-        """Every relevant document of every query."""
         return (each for query in self.queries for each in query.gold)
 
     @property
     def n_gold(self) -> int:
-        """How many relevant documents there are."""
         return sum(len(query.gold) for query in self.queries)
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -153,3 +154,24 @@ def link(target: Path, page: Path) -> str:
     """
     relative = os.path.relpath(target.absolute(), page.absolute().parent)
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")
+
+
+_MARKUP = re.compile(r"([\\`*_\[\]<>&|~#$])")
+
+
+def inert(text: str) -> str:
+    """Text that stands in Markdown as it is, on one line: no link, no markup, no cell of its own.
+
+    >>> inert("a|b <img> [x](y)")
+    'a\\\\|b \\\\<img\\\\> \\\\[x\\\\](y)'
+    """
+    return _MARKUP.sub(r"\\\1", printed_line(text))
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a table in Markdown; the first row has the names of the columns. Cells are escaped here."""
+    head, *body = ([inert(cell) for cell in row] for row in rows)
+    yield f"| {' | '.join(head)} |"
+    yield f"| {' | '.join('---' for _ in head)} |"
+    for row in body:
+        yield f"| {' | '.join(row)} |"

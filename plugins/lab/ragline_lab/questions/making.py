@@ -107,11 +107,7 @@ def _report(
     elsewhere: Elsewhere | None,
     out: Path,
 ) -> QuestionsReport:
-    """What came of it.
-
-    Raises:
-        SpecError: no question was kept.
-    """
+    """What came of it; an error where no question was kept."""
     report = QuestionsReport(
         index=index.name,
         model=model.name,

@@ -45,7 +45,6 @@ class Question:
     digest: str = ""
 
     def has(self, kind: Kind) -> bool:
-        """Whether a document of this kind comes with it."""
         return self.documents.get(kind, 0) > 0
 
 
@@ -168,11 +167,9 @@ class ContextKind:
     words: str
 
     def is_of(self, question: Question) -> bool:
-        """Whether a question can be asked so."""
         return all(map(question.has, self.needs))
 
     def given(self, question: Question) -> int:
-        """How many documents it gives."""
         return sum(question.documents.get(kind, 0) for kind in self.gives)
 
     def query(self, question: Question) -> Query:

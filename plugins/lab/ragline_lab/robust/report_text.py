@@ -29,7 +29,6 @@ _HEAD = (
 
 
 def asked_told(report: RobustReport) -> str:
-    """What was asked."""
     said = f"{report.name}: {report.questions:,} questions, {report.without_documents:,} of them without documents"
     return said + (f"; no question has documents for: {', '.join(report.never)}" if report.never else "")
 

@@ -11,8 +11,7 @@ from rag.files import write_atomically
 from ragline_lab.leaderboard.svg import Bar, bars, room_for
 from ragline_lab.lost import tables
 from ragline_lab.lost.tables import Words
-from ragline_lab.markdown import inert, table
-from ragline_lab.pages.document import document, escaped, write_page
+from ragline_lab.pages.document import document, escaped, inert, markdown_table, write_page
 from ragline_lab.pages.svg import legend
 from ragline_lab.robust.questions import CONTEXTS, Verdict
 from ragline_lab.robust.report import LEVEL, RobustReport, Row
@@ -36,10 +35,10 @@ def markdown(report: RobustReport) -> str:
     parts += [f"- {inert(way)}" for way in ways_told(report)]
     if report.command:
         parts.append(f"- {inert(shlex.join(report.command))}")
-    parts += ["", *table(rows_of(report.rows)), ""]
+    parts += ["", *markdown_table(rows_of(report.rows)), ""]
     for model in report.models:
         if rows := defence_rows(report, model):
-            parts += [f"## {inert(model)}: each defence beside {inert(report.baseline)}", "", *table(rows), ""]
+            parts += [f"## {inert(model)}: each defence beside {inert(report.baseline)}", "", *markdown_table(rows), ""]
     return "\n".join(parts)
 
 

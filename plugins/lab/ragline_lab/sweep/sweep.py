@@ -26,11 +26,9 @@ from rag.graphs import Graph, Identities, Merged, Spec, built_together, graph_id
 from rag.indexes import Index
 from ragline_lab.resumed import resumed
 from ragline_lab.sweep.axes import parse_axes
-from ragline_lab.sweep.halves import divided, in_order
-from ragline_lab.sweep.halving import Round, better, rounds
-from ragline_lab.sweep.report import Result, SweepReport
+from ragline_lab.sweep.halves import Round, better, divided, in_order, rounds
+from ragline_lab.sweep.report import Result, SweepReport, Tuned, evaluation_of, tuned
 from ragline_lab.sweep.settings import Setting, settings_of
-from ragline_lab.sweep.tuned import Tuned, evaluation_of, tuned
 from ragline_lab.sweep.work import Line, Work
 from ragline_lab.sweep.written import write_report
 
@@ -65,7 +63,7 @@ def sweep(
         tune: share of the queries that settings are chosen by.
         tune_split: a split of the data set whose queries settings are chosen by, in place of a share.
         measures: as `plan_evaluation` takes them; the first decides.
-        halve: by successive halving; see `ragline_lab.sweep.halving`.
+        halve: by successive halving; see `ragline_lab.sweep.halves`.
         command: the words that were typed for this, which the report keeps.
     Raises:
         SpecError: a parameter, a value, a measure or a split is not there, the grid is too large, a setting is wrong, or
@@ -109,7 +107,6 @@ class _Task:
     command: tuple[str, ...]
 
     def facts(self, graphs: Sequence[Graph], index: Index | None) -> dict[str, Any]:
-        """What all lines depend on."""
         splits = [self.split, *([self.tune] if isinstance(self.tune, str) else [])]
         halves = [_digest(self.tuning), _digest(self.reporting)]
         return {

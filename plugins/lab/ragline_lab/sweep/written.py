@@ -12,7 +12,7 @@ from rag.errors import need
 from rag.evaluate import write_per_query
 from rag.files import write_atomically
 from rag.writing import printed_line
-from ragline_lab.markdown import inert, table
+from ragline_lab.pages.document import inert, markdown_table
 from ragline_lab.sweep.report import SweepReport, lines_of, result_lines, rows_of
 from ragline_lab.sweep.settings import AS_IT_WAS, Setting
 
@@ -39,7 +39,7 @@ def markdown(report: SweepReport) -> str:
             "",
             *(f"- {line}" for line in told),
             "",
-            *table(rows_of(report, report.ranked())),
+            *markdown_table(rows_of(report, report.ranked())),
             "",
             *(f"- {line}" for line in result),
             "",

@@ -18,10 +18,9 @@ from rag import SpecError
 from rag.cli import main
 from rag.evaluate import Evaluation, holm, paired_randomisation, write_per_query
 from ragline_lab.leaderboard.board import board_of
-from ragline_lab.leaderboard.facts import RunFacts
 from ragline_lab.leaderboard.page import page
 from ragline_lab.leaderboard.published import Figure, read_published
-from ragline_lab.leaderboard.run_folders import find_runs
+from ragline_lab.leaderboard.run_folders import RunFacts, find_runs
 from ragline_lab.leaderboard.svg import Bar, Outline, bars, radar, scale
 from ragline_lab.pages.document import escaped, link
 from ragline_lab.pages.svg import fitted

@@ -107,7 +107,6 @@ class JointTower:
 
     @property
     def reads_texts(self) -> bool:
-        """Whether it has a side of texts."""
         return self._published.layout.texts
 
     def describe(self) -> dict[str, Any]:
@@ -136,7 +135,6 @@ class JointTower:
         return without_classes(found)
 
     def release(self) -> None:
-        """Let go of the weights; the next picture loads them again."""
         self._seen.release()
 
     @cached_property
@@ -171,7 +169,6 @@ class JointEncoder:
 
     @cached_property
     def dim(self) -> int:
-        """Numbers per vector."""
         from safetensors import safe_open
 
         with safe_open(self._published.folder / "model.safetensors", "np") as file:
@@ -216,7 +213,6 @@ class JointEncoder:
             yield rows, self._said(torch.from_numpy(filled))
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each token of each text begins and ends, in characters; nothing is cut."""
         if not self._published.layout.apart:
             return self._spans([*map(_readable, texts)])
         told = [_apart(_readable(each)) for each in texts]
@@ -233,7 +229,6 @@ class JointEncoder:
         return [Need(what=f"texts of {self._published.name}", n_bytes=2 * size + _ROOM)]
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         self._said.release()
 
     def _tokenizer(self, *, cut: bool) -> Any:

@@ -25,7 +25,6 @@ _PICTURES = "image"
 
 
 def is_library(folder: Path) -> bool:
-    """Whether a folder is one of sentence-transformers."""
     return (folder / "modules.json").is_file()
 
 
@@ -69,7 +68,6 @@ class LibraryTower:
         return replace(seen, pooled=unit(seen.pooled))
 
     def release(self) -> None:
-        """Let go of the weights; the next picture loads them again."""
         with self._lock:
             self.__dict__.pop("_model", None)
 

@@ -100,7 +100,6 @@ class Published:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """How it wants pictures."""
         return Pixels.of(said_by(self.folder / "preprocessor_config.json"), side=self._image_side)
 
     @property

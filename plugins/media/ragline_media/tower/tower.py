@@ -74,7 +74,6 @@ class Tower:
         return Features(pooled, logits)
 
     def release(self) -> None:
-        """Let go of the weights; the next picture loads them again."""
         self._network = None
 
     @cached_property

@@ -118,7 +118,6 @@ def _pipelines(graphs: Mapping[str, str], args: Namespace, stack: ExitStack) -> 
 
 
 def settings(args: Namespace) -> ServeSettings:
-    """The command line as settings."""
     from ragline_serve.service.settings import ServeSettings
 
     return ServeSettings(

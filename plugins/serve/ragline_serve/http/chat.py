@@ -18,18 +18,16 @@ from rag.files import QuestionLog
 from rag.graphs import RunResult
 from rag.types import Answer, AnswerDelta, Query
 from ragline_serve.http.conversation import Conversation, conversation
-from ragline_serve.http.extension import begun_json, passages_of, sources_json, whole_json
+from ragline_serve.http.extension import annotations_json, begun_json, passages_of, sources_json, whole_json
 from ragline_serve.http.feedback import logged
-from ragline_serve.http.links import annotations_json
 from ragline_serve.http.search import require_filter
 from ragline_serve.http.sessions import Sessions
 from ragline_serve.service import history
 from ragline_serve.service.askers import asked_in, asker_of
-from ragline_serve.service.disconnects import UNAVAILABLE, unless_gone
-from ragline_serve.service.errors import ApiError, explained, failed
-from ragline_serve.service.replies import LAST_EVENT, EventStream, JSONReply, event
+from ragline_serve.service.replies import LAST_EVENT, ApiError, EventStream, JSONReply, event, explained, failed
 from ragline_serve.service.service import ANSWERING, CHAT_PATH, Service
 from ragline_serve.service.services import Services
+from ragline_serve.service.unavailable import UNAVAILABLE, unless_gone
 from ragline_serve.service.wire.chat import ChatReply, ChatRequest
 from ragline_serve.service.wire.forms import refusals
 
@@ -61,7 +59,6 @@ class _Turn:
 
     @property
     def session(self) -> str | None:
-        """The id of the conversation that it belongs to."""
         return None if self.kept is None else self.kept.id
 
     async def keep(self, answer: Answer, service: Service) -> str | None:

@@ -16,8 +16,7 @@ from rag.doors import IndexReport
 from rag.errors import IndexProblem, NoRoom, SpecError
 from rag.indexes import LocalIndex, newest_stamp
 from ragline_serve.service.askers import writer_of
-from ragline_serve.service.errors import ApiError, explained
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply, explained
 from ragline_serve.service.services import Services
 from ragline_serve.service.wire.forms import FILTER_HELP, Form, Listed, Text, Where, refusals
 
@@ -110,7 +109,6 @@ class Changes:
 
 
 def router(changes: Changes) -> APIRouter:
-    """The endpoints over the changes."""
     routes = APIRouter(tags=["documents"])
 
     @routes.post(

@@ -14,10 +14,9 @@ from rag.doors import contents_json, position_json
 from rag.filters import Filter
 from rag.indexes import Index, let_through
 from rag.types import Document
-from ragline_serve.http.links import original_of
+from ragline_serve.http.extension import original_of
 from ragline_serve.service.askers import asked_in
-from ragline_serve.service.errors import ApiError
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply
 from ragline_serve.service.services import Services
 from ragline_serve.service.wire.forms import refusals
 from ragline_serve.service.wire.passages import CONTENTS_HELP, Position

@@ -22,7 +22,7 @@ from rag.files import Entry, QuestionLog
 from rag.filters import Filter, asked_by, asker_of_text
 from rag.indexes import Index
 from rag.types import Where
-from ragline_serve.service.errors import ApiError
+from ragline_serve.service.replies import ApiError
 
 LONGEST_HEADER = 65_536
 

@@ -53,7 +53,6 @@ class NowAndThen(logging.Filter):
 
 @contextmanager
 def now_and_then(interval_s: float) -> Iterator[None]:
-    """Hold these loggers to it while the block runs."""
     rule = NowAndThen(interval_s)
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:

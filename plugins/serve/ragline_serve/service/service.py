@@ -21,9 +21,9 @@ from rag.graphs import RunResult, apart, needs_index, parameters_of
 from rag.indexes import encoder_of
 from rag.protocols import LLM, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
 from rag.types import AnswerDelta, Query, Ranking, Where
-from ragline_serve.service.disconnects import UNAVAILABLE, Down
 from ragline_serve.service.gather import Gatherer, Streams, Threads
 from ragline_serve.service.settings import ServeSettings
+from ragline_serve.service.unavailable import UNAVAILABLE, Down
 
 logger = logging.getLogger(__name__)
 
@@ -271,7 +271,6 @@ class Service:
 
     @property
     def embeds(self) -> bool:
-        """Whether the index has an encoder."""
         index = self.pipeline.index
         return index is not None and "dense" in index.legs
 
@@ -282,7 +281,6 @@ class Service:
 
     @property
     def loading(self) -> bool:
-        """Whether weights are being loaded."""
         return self._loader is not None and self._loader.is_alive()
 
     def close(self) -> None:

@@ -39,7 +39,6 @@ class CodeGraphEncoder(AroundEncoder):
 
     @classmethod
     def is_whole(cls, said: Mapping[str, Any]) -> bool:
-        """A width above 0."""
         return said.keys() == {"kind", "width"} and isinstance(said["width"], int) and said["width"] > 0
 
     def facts(self) -> Mapping[str, Any]:
@@ -61,11 +60,9 @@ class CodeGraphEncoder(AroundEncoder):
             yield np.arange(start, start + len(some)), self._read(some)
 
     def memory(self) -> list[Need]:
-        """That of both encoders."""
         return [*super().memory(), *self._nodes.memory()]
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         super().release()
         self._nodes.release()
 

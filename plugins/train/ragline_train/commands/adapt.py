@@ -11,7 +11,7 @@ from pathlib import Path
 from rag.commands import GRAPH_HELP, indexed, positive, progress_bar, say, say_json, warn
 from ragline_train.commands.train import say_ahead, say_told, shared_data, taught_and_judged
 from ragline_train.teaching.adapting import GRAPH, Adapted, adapt
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings
 
 
 def options(parser: ArgumentParser) -> None:

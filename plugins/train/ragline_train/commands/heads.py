@@ -70,9 +70,9 @@ def _list() -> int:
 def _find(given: Namespace) -> int:
     from rag.indexes import open_index
     from rag.writing import LLMS
-    from ragline_train.heads.head_cases import head_cases
     from ragline_train.heads.search_heads import find_heads
     from ragline_train.heads.weighings import NothingFound
+    from ragline_train.taught import head_cases
 
     out = writable(given.out)
     llm = LLMS.get("transformers")(model=given.model)

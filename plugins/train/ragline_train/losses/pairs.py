@@ -144,17 +144,14 @@ class Mixup(Loss):
         share = batch.mix if batch.mix is not None else float(torch.distributions.Beta(0.5, 0.5).sample())
         mixed = between(v, t, share)
         own = (v * t).sum(dim=1) / self.mixed_temperature
-        hard = [_own_column(side @ mixed.T / self.mixed_temperature, own) for side in (v, t)]
+        eye = torch.eye(len(own), dtype=torch.bool, device=own.device)
+        hard = [torch.where(eye, own[:, None], side @ mixed.T / self.mixed_temperature) for side in (v, t)]
         epoch = 1 + int(batch.progress * self.epochs)
         contrast = self.contrast(v, t, batch.groups)
         return {
             "contrast": contrast,
             "mixed": self.weight / epoch * (surprise(hard[0]).mean() + surprise(hard[1]).mean()) / 2,
         }
-
-
-def _own_column(scores: Tensor, own: Tensor) -> Tensor:
-    return torch.where(torch.eye(len(own), dtype=torch.bool, device=own.device), own[:, None], scores)
 
 
 class Adversarial(Loss):

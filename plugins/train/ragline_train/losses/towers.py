@@ -60,7 +60,6 @@ class Towers(nn.Module):
 
     @classmethod
     def drawn(cls, width: int, dim: int, *, seed: int = 0, dropout: float = 0.6) -> Self:
-        """From a start that is drawn."""
         torch.manual_seed(seed)
         return cls(0.02 * torch.randn(width, dim), torch.zeros(dim), dropout=dropout).eval()
 

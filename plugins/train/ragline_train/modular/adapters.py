@@ -60,7 +60,6 @@ class Adapters(nn.Module):
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
         return sum(each.numel() for each in self.parameters())
 
     def tensors(self) -> dict[str, Tensor]:

@@ -30,7 +30,6 @@ class Difference:
 
     @property
     def size(self) -> int:
-        """How many numbers it changes."""
         return sum(len(places) for places, _ in self.entries.values())
 
     def tensors(self) -> dict[str, Tensor]:

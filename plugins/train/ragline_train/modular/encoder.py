@@ -47,7 +47,6 @@ class ModularEncoder(AroundEncoder):
 
     @classmethod
     def is_whole(cls, said: Mapping[str, Any]) -> bool:
-        """Languages by their codes."""
         named = said.get("languages")
         return said.keys() == {"kind", "languages"} and isinstance(named, list) and all(map(_is_code, named))
 
@@ -83,7 +82,6 @@ class ModularEncoder(AroundEncoder):
         return self._encoder.memory()
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         super().release()
         with self._lock:
             for name in ("_teachable", "_added", "_modules"):

@@ -74,7 +74,6 @@ class Teachable:
 
     @cached_property
     def sockets(self) -> Sockets:
-        """Where adapters are put."""
         return Sockets(self.base)
 
 

@@ -137,7 +137,6 @@ class Guard:
         return Leak(qid=self._qids[found[0]], kind="near")
 
     def leaks(self, texts: Iterable[str]) -> list[Leak | None]:
-        """Of each text, in order."""
         return [self.leak(text) for text in texts]
 
     def require_none(self, texts: Sequence[str], *, place: str) -> None:

@@ -21,8 +21,7 @@ from ragline_train.teaching.memory import Trial, peak_bytes
 from ragline_train.teaching.questions import Asked, judged_ones, own_questions, written_ones
 from ragline_train.teaching.recipes import recipe_named
 from ragline_train.teaching.run_folder import RunFolder, Told, libraries
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Task
+from ragline_train.teaching.task import Settings, Task
 from ragline_train.teaching.teacher import Teacher
 
 _OWN = 1200

@@ -28,8 +28,7 @@ from ragline_train.teaching.recipes.opened import (
     prompts_of,
     require_trainer,
 )
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Example, Task, texts_of
+from ragline_train.teaching.task import Example, Settings, Task, texts_of
 
 _TEACHER = "multilingual-e5-small"
 _TURNED_BY = 800

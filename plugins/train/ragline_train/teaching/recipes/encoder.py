@@ -18,8 +18,7 @@ from ragline_train.teaching.recipes.opened import (
     prompts_of,
     require_trainer,
 )
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Example, Task, document_columns, share_rows, texts_of, ways
+from ragline_train.teaching.task import Example, Settings, Task, document_columns, share_rows, texts_of, ways
 from ragline_train.teaching.teacher import contrasted
 
 _SHARPNESS = 20.0

@@ -78,7 +78,6 @@ class Cut:
             self._model.max_seq_length = taught
 
     def write(self, place: Path) -> None:
-        """Write the model with its own limit."""
         with self.as_used():
             self._model.save_pretrained(str(place), create_model_card=False)
 

@@ -17,8 +17,7 @@ from rag.indexes import EncoderFolder
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes.opened import KEPT, require_trainer, weights_digest
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Example, Task, log_share, ndcg, ways
+from ragline_train.teaching.task import Example, Settings, Task, log_share, ndcg, ways
 
 _BODY = "splade-tiny"
 """2 layers of 128: forty candidates in a tenth of a second."""

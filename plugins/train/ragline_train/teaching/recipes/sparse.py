@@ -12,8 +12,7 @@ from rag.indexes import EncoderFolder
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes.opened import KEPT, Cut, require_trainer, weights_digest
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Task, matching_temperature, ndcg, share_rows, texts_of
+from ragline_train.teaching.task import Settings, Task, matching_temperature, ndcg, share_rows, texts_of
 
 _PRICE_OF_DOCUMENTS, _PRICE_OF_QUERIES = 3e-4, 5e-4
 _BATCH = 4

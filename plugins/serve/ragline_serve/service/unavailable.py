@@ -53,11 +53,9 @@ class Down:
         self._until: dict[str, float] = {}
 
     def note(self, name: str) -> None:
-        """It did not answer."""
         self._until[name] = time.monotonic() + self._for_s
 
     def clear(self, name: str) -> None:
-        """It did."""
         self._until.pop(name, None)
 
     def __contains__(self, name: str) -> bool:
