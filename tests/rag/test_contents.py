@@ -44,7 +44,7 @@ from rag.pipeline.as_json import ranking_json
 from rag.pipeline.identity import question_key
 from rag.stages.assemble import TokenBudgetAssembler
 from ragline_serve.service.history import by_turns
-from ragline_serve.service.wire.messages import ChatMessage
+from ragline_serve.service.wire.chat import ChatMessage
 from rerankers import RERANKERS
 from retrievers.index.directory import LocalIndex
 from retrievers.index.documents import Documents

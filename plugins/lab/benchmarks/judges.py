@@ -22,7 +22,9 @@ from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, for_folder, record
 from plugins.lab.benchmarks.models import named
 from rag.evaluate import load_beir
-from ragline_lab.judge import Judge, measure, write_agreement
+from ragline_lab.judge.agreement import write_agreement
+from ragline_lab.judge.asking import Judge
+from ragline_lab.judge.measuring import measure
 
 SETS = ("ramdocs", "clapnq")
 

@@ -23,11 +23,12 @@ from benchmarks.graphs import ENGINES, hybrid_nodes
 from benchmarks.make_samples import data_folder, take_sets
 from benchmarks.record import Record, record
 from plugins.lab.benchmarks.models import named
+from plugins.lab.benchmarks.orders import Tau, tau_of_means
 from rag import Query, SpecError, load_pipeline
 from rag.evaluate import Dataset, Qrels, cached_index, evaluate, load_beir
 from rag.graphs import load_spec
-from ragline_lab.agreement import Tau, tau_of_means
-from ragline_lab.questions import QuestionsReport, make_questions
+from ragline_lab.questions.making import make_questions
+from ragline_lab.questions.report import QuestionsReport
 
 SETS = ("scifact", "cranfield", "cosqa", "docs-manpages")
 MEASURE = "nDCG@10"

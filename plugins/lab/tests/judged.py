@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ragline_lab.judge import Judge, JudgeReport, Task, judge_answers
 from ragline_lab.judge.answers import Answered, Answers
-from ragline_lab.judge.asking import Known
+from ragline_lab.judge.asking import Judge, Known
+from ragline_lab.judge.judging import Task, judge_answers
+from ragline_lab.judge.report import JudgeReport
 
 FACTS = '["Frames are brazed.", "The tubes are chromoly.", "Paint comes last."]'
 

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from ragline_lab.agreement import cohen_kappa, kendall_tau, tau_of_means
+from plugins.lab.benchmarks.orders import kendall_tau, tau_of_means
+from ragline_lab.judge.agreement import cohen_kappa
 
 
 def test_kappa_is_what_is_left_of_agreement_beyond_chance() -> None:

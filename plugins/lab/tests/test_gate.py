@@ -16,8 +16,9 @@ from plugins.lab.tests.conftest import Command, write_lines
 from rag import SpecError
 from rag.evaluate import evaluate_graph, load_beir
 from rag.graphs import load_spec
-from ragline_lab.gate import load_suite, run_gate
+from ragline_lab.gate.gate import run_gate
 from ragline_lab.gate.reports import junit, markdown
+from ragline_lab.gate.suite import load_suite
 from ragline_lab.gate.verdicts import Requirement, judge
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "gate"

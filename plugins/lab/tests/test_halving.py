@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag import Query, SpecError
-from ragline_lab.sweep.halves import divided, in_order
-from ragline_lab.sweep.halving import Round, better, rounds
+from ragline_lab.sweep.halves import Round, better, divided, in_order, rounds
 
 
 def queries(n: int) -> list[Query]:

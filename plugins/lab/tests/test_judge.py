@@ -15,12 +15,12 @@ from plugins.lab.tests.judged import FACTS, OTHER, RUN, answered, judged, lively
 from plugins.lab.tests.scripts import Chooser, Writer, named
 from rag import SpecError, build_index
 from rag.evaluate import load_beir, read_per_query
-from ragline_lab.judge import Agreement, Judge, Task, judging
+from ragline_lab.judge import judging
+from ragline_lab.judge.agreement import Agreement
 from ragline_lab.judge.answers import Answered, by_passages, by_references, read_answers
-from ragline_lab.judge.asking import Known
-from ragline_lab.judge.choices import read_choice
-from ragline_lab.judge.nuggets import Nugget, Support, nugget_scores
-from ragline_lab.judge.preference import Preference, preference
+from ragline_lab.judge.asking import Judge, Known, read_choice
+from ragline_lab.judge.judging import Task
+from ragline_lab.judge.verdicts import Nugget, Preference, Support, nugget_scores, preference
 from retrievers.index.directory import LocalIndex
 
 

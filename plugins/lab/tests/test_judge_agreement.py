@@ -11,10 +11,9 @@ from plugins.lab.tests.judged import OTHER, judged, lively, part
 from plugins.lab.tests.scripts import Writer, named
 from rag import SpecError
 from rag.evaluate import Item
-from ragline_lab.judge import Judge, measure, read_agreement, write_agreement
-from ragline_lab.judge.agreement import Case, figures
-from ragline_lab.judge.asking import Known
-from ragline_lab.judge.labels import Pair, pairs_of, references_of
+from ragline_lab.judge.agreement import Case, figures, read_agreement, write_agreement
+from ragline_lab.judge.asking import Judge, Known
+from ragline_lab.judge.measuring import Pair, measure, pairs_of, references_of
 
 MISLED = [
     Item(

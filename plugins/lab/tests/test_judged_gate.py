@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from plugins.lab.tests.conftest import Command, write_lines
-from ragline_lab.judge import Agreement, Judge, write_agreement
-from ragline_lab.judge.agreement import Figures
+from ragline_lab.judge.agreement import Agreement, Figures, write_agreement
+from ragline_lab.judge.asking import Judge
 from ragline_lab.llms import named_llm
 
 GRAPH = {

@@ -12,7 +12,8 @@ from plugins.lab.benchmarks.leaderboard import ATTENTION, PUBLISHED, Run, is_ref
 from rag import Document, Query, Ranking, ScoredDocument
 from rag.evaluate import evaluate, measured_run
 from rag.ranking import ranked
-from ragline_lab.leaderboard import facts_of, find_runs, read_published
+from ragline_lab.leaderboard.published import read_published
+from ragline_lab.leaderboard.run_folders import facts_of, find_runs
 
 
 def test_bm25_is_fused_with_each_leg_and_with_all() -> None:

@@ -16,11 +16,12 @@ from rag import Document, SpecError, build_index
 from rag.evaluate import evaluate_graph, load_beir
 from rag.graphs import load_spec
 from rag.indexes import IndexSettings
-from ragline_lab.questions import Elsewhere, QuestionsReport, make_questions, making, open_elsewhere, sample
+from ragline_lab.questions import making
+from ragline_lab.questions.elsewhere import Elsewhere, open_elsewhere
 from ragline_lab.questions.legs_alone import searchers
-from ragline_lab.questions.repeats import Repeats
-from ragline_lab.questions.sample import draw
-from ragline_lab.questions.words import fault
+from ragline_lab.questions.making import draw, make_questions
+from ragline_lab.questions.report import QuestionsReport
+from ragline_lab.questions.words import Repeats, fault
 from ragline_lab.questions.writer import parse_written
 from retrievers.index.directory import LocalIndex
 from retrievers.legs import LEGS
@@ -305,7 +306,7 @@ def test_a_draw_is_spread_over_documents_and_the_first_of_a_larger_one(
         assert len(set(parents[4:7])) == 3  # the shortest document has no second passage
         assert draw(index, n=5, seed=0).rows == whole.rows[:5]
         assert draw(index, n=1000, seed=1).rows != whole.rows
-        monkeypatch.setattr(sample, "_SPARE", 1)  # what is forgotten on the way changes nothing
+        monkeypatch.setattr(making, "_SPARE", 1)  # what is forgotten on the way changes nothing
         assert [draw(index, n=n, seed=0).rows for n in range(1, 25)] == [whole.rows[:n] for n in range(1, 25)]
 
 

@@ -14,8 +14,7 @@ from rag.cli import main
 from rag.evaluate import load_beir
 from rag.files import Entry, QuestionLog
 from rag.indexes import LocalIndex
-from ragline_lab.questions import write_rated
-from ragline_lab.questions.from_log import judged
+from ragline_lab.questions.written import judged, write_rated
 
 
 @pytest.fixture

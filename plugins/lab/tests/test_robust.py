@@ -15,12 +15,10 @@ from plugins.lab.tests.conftest import Command, write_lines
 from plugins.lab.tests.leaderboard.test_leaderboard import HOSTILE, read
 from rag import Answer, Context, Query, SpecError
 from rag.graphs import Part, load_spec
-from ragline_lab.robust import RobustReport, Way, robust, ways_of
-from ragline_lab.robust.contexts import CONTEXTS
-from ragline_lab.robust.questions import Question, load_questions
-from ragline_lab.robust.report import is_better
-from ragline_lab.robust.verdicts import verdict_of
-from ragline_lab.robust.ways import CLOSED_BOOK, UNDEFENDED, WAYS, model_part
+from ragline_lab.robust.questions import CONTEXTS, Question, load_questions, verdict_of
+from ragline_lab.robust.report import RobustReport, is_better
+from ragline_lab.robust.robust import robust
+from ragline_lab.robust.ways import CLOSED_BOOK, UNDEFENDED, WAYS, Way, model_part, ways_of
 from tests.small_legs import SmallModels
 
 REFUSAL = "I don't know."

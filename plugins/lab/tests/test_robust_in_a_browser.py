@@ -10,7 +10,8 @@ import pytest
 from plugins.lab.tests.conftest import write_lines
 from plugins.lab.tests.test_robust import LINES
 from rag.graphs import Part, load_spec
-from ragline_lab.robust import robust, ways_of
+from ragline_lab.robust.robust import robust
+from ragline_lab.robust.ways import ways_of
 from tests.browser import keep
 
 pytestmark = pytest.mark.browser

@@ -20,9 +20,9 @@ from rag import SpecError
 from rag.evaluate import evaluate_graph, load_beir, read_per_query
 from rag.files import parse_yaml
 from rag.graphs import check, load_spec
-from ragline_lab.sweep import SweepReport, sweep
 from ragline_lab.sweep.halves import divided
-from ragline_lab.sweep.tuned import Tuned, front
+from ragline_lab.sweep.report import SweepReport, Tuned, front
+from ragline_lab.sweep.sweep import sweep
 
 OVER = ["fused.weights.bm25=0.1:0.9:0.4", "fused.norm=max,sum"]
 
@@ -243,7 +243,7 @@ import json, os, signal, sys
 from pathlib import Path
 from rag.evaluate import load_beir
 from rag.graphs import load_spec
-from ragline_lab.sweep import sweep
+from ragline_lab.sweep.sweep import sweep
 
 folder, graph, out, over = json.loads(sys.argv[1])
 

@@ -18,8 +18,7 @@ from rag import Document
 from rag.files import text_sha256
 from rag.graphs import Change
 from rag.pipeline.provenance import PROVENANCE
-from ragline_lab.drift.differing import QueryDrift, compared_hits
-from ragline_lab.drift.verdict import is_noise, surplus_by_chance, verdict_of
+from ragline_lab.drift.report import QueryDrift, compared_hits, is_noise, surplus_by_chance, verdict_of
 from tests.small_index import small_index
 
 SETTINGS = Change(section="graph", name="bm25", before="x", now="y")

@@ -18,7 +18,7 @@ from rank_bm25 import BM25Okapi
 
 from plugins.train.benchmarks.tower_features import Picture, Read, texts
 from plugins.train.benchmarks.tower_losses import gain
-from ragline_media.methods.anchor import Entity, Weighted, anchored, joined
+from ragline_media.methods.asked_again import Entity, Weighted, anchored, joined
 from ragline_train.losses.towers import Towers
 
 QUESTION = "what is to be seen here?"

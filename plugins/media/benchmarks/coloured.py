@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from plugins.train.benchmarks.tower_features import Read, seen_together, texts
-from ragline_media.evaluation.pairs import binding_bias
+from ragline_media.evaluation.measures import binding_bias
 from ragline_train.losses.towers import Towers
 
 _COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "gray")

@@ -25,7 +25,7 @@ from benchmarks.record import Record, record
 from plugins.media.benchmarks.bed import SETS, Words, folder, records, seen
 from plugins.media.benchmarks.found_by_words import ENGLISH, fitted
 from rag.evaluate import mean_interval
-from ragline_media.leg.composed import along, edited, weighted
+from ragline_media.leg.retriever import along, edited, weighted
 from ragline_media.tower.packaged import TOWER
 from ragline_media.tower.tower import Tower
 

@@ -21,7 +21,7 @@ from plugins.train.benchmarks.tower_features import Read, lines, texts
 from rag.evaluate import mean_interval
 from rag.protocols import LLM
 from ragline_media.methods.described import described, label_vector
-from ragline_media.methods.memory import through_texts
+from ragline_media.methods.vectors import through_texts
 from ragline_media.sound.network import SoundTower
 from ragline_media.tower.fitting import spoken
 from ragline_media.tower.joint import concepts_for

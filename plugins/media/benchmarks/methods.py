@@ -45,15 +45,10 @@ from plugins.train.benchmarks.tower_beds import Bed, usual
 from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
 from plugins.train.benchmarks.tower_losses import gain
 from rag.evaluate import mean_interval
-from ragline_media.evaluation.frequency import concept_counts, trend
-from ragline_media.evaluation.geometry import geometry, linear_cka
-from ragline_media.evaluation.pairs import pair_scores
+from ragline_media.evaluation.measures import concept_counts, geometry, linear_cka, pair_scores, trend
+from ragline_media.methods.described import frequent_name
 from ragline_media.methods.in_words import PicturesInWords, word_weights
-from ragline_media.methods.memory import among_texts
-from ragline_media.methods.parts import matched_parts, score_by_parts
-from ragline_media.methods.policy import moved
-from ragline_media.methods.synonyms import frequent_name
-from ragline_media.methods.tokens import score_by_tokens
+from ragline_media.methods.vectors import among_texts, matched_parts, moved, score_by_parts, score_by_tokens
 from ragline_media.signals import heart_features
 from ragline_media.tower.fitting import spoken
 from ragline_train.losses.towers import Pairs, Towers

@@ -22,7 +22,6 @@ class _Unfiltered:
 
     @staticmethod
     def where(given: Namespace) -> Iterable[str]:
-        """Nothing."""
         return ()
 
 
@@ -31,16 +30,10 @@ class ImageOption(_Unfiltered):
 
     @staticmethod
     def options(parser: ArgumentParser) -> None:
-        """Add the option."""
         parser.add_argument("--image", action="append", default=[], metavar="FILE", help="a picture that is asked with")
 
     @staticmethod
     def contents(given: Namespace) -> Iterable[Content]:
-        """The pictures, with their bytes.
-
-        Raises:
-            SpecError: a file is not there, too large, or no picture.
-        """
         return [picture_of(Path(name)) for name in given.image]
 
 
@@ -49,16 +42,10 @@ class SoundOption(_Unfiltered):
 
     @staticmethod
     def options(parser: ArgumentParser) -> None:
-        """Add the option."""
         parser.add_argument("--sound", metavar="FILE", help="a recording that is asked with, by what is said in it")
 
     @staticmethod
     def contents(given: Namespace) -> Iterable[Content]:
-        """The recording, with its bytes.
-
-        Raises:
-            SpecError: the file is not there, too large, or no recording.
-        """
         return [] if given.sound is None else [sound_of(Path(given.sound))]
 
 
@@ -67,18 +54,12 @@ class NoiseOption(_Unfiltered):
 
     @staticmethod
     def options(parser: ArgumentParser) -> None:
-        """Add the option."""
         parser.add_argument(
             "--noise", action="append", default=[], metavar="FILE", help="a sound that is no speech, to ask with"
         )
 
     @staticmethod
     def contents(given: Namespace) -> Iterable[Content]:
-        """The sounds, with their bytes.
-
-        Raises:
-            SpecError: a file is not there, too large, or no sound.
-        """
         return [sound_of(Path(name), kind=NOISE) for name in given.noise]
 
 

@@ -22,8 +22,7 @@ from rag.indexes import SentenceEncoder
 from rag.protocols import LLM, ReadsKinds
 from rag.types import Content, Document, SamplingParams
 from rag.writing import first_words, input_file, parse_passage, require_positive, with_line
-from ragline_media.leg.kind import KIND, PicturesMaker, reads_its_own
-from ragline_media.leg.settings import AUTO, ENGLISH, PicturesSettings
+from ragline_media.leg.kind import AUTO, ENGLISH, KIND, PicturesMaker, PicturesSettings, reads_its_own
 from ragline_media.questions import address_of
 from ragline_media.reading.picture import thumbnail_of
 from ragline_media.shown import LARGEST

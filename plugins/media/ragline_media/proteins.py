@@ -87,12 +87,10 @@ class ProteinEncoder:
 
     @property
     def dim(self) -> int:
-        """Numbers per vector."""
         return int(self._shapes["text_model.text_mlp.layers.1.weight"][0])
 
     @property
     def compute(self) -> Literal["float32", "bfloat16"]:
-        """float32."""
         return "float32"
 
     def facts(self) -> Mapping[str, Any]:
@@ -127,7 +125,6 @@ class ProteinEncoder:
         return [Need(what=f"weights of {self._folder.name}", n_bytes=4 * n_numbers + (512 << 20))]
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         self._sides = None
 
     def _words(self, text: str) -> list[int]:
@@ -242,16 +239,12 @@ def _name(name: str) -> str | None:
 def _esm(weights: dict[str, Tensor], heads: int) -> nn.Module:
     from transformers import EsmConfig, EsmModel
 
-    words = weights["embeddings.word_embeddings.weight"]
-    places = weights.get("embeddings.position_embeddings.weight")
+    from ragline_media.tower.library_sides import bert_sizes
+
+    placed = "embeddings.position_embeddings.weight" in weights
     config = EsmConfig(
-        vocab_size=len(words),
-        hidden_size=words.shape[1],
-        num_hidden_layers=len({name.split(".")[2] for name in weights if name.startswith("encoder.layer.")}),
-        num_attention_heads=heads,
-        intermediate_size=len(weights["encoder.layer.0.intermediate.dense.weight"]),
-        max_position_embeddings=1026 if places is None else len(places),
-        position_embedding_type="rotary" if places is None else "absolute",
+        **{"max_position_embeddings": 1026, **bert_sizes(weights, heads)},
+        position_embedding_type="absolute" if placed else "rotary",
         emb_layer_norm_before="embeddings.layer_norm.weight" in weights,
         token_dropout=True,
         pad_token_id=_PAD,
@@ -265,18 +258,10 @@ def _esm(weights: dict[str, Tensor], heads: int) -> nn.Module:
 def _bert(weights: dict[str, Tensor], heads: int) -> nn.Module:
     from transformers import BertConfig, BertModel
 
-    words = weights["embeddings.word_embeddings.weight"]
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=words.shape[1],
-        num_hidden_layers=len({name.split(".")[2] for name in weights if name.startswith("encoder.layer.")}),
-        num_attention_heads=heads,
-        intermediate_size=len(weights["encoder.layer.0.intermediate.dense.weight"]),
-        max_position_embeddings=len(weights["embeddings.position_embeddings.weight"]),
-        type_vocab_size=len(weights["embeddings.token_type_embeddings.weight"]),
-    )
+    from ragline_media.tower.library_sides import bert_sizes
+
     made: Any = BertModel
-    return _with(made(config, add_pooling_layer=False), weights)
+    return _with(made(BertConfig(**bert_sizes(weights, heads)), add_pooling_layer=False), weights)
 
 
 def _with(network: Any, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -26,7 +26,6 @@ _HEADERS = {"Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
 
 
 def routes(host: Host) -> APIRouter:
-    """The two addresses of a content."""
     router = APIRouter(tags=["contents"])
 
     @router.get(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from rag.indexes import ContentStore, Index, contents_of
-from rag.types import NO_USAGE, OK, Content, Context, Outcome, ScoredDocument
+from rag.types import NO_USAGE, OK, Content, Context, Outcome
 from rag.writing import require_positive
 from ragline_media.questions import address_of
 
@@ -40,13 +40,14 @@ class PicturesAssembler:
 
     def _with_pictures(self, context: Context) -> Context:
         store, shown = contents_of(self.index), dict[str, Content]()
-        passages = tuple(self._seen(hit, store, shown) for hit in context.passages)
+        passages = []
+        for hit in context.passages:
+            contents = tuple(self._each(hit.document.contents, store, shown))
+            passages.append(replace(hit, document=replace(hit.document, contents=contents)) if contents else hit)
         outcome = Outcome(counts={"shown": len(shown)}) if shown else OK
-        return replace(context, passages=passages if shown else context.passages, outcome=outcome, usage=NO_USAGE)
-
-    def _seen(self, hit: ScoredDocument, store: ContentStore, shown: dict[str, Content]) -> ScoredDocument:
-        contents = tuple(self._each(hit.document.contents, store, shown))
-        return replace(hit, document=replace(hit.document, contents=contents)) if contents else hit
+        return replace(
+            context, passages=tuple(passages) if shown else context.passages, outcome=outcome, usage=NO_USAGE
+        )
 
     def _each(self, contents: Sequence[Content], store: ContentStore, shown: dict[str, Content]) -> Iterator[Content]:
         for each in contents:

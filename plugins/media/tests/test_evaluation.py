@@ -14,12 +14,18 @@ import pytest
 
 from rag.errors import SpecError
 from ragline_media.evaluation.captioned import read_captioned
-from ragline_media.evaluation.composed import ComposedQuestion, read_composed
-from ragline_media.evaluation.frequency import concept_counts, trend
-from ragline_media.evaluation.geometry import geometry, linear_cka
-from ragline_media.evaluation.labels import label_accuracy, label_vectors, read_label_languages
-from ragline_media.evaluation.pairs import binding_bias, pair_scores
-from ragline_media.evaluation.ranks import average_precision_at, measured
+from ragline_media.evaluation.composed import ComposedQuestion, average_precision_at, measured, read_composed
+from ragline_media.evaluation.measures import (
+    binding_bias,
+    concept_counts,
+    geometry,
+    label_accuracy,
+    label_vectors,
+    linear_cka,
+    pair_scores,
+    read_label_languages,
+    trend,
+)
 
 FILES: dict[str, tuple[list[dict[str, Any]], ComposedQuestion]] = {
     "fashioniq": (

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ragline_media.methods.in_words import PicturesInWords, word_weights
-from ragline_media.methods.tokens import score_by_tokens
+from ragline_media.methods.vectors import score_by_tokens
 
 NAMES = ["cat", "dog", "red", "sea"]
 
@@ -73,7 +73,7 @@ def test_tokens_by_hand() -> None:
 
 def test_tokens_score_as_the_loss_that_teaches_them() -> None:
     torch = pytest.importorskip("torch")
-    losses = pytest.importorskip("ragline_train.losses.tokenwise")
+    losses = pytest.importorskip("ragline_train.losses.parts")
     patches, words, counted = some(3, 4, 8, seed=3), some(2, 5, 8, seed=4), np.arange(5) < np.array([[3], [5]])
     by_patches, by_words = losses.token_scores(*map(torch.from_numpy, (patches, words, counted)))
     expected = ((by_patches + by_words) / 2).numpy()

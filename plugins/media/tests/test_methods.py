@@ -10,14 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from generators.llm.scripted import ScriptedLLM
-from ragline_media.methods.anchor import Entity, Weighted, anchored, joined
-from ragline_media.methods.asked_again import PROMPT, by_yes_or_no
-from ragline_media.methods.described import described, label_vector
+from ragline_media.methods.asked_again import PROMPT, Entity, Weighted, anchored, by_yes_or_no, joined
+from ragline_media.methods.described import described, frequent_name, label_vector, rare_names
 from ragline_media.methods.examples import Blend, Made, conditioned
-from ragline_media.methods.memory import among_texts, nearest_texts
-from ragline_media.methods.parts import matched_parts, score_by_parts
-from ragline_media.methods.policy import moved
-from ragline_media.methods.synonyms import frequent_name, rare_names
+from ragline_media.methods.vectors import among_texts, matched_parts, moved, nearest_texts, score_by_parts
 
 Vectors = NDArray[np.float32]
 

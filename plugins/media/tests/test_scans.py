@@ -25,7 +25,7 @@ from rag.ingest.settings import ChunkSettings
 from rag.ingest.types import Cell
 from rag.types import Document
 from ragline_media.pages.drawing import drawn, marked
-from ragline_media.pages.scans import characters, scanned_lines
+from ragline_media.pages.finding import characters, scanned_lines
 from ragline_serve import ServeSettings, create_app
 from tests.browser import PATIENCE_MS, keep, launched
 from tests.scripted_graph import graph

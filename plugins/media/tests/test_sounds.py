@@ -23,7 +23,7 @@ from rag.graphs import load_spec
 from rag.indexes import LocalIndex, SentenceEncoder
 from rag.types import Query
 from ragline_media.asking import sound_of
-from ragline_media.methods.memory import through_texts
+from ragline_media.methods.vectors import through_texts
 from ragline_media.sound import network
 from ragline_media.sound.network import SoundTower, log_mel, patches_of
 from ragline_media.sound.waves import RATE

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rag.errors import ContractError, SpecError
-from ragline_media.leg.composed import along, weighted
+from ragline_media.leg.retriever import along, weighted
 from ragline_media.tower.space import Projector, Space, class_names, inputs, tags
 from ragline_media.tower.tower import Features
 

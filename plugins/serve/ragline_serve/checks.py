@@ -23,7 +23,6 @@ Finding = tuple[bool | None, str | RagError]
 
 
 def options(parser: ArgumentParser) -> None:
-    """What `rag doctor` takes for it."""
     parser.add_argument("--port", type=int, metavar="N", help="a server is to listen there: fail if it cannot")
     parser.add_argument("--keys", type=Path, metavar="FILE", help="also look at this file of keys")
 

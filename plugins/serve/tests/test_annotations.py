@@ -19,7 +19,7 @@ from rag.indexing import build_index
 from rag.langchain import keeps_sources
 from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
-from ragline_serve.http.links import original_of, page_link
+from ragline_serve.http.extension import original_of, page_link
 from tests.scripted_graph import graph
 
 SAID = "🌞 Thirty days [1]. Bells are extra [2]. They lapse on 31 March."

@@ -22,7 +22,7 @@ from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.calibrated import made_for
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.service.service import Service
-from ragline_serve.service.wire.chat_reply import ChatReply
+from ragline_serve.service.wire.chat import ChatReply
 from tests.calibrations import saved
 from tests.scripted_graph import graph
 

@@ -30,7 +30,7 @@ from ragline_serve import ServeSettings, create_app
 from ragline_serve.mcp.http import create_http_app
 from ragline_serve.service.connections import affordable
 from ragline_serve.service.keys import Keys
-from ragline_serve.service.troubles import NowAndThen
+from ragline_serve.service.running import NowAndThen
 from tests.scripted_graph import graph
 
 NEVER_S = 3600.0

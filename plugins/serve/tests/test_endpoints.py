@@ -27,11 +27,10 @@ from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.http.embeddings import EmbeddingsReply
-from ragline_serve.http.health import Checkup
+from ragline_serve.http.health import Checkup, Ready
 from ragline_serve.http.rerank import RerankReply
 from ragline_serve.http.search import SearchReply
-from ragline_serve.service.wire.described import Ready
-from ragline_serve.service.wire.errors import Error
+from ragline_serve.service.wire.forms import Error
 from tests.scripted_graph import graph
 from tests.small_index import small_index
 from tests.tiny_models import tiny_sentence_model

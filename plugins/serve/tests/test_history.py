@@ -8,9 +8,9 @@ import pytest
 from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Message, Prompt
 from ragline_serve import ServeSettings
-from ragline_serve.service.errors import ApiError
 from ragline_serve.service.history import by_turns, fit, split
-from ragline_serve.service.wire.messages import ChatMessage
+from ragline_serve.service.replies import ApiError
+from ragline_serve.service.wire.chat import ChatMessage
 from tests.cpu_time import least_cpu_s
 
 

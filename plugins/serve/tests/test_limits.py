@@ -16,8 +16,8 @@ from plugins.serve.tests.served import served
 from rag.core.errors import SpecError
 from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
-from ragline_serve.service.disconnects import ClientGone
 from ragline_serve.service.limits import RequestRate, TooLarge, TooSlow, address_of, whole_body
+from ragline_serve.service.unavailable import ClientGone
 from ragline_serve.service.walls import RateWall, SizeWall
 from tests.scripted_graph import graph
 

@@ -12,8 +12,7 @@ from starlette.testclient import TestClient
 
 from plugins.serve.tests.walled import walled
 from rag.indexing import build_index
-from ragline_serve.http.reading import AROUND
-from ragline_serve.service.wire.documents import DocumentReply
+from ragline_serve.http.reading import AROUND, DocumentReply
 from retrievers.index.settings import IndexSettings
 
 N_SENTENCES = 1_500

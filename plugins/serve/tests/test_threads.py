@@ -10,8 +10,7 @@ import pytest
 from plugins.serve.tests.asking import DEADLINE_S
 from plugins.serve.tests.walled import client, question
 from rag.pipeline import load_pipeline
-from ragline_serve.service.gather import Overloaded
-from ragline_serve.service.threads import Threads
+from ragline_serve.service.gather import Overloaded, Threads
 from tests.scripted_graph import graph
 
 

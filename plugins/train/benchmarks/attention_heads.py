@@ -30,8 +30,7 @@ from benchmarks.make_samples import HEADS, JUDGEMENTS, SEED, load, read_sample
 from benchmarks.record import Record, record
 from rag.protocols import LocalLLM
 from rag.writing import EveryHead, HeadSet
-from ragline_train.heads.case_scores import CaseScores, score_cases
-from ragline_train.heads.search_heads import choose_heads
+from ragline_train.heads.search_heads import CaseScores, choose_heads, score_cases
 from ragline_train.heads.weighings import METHODS
 from ragline_train.pseudo import Case, pseudo_cases, unjudged_cases
 from ragline_train.taught import taught

@@ -21,7 +21,7 @@ from benchmarks.record import latest
 from plugins.train.benchmarks.attention_heads import WORK, judged, kept_scores
 from plugins.train.benchmarks.attention_steps import left_out
 from rag.writing import EveryHead
-from ragline_train.heads.case_scores import CaseScores
+from ragline_train.heads.search_heads import CaseScores
 from ragline_train.heads.weighings import Example, ndcg, ndcg_per_head
 from rerankers.attention.heads.head_sets import read_head_set
 

@@ -33,8 +33,7 @@ from rag.evaluate import Significance, evaluate, holm, paired_randomisation
 from rag.protocols import LocalLLM
 from rag.types import Ranking
 from rag.writing import EveryHead
-from ragline_train.heads.case_scores import CaseScores, score_cases
-from ragline_train.heads.search_heads import choose_heads, usual_depths
+from ragline_train.heads.search_heads import CaseScores, choose_heads, score_cases, usual_depths
 from ragline_train.heads.weighings import fit
 from ragline_train.pseudo import Case
 from rerankers.attention.reading.weigh import fused

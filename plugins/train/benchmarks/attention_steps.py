@@ -27,7 +27,7 @@ from plugins.train.benchmarks.attention_heads import WORK, asked, asked_folder, 
 from rag.protocols import LocalLLM, Reranker
 from rag.types import Ranking
 from rag.writing import EveryHead
-from ragline_train.heads.case_scores import CaseScores
+from ragline_train.heads.search_heads import CaseScores
 from ragline_train.heads.weighings import Example, Method, fit, ndcg, scored
 from rerankers.attention.icr.reranker import ICRReranker
 from rerankers.attention.reranker import AttentionReranker

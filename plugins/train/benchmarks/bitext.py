@@ -26,8 +26,7 @@ from benchmarks.record import Record, record
 from rag.evaluate import load_beir
 from rag.indexes import SentenceEncoder
 from rag.types import Query
-from ragline_train.bitext import LEAST
-from ragline_train.margin import By, pairs
+from ragline_train.bitext import LEAST, By, pairs
 
 LANGUAGES = ("de", "zh")
 KINDS = ("questions", "passages")

@@ -32,7 +32,7 @@ from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, usual
 from plugins.train.benchmarks.tower_features import TONE, Read, read, texts
 from plugins.train.benchmarks.tower_losses import Scores, line, mean_of
-from ragline_media.methods.memory import among_texts, nearest_texts
+from ragline_media.methods.vectors import among_texts, nearest_texts
 from ragline_media.tower.space import concepts_of
 from ragline_train.losses.towers import Towers
 from ragline_train.writer import LEVELS, Writer, fit_levels, mixed_texts, teach_writer

@@ -33,8 +33,7 @@ from benchmarks.record import Record, record
 from rag.evaluate import Evaluation, compare_runs, evaluate, load_beir, mean_interval
 from rag.indexes import SentenceEncoder, unit
 from ragline_train.code_graphs.encoder import node_vectors
-from ragline_train.code_graphs.network import CodeNetwork
-from ragline_train.code_graphs.teaching import Code, CodeSettings, read, teach_code
+from ragline_train.code_graphs.network import Code, CodeNetwork, CodeSettings, read, teach_code
 from ragline_train.code_graphs.trees import CodeGraph, graph_of
 from ragline_train.static_vectors import distil_static
 

@@ -27,7 +27,7 @@ from plugins.train.benchmarks.tower_losses import gain
 from rag.indexes import unit
 from ragline_media.tower.packaged import TOWER
 from ragline_media.tower.tower import Tower
-from ragline_train.losses import next_to_label
+from ragline_train.losses.classes import next_to_label
 
 Vectors = NDArray[np.float32]
 MODEL = "efficientnet-lite0 and all-minilm-l6-v2"

@@ -27,8 +27,9 @@ from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, usual
 from plugins.train.benchmarks.tower_features import TONE, read, texts
 from plugins.train.benchmarks.tower_losses import MODEL, Scores, line, mean_of
-from ragline_train.losses import LOSSES, Batch
-from ragline_train.losses.modality import negatives_by_kind
+from ragline_train.losses import LOSSES
+from ragline_train.losses.base import Batch
+from ragline_train.losses.negatives import negatives_by_kind
 from ragline_train.losses.towers import Towers
 
 _ASKED = ("find a picture: ", "find a name: ")

@@ -24,8 +24,7 @@ from plugins.train.benchmarks.risk_sets import SETS
 from rag import Pipeline, load_pipeline
 from rag.evaluate import Hits, Item
 from rag.types import Query, Ranking
-from ragline_train.calibration.hits import fitted, judged_hits, ranked_for
-from ragline_train.own_questions import own_items
+from ragline_train.calibration.calibrate import fitted, judged_hits, own_items, ranked_for
 from ragline_train.pseudo import Case
 from ragline_train.taught import taught
 

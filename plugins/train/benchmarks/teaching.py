@@ -30,7 +30,7 @@ from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes import RECIPES, recipe_named
 from ragline_train.teaching.recipes.reranker import FIRST_STAGE
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings
 from ragline_train.teaching.training import Data, lessons_of, train
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from plugins.train.benchmarks.tower_features import TONE, Picture, Read, lines, read, texts, words
 from ragline_media.tower.fitting import spoken
-from ragline_train.losses import Other
+from ragline_train.losses.base import Other
 from ragline_train.losses.towers import Pairs, Towers
 
 _ATTRIBUTES = 20

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from ragline_media.tower.fitting import spoken
-from ragline_train.losses.contrast import unit
+from ragline_train.losses.base import unit
 
 if TYPE_CHECKING:
     from retrievers.encoders.sentence_encoder import SentenceEncoder

@@ -32,9 +32,9 @@ from benchmarks.record import Record, record
 from plugins.train.benchmarks.tower_beds import Bed, Composed, Found, beside, boxed, composed, swaps, things, usual
 from plugins.train.benchmarks.tower_features import read
 from rag.evaluate import mean_interval
-from ragline_train.losses import LOSSES, Batch, Loss, RegionDescriptions
-from ragline_train.losses.base import there
-from ragline_train.losses.contrast import unit
+from ragline_train.losses import LOSSES
+from ragline_train.losses.base import Batch, Loss, there, unit
+from ragline_train.losses.parts import RegionDescriptions
 from ragline_train.losses.towers import Pairs, Towers, teach
 
 Scores = dict[str, NDArray[np.float64]]

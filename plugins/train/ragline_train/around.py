@@ -90,24 +90,19 @@ class AroundEncoder:
 
     @property
     def dim(self) -> int:
-        """Numbers per vector."""
         return self._encoder.dim
 
     @property
     def compute(self) -> Literal["float32", "bfloat16"]:
-        """The data type of the other encoder's products."""
         return self._encoder.compute
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each token of each text begins and ends, in characters; nothing is cut."""
         return self._encoder.spans(texts)
 
     def memory(self) -> list[Need]:
-        """That of the other encoder."""
         return self._encoder.memory()
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         self._encoder.release()
 
     def _of_the_other(self) -> dict[str, Any]:

@@ -61,7 +61,6 @@ class CalibratedEncoder(AroundEncoder):
     def batches(
         self, texts: Sequence[str], role: Literal["query", "document"]
     ) -> Iterator[tuple[NDArray[np.intp], Vector]]:
-        """All of them at once."""
         vectors = self._encoder.encode(texts, role=role)
         yield np.arange(len(texts)), self._maps.applied(vectors, [self._languages.of(text) for text in texts])
 
@@ -95,7 +94,6 @@ class Maps:
 
     @property
     def dim(self) -> int:
-        """Numbers per vector."""
         return int(self._means.shape[1])
 
     def applied(self, vectors: Vector, languages: Sequence[str | None]) -> Vector:

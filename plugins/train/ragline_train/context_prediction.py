@@ -29,7 +29,7 @@ from ragline_train.around import require_new
 from ragline_train.calibrated import texts_by_language
 from ragline_train.teaching.loop import on_threads
 from ragline_train.teaching.questions import sentences_of
-from ragline_train.teaching.recipes.opened import KEPT, encoder_folder
+from ragline_train.teaching.recipes.opened import KEPT, encoder_folder, prompts_of
 
 Passages = Sequence[Sequence[str]]
 """Of each passage its sentences, in order."""
@@ -89,7 +89,6 @@ class Bank:
     _kept: dict[str, deque[Tensor]] = field(default_factory=dict)
 
     def add(self, language: str, vectors: Tensor) -> None:
-        """Keep a batch's."""
         self._kept.setdefault(language, deque(maxlen=self.size)).extend(vectors.detach())
 
     def negatives(self, language: str, *, across: bool, dim: int) -> Tensor:
@@ -172,7 +171,6 @@ def teach_context(
 
 
 def in_sentences(texts: Sequence[str]) -> list[list[str]]:
-    """Of each text its sentences."""
     return [[text[start:end] for start, end in sentences_of(text)] for text in texts]
 
 
@@ -194,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     enough = {code: of for code, of in passages.items() if sum(len(each) > 1 for each in of) >= settings.batch}
     folder = encoder_folder(encoder)
     model = SentenceTransformer(str(folder.path), **KEPT)
-    prompts = {str(role): text for role, text in folder.how.prompts.items()}
+    prompts = prompts_of(folder)
     teach_context(model, enough, settings, prompt=prompts.get("document", ""))
     model.save_pretrained(out, create_model_card=False)
     return 0

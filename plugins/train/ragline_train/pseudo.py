@@ -106,7 +106,7 @@ def _asker(questions: Questions, index: Index, chance: random.Random, llm: LLM |
     if questions == "keywords":
         return KeywordAsker(index, chance)
     if questions == "titles":
-        return _titles
+        return lambda units: [question_of(unit) for unit in units]
     if llm is None:
         raise ValueError("generated questions need a model that writes them")
     return _writer(llm)
@@ -150,10 +150,6 @@ def question_of(document: Document) -> tuple[str, Document] | None:
     return None
 
 
-def _titles(units: Sequence[Document]) -> list[tuple[str, Document] | None]:
-    return [question_of(unit) for unit in units]
-
-
 def _writer(llm: LLM) -> Asker:
     """Units are asked about whole, but for their titles; those too short to answer anything are not shown."""
 
@@ -170,7 +166,6 @@ def _writer(llm: LLM) -> Asker:
 
 
 def bare(document: Document) -> Document:
-    """The document without its title."""
     return replace(document, title="")
 
 

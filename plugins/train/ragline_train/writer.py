@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ragline_train.losses.contrast import unit
+from ragline_train.losses.base import unit
 
 LEVELS = 8
 

@@ -10,7 +10,7 @@ import pytest
 from rag import build_index
 from rag.cli import main
 from ragline_recipes.glossary import others, read_glossary
-from ragline_train.acronyms import acronyms_of, explained
+from ragline_train.dictionary import acronyms_of, explained
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from rag.indexes import LocalIndex
 from rag.types import Query
 from ragline_train.commands.adapt import show
 from ragline_train.teaching.adapting import FEWEST, Adapted, adapt, asked_both, switched_where_better
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings
 from ragline_train.teaching.training import Data, Result, lessons_of
 from retrievers import RETRIEVERS
 from tests.retrievers.tiny_encoders import tiny_static

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from rag.cli import main
 from rag.types import Query
-from ragline_train.bitext import mine
-from ragline_train.margin import By, Pair, pairs
+from ragline_train.bitext import By, Pair, mine, pairs
 from tests.tiny_models import tiny_sentence_model
 
 Vectors = NDArray[np.float32]

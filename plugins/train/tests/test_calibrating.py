@@ -13,9 +13,7 @@ from rag.errors import SpecError
 from rag.evaluate import RIGHT, Calibration, Choice, Item, Target
 from rag.indexes import IndexSettings, LocalIndex
 from rag.stages.risk.calibration import load_calibration
-from ragline_train.calibration.calibrate import calibrate_graph
-from ragline_train.calibration.hits import judged_hits
-from ragline_train.own_questions import own_items
+from ragline_train.calibration.calibrate import calibrate_graph, judged_hits, own_items
 from retrievers.legs.dense.settings import DenseSettings
 from tests.tiny_models import tiny_sentence_model
 

@@ -15,8 +15,16 @@ from plugins.train.benchmarks.code_graphs import tree_weighted
 from rag.errors import SpecError
 from rag.indexes import SentenceEncoder
 from ragline_train.code_graphs.encoder import ROOM, CodeGraphEncoder, node_vectors, write_folder
-from ragline_train.code_graphs.network import CodeNetwork, Convolution, batched, thinned
-from ragline_train.code_graphs.teaching import Code, CodeSettings, read, teach_code
+from ragline_train.code_graphs.network import (
+    Code,
+    CodeNetwork,
+    CodeSettings,
+    Convolution,
+    batched,
+    read,
+    teach_code,
+    thinned,
+)
 from ragline_train.code_graphs.trees import KINDS, MOST_NODES, CodeGraph, graph_of
 from tests.retrievers.tiny_encoders import tiny_bert
 

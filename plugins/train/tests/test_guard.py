@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragline_train.teaching.alike import Alike, copies, normal, pieces, question_digest
-from ragline_train.teaching.guard import Guard, LeakedQuestion
+from ragline_train.teaching.guard import Alike, Guard, LeakedQuestion, copies, normal, pieces, question_digest
 
 JUDGED = {"q1": "How many days of paid leave does everyone have?", "q2": "Who mends a lost laptop?"}
 

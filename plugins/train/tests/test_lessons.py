@@ -20,10 +20,8 @@ from rag.types import Document, Query
 from ragline_train.pseudo import Case, bare
 from ragline_train.teaching.guard import LeakedQuestion
 from ragline_train.teaching.lessons import Split, divided
-from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.questions import Asked, judged_ones, own_questions, sentences_of
-from ragline_train.teaching.recipes.shares_rows import matching_temperature
-from ragline_train.teaching.task import in_batches, ways
+from ragline_train.teaching.task import in_batches, matching_temperature, ndcg, ways
 from ragline_train.teaching.teacher import Teacher, contrasted, shares
 from ragline_train.teaching.training import Data, lessons_of
 from retrievers import RETRIEVERS

@@ -14,14 +14,11 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from plugins.train.tests.plain_losses import PLAIN
-from ragline_train.losses import LOSSES, Batch, InfoNCE, Loss, Other, next_to_label
-from ragline_train.losses.base import there
-from ragline_train.losses.confusion import class_distance
-from ragline_train.losses.contrast import both_ways, unit
-from ragline_train.losses.masking import Masking
-from ragline_train.losses.mixup import between
-from ragline_train.losses.score import Score
-from ragline_train.losses.smooth_match import smooth_surprise
+from ragline_train.losses import LOSSES
+from ragline_train.losses.base import Batch, Loss, Other, both_ways, there, unit
+from ragline_train.losses.classes import class_distance, next_to_label
+from ragline_train.losses.pairs import InfoNCE, Score, between
+from ragline_train.losses.parts import Masking, smooth_surprise
 from ragline_train.losses.towers import Pairs, Towers, teach
 
 N, D, P, W, M, K = 4, 3, 2, 3, 6, 2

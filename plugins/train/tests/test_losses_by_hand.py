@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ragline_train.losses import LOSSES, Batch, Loss, Other
-from ragline_train.losses.score import Denoiser, gaussian_denoiser
+from ragline_train.losses import LOSSES
+from ragline_train.losses.base import Batch, Loss, Other
+from ragline_train.losses.pairs import Denoiser, gaussian_denoiser
 
 EAST, NORTH = (1.0, 0.0), (0.0, 1.0)
 ROOT = math.sqrt(0.5)

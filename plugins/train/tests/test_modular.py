@@ -17,10 +17,9 @@ from torch.nn import functional as F
 from rag import build_index, load_pipeline
 from rag.errors import SpecError
 from rag.indexes import SentenceEncoder
-from ragline_train.modular.adapters import Adapters
+from ragline_train.modular.adapters import Adapters, read_module, write_module
 from ragline_train.modular.differences import Difference
 from ragline_train.modular.encoder import ROOM, ModularEncoder, write_folder
-from ragline_train.modular.files import read_module, write_module
 from ragline_train.modular.lessons import Masked, Ranking, head_for, hide
 from ragline_train.modular.teaching import (
     ModuleSettings,

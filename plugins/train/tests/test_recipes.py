@@ -17,11 +17,10 @@ from rag.errors import SpecError
 from rag.indexes import IndexSettings, LocalIndex, SentenceEncoder
 from rag.types import Document, Query, Ranking, ScoredDocument
 from ragline_train.teaching.lessons import Lessons
-from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes import RECIPES, recipe_named
 from ragline_train.teaching.recipes.align import turned, vector_rows
 from ragline_train.teaching.recipes.reranker import FIRST_STAGE
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings, ndcg
 from ragline_train.teaching.training import Data, Result, lessons_of, train
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS

@@ -10,8 +10,7 @@ import pytest
 from rag.errors import SpecError
 from rag.ranking import in_this_order
 from rag.types import Document, Query, Ranking
-from ragline_train.heads.case_scores import score_cases_in_one_prompt
-from ragline_train.heads.search_heads import find_heads
+from ragline_train.heads.search_heads import find_heads, score_cases_in_one_prompt
 from ragline_train.heads.weighings import NothingFound, ndcg
 from ragline_train.pseudo import Case
 from rerankers.attention.reranker import AttentionReranker

@@ -23,7 +23,7 @@ from rag.errors import SpecError
 from rag.indexes import EncoderFolder, LocalIndex, SentenceEncoder
 from ragline_train.teaching.memory import tried
 from ragline_train.teaching.run_folder import RunFolder, Told
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings
 from ragline_train.teaching.training import Data, Result, train
 from tests.retrievers.tiny_encoders import sentence_modules, tiny_bert
 from tests.tiny_models import tiny_masked_model

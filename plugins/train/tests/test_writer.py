@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ragline_train.losses.contrast import unit
-from ragline_train.losses.modality import negatives_by_kind
+from ragline_train.losses.base import unit
+from ragline_train.losses.negatives import negatives_by_kind
 from ragline_train.writer import Writer, fit_levels, mixed_texts, teach_writer
 
 N, D, WORDS = 24, 8, 6

@@ -13,7 +13,7 @@ from rag.files import require_writable
 from ragline_lab.commands.lab import judged
 from ragline_lab.commands.lost import write_into
 from ragline_lab.lost.changes import Changes, changes_between
-from ragline_lab.lost.diff_page import diff_page
+from ragline_lab.lost.page import diff_page
 from ragline_lab.lost.reading import lost_in
 from ragline_lab.lost.tables import told
 
@@ -21,7 +21,6 @@ PAGE = "diff.html"
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("before", metavar="A", help="folder of `rag eval`")
     parser.add_argument("after", metavar="B", help="the same after a change")
     judged(parser)

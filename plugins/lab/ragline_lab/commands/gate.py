@@ -7,15 +7,15 @@ from pathlib import Path
 
 from rag.commands import add_plugins, progress_bar, say, say_json, writable
 from rag.files import write_atomically
-from ragline_lab.gate import load_suite, run_gate
+from ragline_lab.gate.gate import run_gate
 from ragline_lab.gate.reports import junit, markdown, rows_of, summary
+from ragline_lab.gate.suite import load_suite
 
 NOT_PASSED = 1
 """Exit code of a gate that some check did not pass."""
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument(
         "--suite", required=True, metavar="F.yaml", help="data sets, graphs and what they have to reach"
     )
@@ -43,6 +43,5 @@ def run(given: Namespace) -> int:
         for check, asked, figure, verdict in rows_of(report)[1:]:
             say(f"{verdict:<9}  {check}: {asked}: {figure}")
         say()
-        for line in summary(report):
-            say(line)
+        say("\n".join(summary(report)))
     return 0 if report.passed else NOT_PASSED

@@ -21,8 +21,12 @@ from rag.errors import SpecError
 from rag.evaluate import RunFile, load_beir, write_per_query
 from rag.indexes import open_index
 from ragline_lab.commands.lab import model_of
-from ragline_lab.judge import Judge, JudgeReport, Task, judge_answers, measure, read_agreement, write_agreement
+from ragline_lab.judge.agreement import read_agreement, write_agreement
 from ragline_lab.judge.answers import by_passages, by_references, read_answers
+from ragline_lab.judge.asking import Judge
+from ragline_lab.judge.judging import Task, judge_answers
+from ragline_lab.judge.measuring import measure
+from ragline_lab.judge.report import JudgeReport
 from ragline_lab.llms import named_llm
 
 AGAINST = "against.csv"
@@ -30,7 +34,6 @@ AGAINST = "against.csv"
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument(
         "run", nargs="?", metavar="RUN", help="folder of `rag eval` or `rag batch`, or its answers.jsonl"
     )
@@ -83,8 +86,7 @@ def _measure(given: Namespace) -> int:
     if given.json:
         say_json(agreement.model_dump(mode="json"))
     else:
-        for line in agreement.lines():
-            say(line)
+        say("\n".join(agreement.lines()))
         say(f"\nwritten to {out}")
     return 0
 
@@ -128,7 +130,6 @@ def _judge(given: Namespace) -> int:
 
 def show(report: JudgeReport, *, queries: int) -> None:
     """Figures, and the questions whose answers differ most, as aligned text."""
-    for line in report.lines():
-        say(line)
+    say("\n".join(report.lines()))
     for compared in report.compared[:1]:
         show_extremes(compared, queries=queries)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rag.commands import progress_bar, say, say_json, warn, writable
 from rag.evaluate import Evaluation, answer_measure_name, is_measured, measured_run
-from ragline_lab.leaderboard import Board, board_of, facts_of, find_runs, page, read_published
-from ragline_lab.leaderboard.judgements import Judgements, qrels_by_set
-from ragline_lab.leaderboard.run_folders import Found
+from ragline_lab.leaderboard.board import Board, board_of
+from ragline_lab.leaderboard.page import page
+from ragline_lab.leaderboard.published import read_published
+from ragline_lab.leaderboard.run_folders import Found, Judgements, facts_of, find_runs, qrels_by_set
 from ragline_lab.pages.document import write_page
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument(
         "folder", metavar="DIR", help="SET/SYSTEM, each as `rag compare` takes runs; or one set's systems"
     )

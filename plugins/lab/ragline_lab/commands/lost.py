@@ -19,7 +19,6 @@ PAGE = "lost.html"
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("run", metavar="RUN", help="folder of `rag eval`")
     judged(parser)
 

@@ -14,11 +14,12 @@ from rag.files import QuestionLog
 from rag.indexes import open_index
 from ragline_lab.commands.lab import model_of
 from ragline_lab.llms import named_llm
-from ragline_lab.questions import make_questions, open_elsewhere, write_rated
+from ragline_lab.questions.elsewhere import open_elsewhere
+from ragline_lab.questions.making import make_questions
+from ragline_lab.questions.written import write_rated
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("--index", required=True, metavar="DIR", help="the index that questions are asked about")
     model_of(parser, "--model", "the model that writes questions")
     log_help = "in place of a model: questions that people asked, judged by how they rated the answers; see rag log"
@@ -66,8 +67,7 @@ def run(given: Namespace) -> int:
     if given.json:
         say_json(report.as_dict())
     else:
-        for line in report.lines():
-            say(line)
+        say("\n".join(report.lines()))
         say(f"\nset: {report.out}")
     for warning in report.warnings():
         warn(f"rag: {warning}")
@@ -84,6 +84,5 @@ def _rated(given: Namespace) -> int:
     if given.json:
         say_json(asdict(report))
     else:
-        for line in (*report.lines(), f"\nset: {report.out}"):
-            say(line)
+        say("\n".join([*report.lines(), f"\nset: {report.out}"]))
     return 0

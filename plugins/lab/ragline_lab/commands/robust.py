@@ -9,14 +9,14 @@ from pathlib import Path
 from rag.commands import add_plugins, positive, progress_bar, say, say_json
 from rag.errors import SpecError
 from rag.graphs import Spec, load_spec
-from ragline_lab.robust import RobustReport, robust, ways_of
+from ragline_lab.robust.report import RobustReport
 from ragline_lab.robust.report_text import asked_told, defences_told, rows_of
-from ragline_lab.robust.ways import UNDEFENDED, model_part
+from ragline_lab.robust.robust import robust
+from ragline_lab.robust.ways import UNDEFENDED, model_part, ways_of
 from ragline_lab.robust.written import PAGE
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     set_help = "JSONL: question, answers, wrong_answers, and documents, each with its kind"
     parser.add_argument("--set", dest="questions", required=True, metavar="F.jsonl", help=set_help)
     model_help = "a model, with the built-in ways to answer; packaged name, folder, hub id, .gguf; again: another"
@@ -79,7 +79,6 @@ def _graphs(named: Sequence[str]) -> dict[str, Spec]:
 
 
 def show(report: RobustReport) -> None:
-    """The report as aligned text."""
     say(asked_told(report))
     say()
     rows = rows_of(report.rows)

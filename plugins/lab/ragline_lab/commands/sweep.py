@@ -9,16 +9,15 @@ from pathlib import Path
 from rag.commands import GRAPH_HELP, add_plugins, progress_bar, say, say_json
 from rag.evaluate import load_beir
 from rag.graphs import load_spec
-from ragline_lab.sweep import SweepReport, sweep
-from ragline_lab.sweep.report import lines_of, result_lines, rows_of
+from ragline_lab.sweep.report import SweepReport, lines_of, result_lines, rows_of
 from ragline_lab.sweep.settings import AS_IT_WAS
+from ragline_lab.sweep.sweep import sweep
 
 _SHOWN = 20
 """Settings that a terminal shows; all are in sweep.md."""
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("graph", metavar="GRAPH", help=GRAPH_HELP)
     parser.add_argument("--dataset", required=True, metavar="DIR", help="BEIR-layout folder with judgements")
     over_help = "NODE.PARAMETER=LOW:HIGH:STEP, or =A,B,C, or =JSON; again: all combinations"
@@ -62,9 +61,7 @@ def run(given: Namespace) -> int:
 
 
 def show(report: SweepReport) -> None:
-    """The report as aligned text."""
-    for line in lines_of(report):
-        say(line)
+    say("\n".join(lines_of(report)))
     ranked = report.ranked()
     shown = ranked[:_SHOWN]
     shown += [each for each in ranked[_SHOWN:] if each.label in (AS_IT_WAS, report.result.label)]
@@ -74,8 +71,7 @@ def show(report: SweepReport) -> None:
     if len(shown) < len(ranked):
         say(f"  ... {len(ranked) - len(shown):,} more, in sweep.md")
     say()
-    for line in result_lines(report):
-        say(line)
+    say("\n".join(result_lines(report)))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

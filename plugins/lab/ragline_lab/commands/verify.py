@@ -6,15 +6,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rag.commands import GRAPH_HELP, add_plugins, positive, progress_bar, require_queries, say, say_json, show_compared
-from ragline_lab.drift import Drift, verify
-from ragline_lab.drift.report import lines_of
+from ragline_lab.drift.report import Drift, lines_of
+from ragline_lab.drift.verify import verify
 
 DRIFTED = 1
 """Exit code of a run that is no longer what its graph gives."""
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("run", metavar="RUN", help="folder of `rag eval` or `rag batch`")
     dataset_help = "BEIR-layout folder that a run of `rag eval` is of, or that one of `rag batch` is measured by"
     parser.add_argument("--dataset", metavar="DIR", help=dataset_help)
@@ -54,8 +53,7 @@ def run(given: Namespace) -> int:
 
 def show(drift: Drift, *, queries: int) -> None:
     """The report as text, and the measures as `rag compare` shows them."""
-    for line in lines_of(drift, queries=queries):
-        say(line)
+    say("\n".join(lines_of(drift, queries=queries)))
     if drift.measures:
         say()
         show_compared(Path(drift.run).name or drift.run, {"asked again": drift.measures}, queries=queries)

@@ -109,7 +109,10 @@ def asked_of_evaluation(run: Path, wishes: Wishes) -> Asked:
     if wishes.graph is None and origin.get("settings"):
         settings = IndexSettings.model_validate(origin["settings"])
     files = runs_in(run, spec.graph.nodes)
-    searched = partial(_cached, partial(cached_index, data, spec.graph, settings)) if spec.graph.ranks else _no_index
+
+    def searched(progress: Progress) -> Index | None:
+        return cached_index(data, spec.graph, settings, progress=progress) if spec.graph.ranks else None
+
     return Asked(
         command="rag eval",
         spec=spec,
@@ -161,7 +164,7 @@ def asked_of_batch(run: Path, wishes: Wishes) -> Asked:
     return Asked(
         command="rag batch",
         spec=spec,
-        index=_no_index if address is None else partial(_opened, str(address), run),
+        index=partial(_opened, address, run),
         queries=queries,
         of=found.all,
         left_out=found.left_out,
@@ -219,17 +222,9 @@ def _of_index(identity: object) -> tuple[Provenance, ...]:
     return (Provenance(facts={"index": {"identity": identity}}),) if isinstance(identity, str) and identity else ()
 
 
-def _no_index(progress: Progress) -> Index | None:
-    return None
-
-
-def _cached(index: Callable[..., Index], progress: Progress) -> Index:
-    return index(progress=progress)
-
-
-def _opened(address: str, run: Path, progress: Progress) -> Index:
+def _opened(address: object, run: Path, progress: Progress) -> Index | None:
     try:
-        return open_index(address)
+        return None if address is None else open_index(str(address))
     except IndexProblem as problem:
         raise IndexProblem(
             f"the index of '{run}' cannot be opened at '{address}': {problem}. Name where it lies now with --index"

@@ -98,12 +98,9 @@ def answer_lines_in(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _said(lines: Iterable[Mapping[str, Any]]) -> dict[str, Said]:
-    return {line["id"]: Said(status=line["status"], text=_written(line["answer"])) for line in lines}
-
-
-def _written(text: str) -> str:
-    """The text as a file holds it: half of a surrogate pair has no place there."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    # As a file holds a text: half of a surrogate pair has no place there.
+    answers = ((line, line["answer"].encode("utf-8", "replace").decode("utf-8")) for line in lines)
+    return {line["id"]: Said(status=line["status"], text=text) for line, text in answers}
 
 
 def _by_query(rankings: Mapping[str, Mapping[str, Hits]], said: Mapping[str, Said]) -> dict[str, Seen]:

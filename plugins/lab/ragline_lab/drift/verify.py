@@ -11,8 +11,7 @@ from rag.evaluate import Compared, Outputs, RunFile, compare_runs, opened
 from rag.files import Progress, silent
 from rag.graphs import changes_between, provenance_of
 from ragline_lab.drift.asked import RUN, Asked, Wishes, asked_of_batch, asked_of_evaluation
-from ragline_lab.drift.differing import QueryDrift, drifts
-from ragline_lab.drift.report import Drift
+from ragline_lab.drift.report import Drift, QueryDrift, drifts
 from ragline_lab.drift.seen import seen_of
 
 QUERIES = 50

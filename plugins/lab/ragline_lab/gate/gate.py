@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,11 +12,10 @@ from typing import Any
 
 from rag.errors import SpecError
 from rag.evaluate import Dataset, EvalReport, RunFile, evaluate_graph, load_beir, measure_name, plan_for
-from rag.files import Progress, require_writable, silent
+from rag.files import Progress, require_writable, silent, write_atomically
 from rag.graphs import Spec, load_spec
 from rag.graphs import check as check_graph
 from ragline_lab.gate.judged import NEEDS, TrustedJudge, trusted
-from ragline_lab.gate.lock import Fingerprints, changes, lock_of, read_lock, write_lock
 from ragline_lab.gate.suite import Check, Suite
 from ragline_lab.gate.verdicts import Requirement, Verdict, judge
 
@@ -37,11 +37,9 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether all that it asks was reached."""
         return all(verdict.state == "passed" for verdict in self.verdicts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         return {
             "check": self.name,
             "dataset": self.dataset,
@@ -67,7 +65,6 @@ class GateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,8 +118,10 @@ def run_gate(suite: Suite, *, out: Path | None = None, accept: bool = False, pro
         )
     if fingerprints != before:
         require_writable(lock.parent, files=[lock.name])
-    with _folders(out) as folder:
-        folders = [folder / _folder_name(number, each.name) for number, each in enumerate(ready, start=1)]
+    with TemporaryDirectory(prefix="ragline-gate-") if out is None else nullcontext(out) as place:
+        # A check's name may be anything, and so is only hinted at.
+        hints = ("".join(c if c.isascii() and c.isalnum() else "-" for c in each.name)[:60] for each in ready)
+        folders = [Path(place) / f"{number:02d}-{hint}" for number, hint in enumerate(hints, start=1)]
         for each in folders:
             require_writable(each, files=RunFile)
         reports = tuple(_report(suite, each, place, progress) for each, place in zip(ready, folders, strict=True))
@@ -142,11 +141,7 @@ def _before(lock: Path, *, accept: bool) -> Fingerprints:
 
 
 def _all_ready(suite: Suite) -> list[_Ready]:
-    """Every check with its data set and graph.
-
-    Raises:
-        SpecError: lists all that is wrong.
-    """
+    """Every check with its data set and graph; an error lists all that is wrong."""
     ready, problems = list[_Ready](), list[str]()
     for name, check in suite.checks.items():
         try:
@@ -236,16 +231,42 @@ def _verdict(requirement: Requirement, report: EvalReport) -> Verdict:
     return judge(requirement, value=test.difference, low=test.low, high=test.high, n=n)
 
 
-@contextmanager
-def _folders(out: Path | None) -> Iterator[Path]:
-    """Where run folders go: kept, or until the gate is done."""
-    if out is not None:
-        yield out
-        return
-    with TemporaryDirectory(prefix="ragline-gate-") as folder:
-        yield Path(folder)
+Fingerprints = Mapping[str, Mapping[str, str]]
+"""Check -> part of its data -> sha256."""
 
 
-def _folder_name(number: int, check: str) -> str:
-    """A check's folder; its name may be anything, and so is only hinted at."""
-    return f"{number:02d}-{''.join(c if c.isascii() and c.isalnum() else '-' for c in check)[:60]}"
+def lock_of(suite: Path) -> Path:
+    """The file that keeps the fingerprints of a suite: `gate.lock.json` beside `gate.yaml`."""
+    return suite.with_suffix(".lock.json")
+
+
+def read_lock(path: Path) -> Fingerprints:
+    """What was kept; nothing where the suite was never run.
+
+    Raises:
+        SpecError: it cannot be read, or is no such file.
+    """
+    if not path.exists():
+        return {}
+    try:
+        checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
+        return {str(name): {str(part): str(digest) for part, digest in parts.items()} for name, parts in checks.items()}
+    except OSError as cause:
+        raise SpecError(f"{path} cannot be read: {cause.strerror}") from None
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise SpecError(f"{path} is damaged: it holds the fingerprints of a suite. Put it back, or --accept") from None
+
+
+def write_lock(path: Path, fingerprints: Fingerprints) -> None:
+    """Keep the fingerprints of a suite's checks; of checks that it no longer has none are kept."""
+    write_atomically(path, json.dumps({"checks": fingerprints}, indent=1, sort_keys=True) + "\n")
+
+
+def changes(before: Fingerprints, now: Fingerprints) -> dict[str, list[str]]:
+    """Check -> parts of its data that are not what they were. A check that was never run changed nothing."""
+    told = {}
+    for check, parts in now.items():
+        known = before.get(check)
+        if known is not None and known != parts:
+            told[check] = sorted(part for part in {*known, *parts} if known.get(part) != parts.get(part))
+    return told

@@ -11,8 +11,11 @@ from rag.evaluate import Dataset
 from rag.files import Progress
 from ragline_lab.gate.suite import JudgedMeasures, Suite
 from ragline_lab.gate.verdicts import Requirement, Verdict, judge
-from ragline_lab.judge import Agreement, Judge, JudgeReport, Task, judge_answers, read_agreement
+from ragline_lab.judge.agreement import Agreement, read_agreement
 from ragline_lab.judge.answers import by_references, read_answers
+from ragline_lab.judge.asking import Judge
+from ragline_lab.judge.judging import Task, judge_answers
+from ragline_lab.judge.report import JudgeReport
 from ragline_lab.llms import named_llm
 
 NEEDS = "F1"

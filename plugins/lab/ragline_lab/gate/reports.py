@@ -6,8 +6,7 @@ from xml.etree import ElementTree as ET
 
 from rag.writing import printed_line
 from ragline_lab.gate.gate import CheckReport, GateReport
-from ragline_lab.gate.verdicts import Verdict
-from ragline_lab.markdown import inert, table
+from ragline_lab.pages.document import inert, markdown_table
 
 HEAD = ("check", "asked", "figure", "verdict")
 
@@ -42,7 +41,7 @@ def summary(report: GateReport) -> list[str]:
 def markdown(report: GateReport) -> str:
     """A page: what came out, and a row for each requirement."""
     lines = [f"## Gate {inert(report.suite)}", "", *(f"- {inert(line)}" for line in summary(report)), ""]
-    return "\n".join([*lines, *table(rows_of(report)), ""])
+    return "\n".join([*lines, *markdown_table(rows_of(report)), ""])
 
 
 def junit(report: GateReport) -> str:
@@ -70,16 +69,12 @@ def _add_check(root: ET.Element, check: CheckReport) -> None:
     for name, value in {**facts, "queries": str(check.queries), **digests}.items():
         _element(properties, "property", name=name, value=value)
     for verdict in check.verdicts:
-        _add_verdict(suite, check, verdict)
-
-
-def _add_verdict(suite: ET.Element, check: CheckReport, verdict: Verdict) -> None:
-    # The seconds are those of the whole check, for all its requirements are of one run.
-    case = _element(suite, "testcase", classname=check.name, name=verdict.requirement.label, time="0")
-    if verdict.state != "passed":
-        _element(case, "failure", type=verdict.state, message=f"{verdict.requirement.label}: {verdict.told}")
-    else:
-        _element(case, "system-out").text = printed_line(verdict.told)
+        # The seconds are those of the whole check, for all its requirements are of one run.
+        case = _element(suite, "testcase", classname=check.name, name=verdict.requirement.label, time="0")
+        if verdict.state != "passed":
+            _element(case, "failure", type=verdict.state, message=f"{verdict.requirement.label}: {verdict.told}")
+        else:
+            _element(case, "system-out").text = printed_line(verdict.told)
 
 
 def _failures(check: CheckReport) -> int:

@@ -30,7 +30,7 @@ from rag.files import Source, parse_yaml
 from rag.graphs import builtin_names, form_problems
 from rag.indexes import IndexSettings
 from ragline_lab.gate.verdicts import Kind, Requirement
-from ragline_lab.judge.nuggets import MEASURES
+from ragline_lab.judge.verdicts import MEASURES
 
 Figure = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 

@@ -64,7 +64,6 @@ class Verdict:
         return "; ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         asked = self.requirement
         return {
             "measure": asked.measure,

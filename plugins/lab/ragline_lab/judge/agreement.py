@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rag.errors import SpecError
 from rag.evaluate import mean_interval
 from rag.files import write_atomically
-from ragline_lab.agreement import cohen_kappa
 from ragline_lab.judge.asking import Judge
 
 Kind = Literal["nuggets", "preference"]
@@ -106,7 +106,6 @@ def read_agreement(path: Path) -> Agreement:
 
 
 def write_agreement(agreement: Agreement, path: Path) -> None:
-    """Write the file, whole or not at all."""
     write_atomically(path, json.dumps(agreement.model_dump(mode="json"), indent=1) + "\n")
 
 
@@ -136,3 +135,25 @@ def figures(cases: Sequence[Case]) -> Figures:
         ties=fmean(case.said == TIE for case in cases),
         unreadable=fmean(case.said == UNREADABLE for case in cases),
     )
+
+
+def cohen_kappa(labels: Sequence[str], others: Sequence[str]) -> float | None:
+    """Agreement beyond chance of two raters on the same things (Cohen, Educ. Psychol. Meas. 1960): 1 is perfect, 0 is chance.
+
+    None where chance alone would agree on all: both always give one and the same label, or nothing is there.
+
+    >>> cohen_kappa(["a", "a", "b", "b"], ["a", "b", "b", "b"])
+    0.5
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    if len(labels) != len(others):
+        raise ValueError(f"two raters rate the same things: {len(labels)} and {len(others)} labels")
+    n = len(labels)
+    if not n:
+        return None
+    seen = sum(one == other for one, other in zip(labels, others, strict=True)) / n
+    mine, theirs = Counter(labels), Counter(others)
+    chance = sum(mine[label] * theirs[label] for label in mine) / n**2
+    return None if chance == 1 else (seen - chance) / (1 - chance)

@@ -11,10 +11,8 @@ from rag.files import Progress, data_sha256, silent
 from ragline_lab.judge.agreement import Agreement
 from ragline_lab.judge.answers import Answers, asked_alike
 from ragline_lab.judge.asking import Judge, Known, Nuggets
-from ragline_lab.judge.nuggets import Nugget, Support, nugget_scores
-from ragline_lab.judge.preference import Preference
 from ragline_lab.judge.report import JudgeReport
-from ragline_lab.judge.verdicts import Judged, key_of
+from ragline_lab.judge.verdicts import Judged, Nugget, Preference, Support, key_of, nugget_scores
 from ragline_lab.resumed import Lines, resumed
 
 BATCH = 16

@@ -11,9 +11,7 @@ from typing import Any
 
 from rag.evaluate import Compared, Evaluation, Interval, compare_runs, mean_interval
 from ragline_lab.judge.agreement import UNMEASURED, Agreement, Kind
-from ragline_lab.judge.nuggets import MEASURES
-from ragline_lab.judge.preference import PREFERRED, WORTH
-from ragline_lab.judge.verdicts import Judged
+from ragline_lab.judge.verdicts import MEASURES, PREFERRED, WORTH, Judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +114,7 @@ class JudgeReport:
             "comparison": [one.as_dict() for one in self.compared],
             "preferences": dict(self.preferences),
             "unreadable": {what: {"unreadable": bad, "of": n} for what, (bad, n) in self.unreadable.items()},
-            "by_query": [_plain(one) for one in self.judged],
+            "by_query": [{k: v for k, v in one.as_record().items() if k != "key"} for one in self.judged],
         }
 
     def lines(self) -> list[str]:
@@ -148,8 +146,3 @@ class JudgeReport:
             )
         told += [f"  unreadable: {what} {bad:,} of {n:,} ({bad / n:.1%})" for what, (bad, n) in self.unreadable.items()]
         return told
-
-
-def _plain(one: Judged) -> dict[str, Any]:
-    record = one.as_record()
-    return {name: value for name, value in record.items() if name != "key"}

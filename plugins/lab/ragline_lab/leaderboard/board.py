@@ -9,8 +9,8 @@ from typing import Any
 
 from rag.errors import SpecError, did_you_mean
 from rag.evaluate import Compared, Evaluation, Interval, compare_runs, holm, mean_interval
-from ragline_lab.leaderboard.facts import RunFacts
 from ragline_lab.leaderboard.published import Figure
+from ragline_lab.leaderboard.run_folders import RunFacts
 
 LEVEL = 0.05
 """A corrected p below this is marked."""
@@ -36,7 +36,6 @@ class Cell:
         return "higher" if self.difference > 0 else "lower"
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         compared = {} if self.p is None else {"difference": self.difference, "p": self.p, "verdict": self.verdict}
         return {
             "value": self.value,
@@ -65,7 +64,6 @@ class System:
         return sum(cell.verdict == verdict for cell in self.cells.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         cells = {name: cell.as_dict() for name, cell in self.cells.items()}
         return {"system": self.name, "mean": self.mean, "all_sets": self.whole, "sets": cells}
 
@@ -79,7 +77,6 @@ class Table:
     published: tuple[Figure, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         return {
             "measure": self.measure,
             "systems": [system.as_dict() for system in self.systems],

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ragline_lab.leaderboard.board import LEVEL, Board, Cell, System, Table
-from ragline_lab.leaderboard.published import Figure
 from ragline_lab.leaderboard.svg import MARKS, Bar, Outline, bars, radar, room_for, scale
-from ragline_lab.pages.document import document
-from ragline_lab.pages.escaping import escaped, link
+from ragline_lab.pages.document import document, escaped, link
 from ragline_lab.pages.svg import legend
 
 IN_RADAR = 6
@@ -24,7 +22,9 @@ def page(board: Board, *, title: str, at: Path) -> str:
     Args:
         at: where it will lie; runs are linked relative to that.
     """
-    colours = _colours(board)
+    shown = [system.name for system in _in_radar(board, board.tables[0])]
+    # Those that share a radar have different ones; each is the same on the whole page.
+    colours = {name: place for place, name in enumerate(dict.fromkeys([*shown, *board.runs]))}
     body = [f"<p>{_summary(board)}</p>"]
     for place, table in enumerate(board.tables):
         body.append(f"<h2>{escaped(table.measure)}</h2>")
@@ -33,12 +33,6 @@ def page(board: Board, *, title: str, at: Path) -> str:
             body += [*_pictures(board, table, colours)]
     body += [*_runs(board, at)]
     return document(title, body)
-
-
-def _colours(board: Board) -> dict[str, int]:
-    """System -> its colour on the whole page; those that share a radar have different ones."""
-    shown = [system.name for system in _in_radar(board, board.tables[0])]
-    return {name: place for place, name in enumerate(dict.fromkeys([*shown, *board.runs]))}
 
 
 def _summary(board: Board) -> str:
@@ -61,12 +55,8 @@ def _table(board: Board, table: Table) -> Iterator[str]:
     best = {name: max(s.cells[name].value for s in table.systems if name in s.cells) for name in _sets_of(board, table)}
     queries = {name: {s.cells[name].interval.n for s in table.systems if name in s.cells} for name in best}
     yield '<div class="wide"><table>'
-    heads = "".join(
-        f'<th scope="col"><span>{escaped(name)}</span><small>{_queries(queries[name])}</small></th>'
-        if name in queries
-        else f'<th scope="col"><span>{escaped(name)}</span></th>'
-        for name in board.sets
-    )
+    below = {name: f"<small>{_queries(counts)}</small>" for name, counts in queries.items()}
+    heads = "".join(f'<th scope="col"><span>{escaped(name)}</span>{below.get(name, "")}</th>' for name in board.sets)
     yield f'<thead><tr><th scope="col">system</th><th scope="col">mean</th>{heads}</tr></thead><tbody>'
     for system in table.systems:
         name = escaped(system.name)
@@ -76,7 +66,9 @@ def _table(board: Board, table: Table) -> Iterator[str]:
     for who in dict.fromkeys(figure.system for figure in table.published):
         figures = {figure.set: figure for figure in table.published if figure.system == who}
         sources = ", ".join(dict.fromkeys(figure.source for figure in figures.values() if figure.source))
-        cells = "".join(_published(figures.get(each)) for each in board.sets)
+        cells = "".join(
+            f"<td>{figures[each].value:.3f}</td>" if each in figures else "<td></td>" for each in board.sets
+        )
         said = f"published{': ' if sources else ''}{escaped(sources)}"
         yield f'<tr class="published"><th scope="row"><span>{escaped(who)}</span><small>{said}</small></th><td></td>{cells}</tr>'
     yield "</tbody></table></div>"
@@ -112,10 +104,6 @@ def _cell(cell: Cell | None, best: float | None) -> str:
         mark = f' <span class="{cell.verdict}">{MARKS[cell.verdict]}</span>' if cell.verdict else ""
         small = f"<small>{cell.difference:+.3f}{mark}</small>"
     return f'<td{look} title="{escaped(said)}">{cell.value:.3f}{small}</td>'
-
-
-def _published(figure: Figure | None) -> str:
-    return "<td></td>" if figure is None else f"<td>{figure.value:.3f}</td>"
 
 
 def _pictures(board: Board, table: Table, colours: dict[str, int]) -> Iterator[str]:

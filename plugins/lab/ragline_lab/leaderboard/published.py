@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,7 @@ class Figure:
     source: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
-        names = ("system", "set", "measure", "value", "source")
-        return dict(zip(names, (self.system, self.set, self.measure, self.value, self.source), strict=True))
+        return asdict(self)
 
 
 def read_published(file: Path) -> list[Figure]:
@@ -64,10 +62,5 @@ def _figure(record: Any, place: str) -> Figure:
         raise SpecError(f"{place}: value must be a finite number, got {value!r}")
     if unknown := sorted(record.keys() - {*names, "value", "source"}):
         raise SpecError(f"{place}: unknown {', '.join(map(repr, unknown))}; known: {', '.join(names)}, value, source")
-    return Figure(
-        system=record["system"],
-        set=record["set"],
-        measure=record["measure"],
-        value=float(value),
-        source=str(record.get("source") or ""),
-    )
+    texts = {name: record[name] for name in names}
+    return Figure(**texts, value=float(value), source=str(record.get("source") or ""))

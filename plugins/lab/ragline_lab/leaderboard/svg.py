@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ragline_lab.pages.escaping import escaped
+from ragline_lab.pages.document import escaped
 from ragline_lab.pages.svg import COLOURS, fitted, line_of_text, picture, width_of
 
 _ROW, _WIDEST_NAME, _BARS, _VALUES, _TOP = 22, 180, 200, 64, 6
@@ -56,7 +56,9 @@ def bars(title: str, rows: Sequence[Bar], *, most: float, room: float) -> str:
         )
         if bar.low is not None and bar.high is not None:
             end = max(length, _along(bar.high, most))
-            drawn.append(_whisker(names + _along(bar.low, most), names + _along(bar.high, most), middle))
+            low, high = (names + _along(each, most) for each in (bar.low, bar.high))
+            ends = "".join(f"M{x:.1f} {middle - 3:g}v6" for x in (low, high))
+            drawn.append(f'<path class="whisker" d="M{low:.1f} {middle:g}H{high:.1f}{ends}"/>')
         value = f"{bar.value:.3f} {MARKS[bar.verdict]}".rstrip()
         drawn.append(line_of_text(names + end + 6, middle + 4, value, "start", look=bar.verdict))
     return picture(title, names + _BARS + _VALUES, 2 * _TOP + _ROW * len(rows), drawn)
@@ -115,11 +117,6 @@ def scale(values: Sequence[float]) -> float:
 
 def _along(value: float, most: float) -> float:
     return _BARS * max(0.0, min(1.0, value / most))
-
-
-def _whisker(low: float, high: float, middle: float) -> str:
-    ends = "".join(f"M{x:.1f} {middle - 3:g}v6" for x in (low, high))
-    return f'<path class="whisker" d="M{low:.1f} {middle:g}H{high:.1f}{ends}"/>'
 
 
 def _polygon(points: Sequence[tuple[float, float]], look: str, *, full: str = "") -> str:

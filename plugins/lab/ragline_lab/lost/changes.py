@@ -27,7 +27,6 @@ class NodeChange:
     missed: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         return {
             "node": self.node,
             "among_first_k": {"gained": self.gained, "lost": self.lost},
@@ -52,7 +51,6 @@ class Move:
     after: Fate
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         return {
             "qid": self.qid,
             "doc_id": self.doc_id,

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag.evaluate import Lists, Trail
-from ragline_lab.lost.stages import Stage, Stages
+from ragline_lab.lost.stages import Stages
 
 Label = Literal["kept", "never found", "cut", "fell", "too low", "failed", "prompt", "not cited"]
 
@@ -96,18 +96,15 @@ def _lost(document: str, stands: Standings, stages: Stages, *, k: int) -> Fate:
         return Fate(label="never found")
     for stage in stages.way:
         if given := [stands[source][document] for source in stage.inputs if _here(stands, source, document, k)]:
-            return Fate(label="fell" if _could_keep(stage, min(given)) else "cut", node=stage.name)
+            # A node that changed nothing would have passed on what it was given at this place.
+            could_keep = stage.k is None or min(given).place <= stage.k
+            return Fate(label="fell" if could_keep else "cut", node=stage.name)
     ended = document not in stands[stages.last.name]
     for stage in stages.way:
         given = [stands[source][document] for source in stage.inputs if document in stands.get(source, {})]
         if given and (ended or (stage.depth is not None and min(given).place > stage.depth)):
             return Fate(label="cut", node=stage.name)
     return Fate(label="too low", node=stages.last.name)
-
-
-def _could_keep(stage: Stage, given: Standing) -> bool:
-    """Whether a node that changed nothing would have passed on what it was given at this place."""
-    return stage.k is None or given.place <= stage.k
 
 
 def _here(stands: Standings, node: str, document: str, k: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ragline_lab.lost.fate import LABELS, Label
 from ragline_lab.lost.report import Lost
-from ragline_lab.pages.escaping import escaped
+from ragline_lab.pages.document import escaped
 from ragline_lab.pages.svg import fitted, line_of_text, picture, width_of
 
 COLOUR: dict[Label, int] = {
@@ -82,9 +82,9 @@ def flow(title: str, way: Sequence[Column], *, begin: str, end: str) -> str:
     for number, column in enumerate(way, start=1):
         left, after = number * _STEP, column.staying * unit
         drawn += _heading(left, column.name, column.staying)
-        drawn.append(
-            _band(left - _STEP + _BAR, left, after, look=COLOUR["kept"], told=f"{column.name}: {column.staying:,}")
-        )
+        shape = f'x="{left - _STEP + _BAR:g}" y="{_TOP}" width="{_STEP - _BAR:g}" height="{after:.1f}"'
+        told = f"<title>{escaped(f'{column.name}: {column.staying:,}')}</title>"
+        drawn.append(f'<rect class="band c{COLOUR["kept"]}" {shape}>{told}</rect>')
         drawn.append(_bar(left, after))
         leaving, bottom = _leaving(column, left - _STEP + _BAR, after, unit)
         drawn += leaving
@@ -117,11 +117,6 @@ def _leaving(column: Column, left: float, top: float, unit: float) -> tuple[list
         top += height
         bottom = max(line, end + height)
     return drawn, bottom + _LINE / 2
-
-
-def _band(left: float, right: float, height: float, *, look: int, told: str) -> str:
-    shape = f'x="{left:g}" y="{_TOP}" width="{right - left:g}" height="{height:.1f}"'
-    return f'<rect class="band c{look}" {shape}><title>{escaped(told)}</title></rect>'
 
 
 def _bar(left: float, height: float) -> str:

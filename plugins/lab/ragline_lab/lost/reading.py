@@ -9,7 +9,7 @@ from typing import Any
 from rag.errors import SpecError
 from rag.evaluate import Dataset, RunFile, Trails, read_object, read_trails
 from rag.graphs import GraphSpec, load_spec
-from ragline_lab.leaderboard import facts_of
+from ragline_lab.leaderboard.run_folders import facts_of
 from ragline_lab.lost.report import Lost, query_loss
 from ragline_lab.lost.stages import stages_of
 

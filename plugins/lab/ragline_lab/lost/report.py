@@ -28,7 +28,6 @@ class Gold:
     fate: Fate
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         return {
             "doc_id": self.doc_id,
             "grade": self.grade,
@@ -54,7 +53,6 @@ class QueryLoss:
         return sum(each.fate.label != "kept" for each in self.gold)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         documents = [each.as_dict() for each in self.gold]
         return {"qid": self.qid, "question": self.question, "documents": documents}
 
@@ -80,12 +78,10 @@ class Lost:
 
     @property
     def gold(self) -> Iterator[Gold]:
-        """Every relevant document of every query."""
         return (each for query in self.queries for each in query.gold)
 
     @property
     def n_gold(self) -> int:
-        """How many relevant documents there are."""
         return sum(len(query.gold) for query in self.queries)
 
     @property

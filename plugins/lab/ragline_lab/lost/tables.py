@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ragline_lab.lost.fate import Fate
 from ragline_lab.lost.flow import COLOUR
-from ragline_lab.pages.escaping import escaped
+from ragline_lab.pages.document import escaped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ragline_lab.pages.escaping import escaped
+from ragline_lab.pages.document import escaped
 
 COLOURS = 8
 

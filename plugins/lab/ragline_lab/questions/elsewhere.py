@@ -29,7 +29,6 @@ class Elsewhere:
 
     @property
     def identity(self) -> str:
-        """A hash of what it holds."""
         asked = [[item.qid, item.question, list(item.answers)] for item in self.items]
         return data_sha256(asked) if self.index is None else self.index.identity
 

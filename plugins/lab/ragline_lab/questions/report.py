@@ -74,7 +74,6 @@ class QuestionsReport:
         }
 
     def lines(self) -> list[str]:
-        """The report as text."""
         told = [f"{len(self.own.kept):,} questions of {self.own.wanted:,} wanted, from {self._looked_at(self.own)}"]
         told += _dropped(self.own)
         told.append(

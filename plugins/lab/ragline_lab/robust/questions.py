@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rag.errors import SpecError, did_you_mean
+from rag.evaluate import holds, words_of
 from rag.files import data_sha256, records, text_sha256, write_pieces_atomically
+from rag.types import Answer, Query
 
 Kind = Literal["right", "misleading", "noise"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -43,7 +45,6 @@ class Question:
     digest: str = ""
 
     def has(self, kind: Kind) -> bool:
-        """Whether a document of this kind comes with it."""
         return self.documents.get(kind, 0) > 0
 
 
@@ -137,3 +138,54 @@ def _documents(value: Any, place: str) -> list[dict[str, Any]]:
 def _kind(document: Mapping[str, Any]) -> Kind:
     said = document.get("kind", document.get("type"))
     return _AS_RAMDOCS.get(said, said)
+
+
+Verdict = Literal["right", "misled", "other", "refused", "failed"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+
+def verdict_of(answer: Answer, question: Question, *, language: str = "en") -> Verdict:
+    """`misled`: a planted answer stands in it, whatever else does. `right`: a right one does, and no planted one.
+
+    `refused`: the writer declined, `failed`: it wrote no word, or the question failed on its way. All else is `other`. Words
+    are compared as `exact_match` does.
+    """
+    if answer.status != "answered":
+        return "refused" if answer.status == "no_answer" else "failed"
+    words = words_of(answer)
+    if any(holds(words, wrong, language=language) for wrong in question.wrong):
+        return "misled"
+    return "right" if any(holds(words, right, language=language) for right in question.answers) else "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextKind:
+    """Documents of the kinds that it `gives`, to questions that have one of each kind that it `needs`."""
+
+    gives: tuple[Kind, ...]
+    needs: tuple[Kind, ...]
+    words: str
+
+    def is_of(self, question: Question) -> bool:
+        return all(map(question.has, self.needs))
+
+    def given(self, question: Question) -> int:
+        return sum(question.documents.get(kind, 0) for kind in self.gives)
+
+    def query(self, question: Question) -> Query:
+        """The question, which sees these documents and no others."""
+        where: dict[str, Any] | None = {QUESTION: question.qid, KIND: list(self.gives)} if self.gives else None
+        return Query(qid=question.qid, text=question.text, where=where)
+
+
+ZERO = "zero"
+CONTEXTS: Mapping[str, ContextKind] = {
+    ZERO: ContextKind(gives=(), needs=(), words="no documents: what the model knows"),
+    "right": ContextKind(gives=("right",), needs=("right",), words="the right documents alone"),
+    "misleading": ContextKind(gives=("misleading",), needs=("misleading",), words="the misleading documents alone"),
+    "irrelevant": ContextKind(gives=("noise",), needs=("noise",), words="documents that say nothing of it"),
+    "mixed": ContextKind(
+        gives=KINDS, needs=("right", "misleading"), words="all documents, right and misleading among them"
+    ),
+}
+"""By name, in the order of the report."""

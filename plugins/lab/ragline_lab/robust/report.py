@@ -8,8 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from rag.evaluate import Compared, Evaluation, Interval, compare_runs, mean_interval
-from ragline_lab.robust.contexts import CONTEXTS, ZERO
-from ragline_lab.robust.verdicts import VERDICTS, Verdict
+from ragline_lab.robust.questions import CONTEXTS, VERDICTS, ZERO, Verdict
 from ragline_lab.robust.work import Line
 
 LEVEL = 0.05
@@ -61,7 +60,6 @@ class Row:
     zero: Compared | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain data."""
         tried = self.tried
         return {
             "model": tried.model,

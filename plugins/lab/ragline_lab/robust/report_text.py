@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rag.evaluate import Compared, Interval
+from ragline_lab.robust.questions import Verdict
 from ragline_lab.robust.report import COSTS, RobustReport, Row, is_better, measure_name
-from ragline_lab.robust.verdicts import Verdict
 from ragline_lab.robust.ways import WAYS
 
 _BARE: tuple[Verdict, ...] = ("refused", "other", "failed")
@@ -29,7 +29,6 @@ _HEAD = (
 
 
 def asked_told(report: RobustReport) -> str:
-    """What was asked."""
     said = f"{report.name}: {report.questions:,} questions, {report.without_documents:,} of them without documents"
     return said + (f"; no question has documents for: {', '.join(report.never)}" if report.never else "")
 

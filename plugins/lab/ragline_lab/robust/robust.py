@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rag.evaluate import BATCH, Dataset, cached_index, opened
-from rag.files import Progress, silent
+from rag.files import Progress, held, silent
 from rag.graphs import Graph, Made, Part, Pipeline, RunResult, apart, graph_identity, index_identity
 from rag.indexes import Index
 from rag.protocols import CanRelease
-from ragline_lab.robust.contexts import CONTEXTS, ZERO
-from ragline_lab.robust.questions import Question, load_questions, write_documents
+from ragline_lab.resumed import open_lines
+from ragline_lab.robust.questions import CONTEXTS, ZERO, Question, load_questions, verdict_of, write_documents
 from ragline_lab.robust.report import RobustReport, Tried, report_of
-from ragline_lab.robust.verdicts import verdict_of
 from ragline_lab.robust.ways import UNDEFENDED, Way
-from ragline_lab.robust.work import Line, Work, key_of, open_work
+from ragline_lab.robust.work import Line, Work, key_of
 from ragline_lab.robust.written import write_report
 
 DOCUMENTS = "documents"
@@ -56,10 +55,10 @@ def robust(
         SpecError: a line of the file is wrong, or the folder cannot be written or is damaged.
     """
     chosen = load_questions(questions)[:limit]
-    with open_work(out) as work:
+    with held(out), open_lines(out) as log:
         corpus = write_documents(questions, out / DOCUMENTS)
         data = Dataset(name=questions.name, folder=out / DOCUMENTS, corpus=(corpus,)) if corpus else None
-        run = _Run(questions=chosen, data=data, work=work, language=language, progress=progress)
+        run = _Run(questions=chosen, data=data, work=Work(log), language=language, progress=progress)
         tried = [each for _, same in groupby(ways, key=lambda way: way.model) for each in run.of_model(list(same))]
         report = report_of(
             tried,

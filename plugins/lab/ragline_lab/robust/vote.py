@@ -105,7 +105,13 @@ class VoteGenerator:
         usage = Usage(seconds=seconds)
         for reply in replies:
             usage += usage_of(reply)
-        answer = Answer(query=context.query, text=self._refusal, context=context, status="no_answer", usage=usage)
+        answer = Answer(
+            query=context.query,
+            text=f"{self.prompt.refusal.rstrip('.')}.",
+            context=context,
+            status="no_answer",
+            usage=usage,
+        )
         if not replies:
             return replace(answer, outcome=Outcome(kind="empty", detail="no passages"))
         ballots = self._ballots(context, replies)
@@ -122,10 +128,6 @@ class VoteGenerator:
             return replace(answer, outcome=Outcome(detail=detail, counts={**counts, "disagreed": 1}))
         text, citations = self._cited(context, best)
         return replace(answer, text=text, status="answered", citations=citations, outcome=Outcome(counts=counts))
-
-    @property
-    def _refusal(self) -> str:
-        return f"{self.prompt.refusal.rstrip('.')}."
 
     def _ballots(self, context: Context, replies: Sequence[Completion]) -> list[Ballot]:
         hits = context.passages[: len(replies)]

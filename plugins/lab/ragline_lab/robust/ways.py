@@ -55,7 +55,6 @@ class Way:
 
     @property
     def reads(self) -> bool:
-        """Whether it is given documents."""
         return self.name != CLOSED_BOOK
 
 

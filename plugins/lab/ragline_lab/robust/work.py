@@ -6,16 +6,13 @@ graph or question is asked anew, and lines that nobody asks for stay where they 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from rag.files import CommitLog, data_sha256, held
-from ragline_lab.resumed import Lines, open_lines
-from ragline_lab.robust.questions import Question
-from ragline_lab.robust.verdicts import VERDICTS, Verdict
+from rag.files import CommitLog, data_sha256
+from ragline_lab.resumed import Lines
+from ragline_lab.robust.questions import VERDICTS, Question, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +51,6 @@ class Work(Lines[Line]):
 def key_of(question: Question, context: str, *, graph: str, index: str, language: str) -> str:
     """The key of a line: all that its answer and verdict depend on."""
     return data_sha256([graph, index, context, question.qid, question.digest, language])
-
-
-@contextmanager
-def open_work(path: Path) -> Iterator[Work]:
-    """Hold the folder for this process and read what is there.
-
-    Raises:
-        SpecError: nothing can be written there, another process writes there, or a line is damaged.
-    """
-    with held(path), open_lines(path) as log:
-        yield Work(log)
 
 
 def _line(record: Mapping[str, Any]) -> Line:

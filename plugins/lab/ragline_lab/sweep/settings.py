@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
 from rag.errors import SpecError, did_you_mean
 from rag.files import Source
 from rag.graphs import GraphSpec, Node, Part, Spec, check, parameters_of, spec_of
@@ -53,8 +51,10 @@ def settings_of(spec: Spec, axes: Sequence[Axis]) -> list[Setting]:
     data = _data(spec)
     first = Setting(changes={}, data=_copy(data), spec=spec, legs=checked.legs)
     places = _places(spec.graph, axes)
-    for axis in axes:
-        _open_way(data, places[axis.path])
+    for place in places.values():
+        whole = len(place.part) + 2
+        if len(place.keys) > whole:  # only a part of this value changes: write it out, defaults and all
+            _put(data, place.keys[:whole], place.value)
     settings, problems = [first], list[str]()
     for changes in grid(axes):
         changed = _copy(data)
@@ -76,11 +76,6 @@ class _Place:
     part: Keys
     keys: Keys
     value: Any
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether it is not a whole parameter but something in the value of one."""
-        return len(self.keys) > len(self.part) + 2
 
 
 def _checked(base: Spec, changes: Mapping[str, Any], data: dict[str, Any], problems: list[str]) -> Setting | None:
@@ -104,11 +99,7 @@ def _label(changes: Mapping[str, Any]) -> str:
 
 
 def _places(graph: GraphSpec, axes: Sequence[Axis]) -> dict[str, _Place]:
-    """Path -> its place.
-
-    Raises:
-        SpecError: lists every path that leads to none.
-    """
+    """Path -> its place; an error lists every path that leads to none."""
     places, problems = dict[str, _Place](), list[str]()
     for axis in axes:
         try:
@@ -138,7 +129,8 @@ def _place(graph: GraphSpec, path: str) -> _Place:
     known = [*model.model_fields, *(["k"] if isinstance(part, Node) and part.k is not None else [])]
     if first not in model.model_fields:
         raise SpecError(f"--over {path}: {part.use} has no parameter '{first}'. {did_you_mean(first, known)}")
-    filled = _filled(model, part)[first]
+    said = model.model_validate_json(json.dumps(part.params), strict=True)  # defaults filled in, as a file says them
+    filled = said.model_dump(mode="json", by_alias=True)[first]
     _require_way(path, filled, [first, *inner])
     return _Place(part=keys, keys=(*keys, "with", first, *inner), value=filled)
 
@@ -152,11 +144,6 @@ def _parts(graph: GraphSpec) -> Iterator[tuple[str, tuple[Keys, Part]]]:
             yield f"{inner}/{name}", (("graphs", inner, "nodes", name), node)
     for name, part in graph.models.items():
         yield f"models.{name}", (("models", name), part)
-
-
-def _filled(model: type[BaseModel], part: Part) -> dict[str, Any]:
-    """The parameters of a part, defaults filled in, as a file says them."""
-    return model.model_validate_json(json.dumps(part.params), strict=True).model_dump(mode="json", by_alias=True)
 
 
 def _require_way(path: str, value: Any, steps: Sequence[str]) -> None:
@@ -178,12 +165,6 @@ def _data(spec: Spec) -> dict[str, Any]:
         data: dict[str, Any] = _copy(spec.source.data)
         return data
     return spec.graph.model_dump(mode="json", by_alias=True, exclude_unset=True)
-
-
-def _open_way(data: dict[str, Any], place: _Place) -> None:
-    """Write out a value that only a part of will change, defaults and all."""
-    if place.is_inside:
-        _put(data, place.keys[: len(place.part) + 2], place.value)
 
 
 def _put(data: dict[str, Any], keys: Keys, value: Any) -> None:

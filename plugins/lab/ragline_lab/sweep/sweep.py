@@ -12,8 +12,6 @@ from rag.errors import SpecError
 from rag.evaluate import (
     BATCH,
     Dataset,
-    Evaluation,
-    Interval,
     Outputs,
     Plan,
     cached_index,
@@ -26,13 +24,12 @@ from rag.evaluate import (
 from rag.files import Progress, data_sha256, require_writable, silent
 from rag.graphs import Graph, Identities, Merged, Spec, built_together, graph_identity, index_identity
 from rag.indexes import Index
+from ragline_lab.resumed import resumed
 from ragline_lab.sweep.axes import parse_axes
-from ragline_lab.sweep.halves import divided, in_order
-from ragline_lab.sweep.halving import Round, better, rounds
-from ragline_lab.sweep.report import Result, SweepReport
+from ragline_lab.sweep.halves import Round, better, divided, in_order, rounds
+from ragline_lab.sweep.report import Result, SweepReport, Tuned, evaluation_of, tuned
 from ragline_lab.sweep.settings import Setting, settings_of
-from ragline_lab.sweep.tuned import Tuned, evaluation_of, tuned
-from ragline_lab.sweep.work import Line, Work, open_work
+from ragline_lab.sweep.work import Line, Work
 from ragline_lab.sweep.written import write_report
 
 LOW_IS_GOOD = ("RefusedAnswerable",)
@@ -66,7 +63,7 @@ def sweep(
         tune: share of the queries that settings are chosen by.
         tune_split: a split of the data set whose queries settings are chosen by, in place of a share.
         measures: as `plan_evaluation` takes them; the first decides.
-        halve: by successive halving; see `ragline_lab.sweep.halving`.
+        halve: by successive halving; see `ragline_lab.sweep.halves`.
         command: the words that were typed for this, which the report keeps.
     Raises:
         SpecError: a parameter, a value, a measure or a split is not there, the grid is too large, a setting is wrong, or
@@ -110,7 +107,6 @@ class _Task:
     command: tuple[str, ...]
 
     def facts(self, graphs: Sequence[Graph], index: Index | None) -> dict[str, Any]:
-        """What all lines depend on."""
         splits = [self.split, *([self.tune] if isinstance(self.tune, str) else [])]
         halves = [_digest(self.tuning), _digest(self.reporting)]
         return {
@@ -139,10 +135,12 @@ def _swept(task: _Task, index: Index | None, out: Path, progress: Progress) -> S
             f"no setting differs from the graph as it was in what {measure} looks at, the records of node '{targets[0]}': "
             "vary what leads to it, or choose by another measure"
         )
-    with open_work(out, task.facts([graphs[number] for number in numbers], index)) as work:
+    facts = task.facts([graphs[number] for number in numbers], index)
+    why = "What it reports would no longer be of queries that nothing was chosen by."
+    with resumed(out, facts, what="sweep", why=why) as log:
         run = _Run(
             merged=merged,
-            work=work,
+            work=Work(log),
             labels={merged.identity(number): settings[number].label for number in numbers},
             lasts=[graph.last_ranking() if task.spec.graph.ranks else "" for graph in graphs],
             language=language_of(task.spec.graph.index, index),
@@ -150,7 +148,7 @@ def _swept(task: _Task, index: Index | None, out: Path, progress: Progress) -> S
         )
         all_rounds = task.rounds(len(numbers))
         known = _tune(run, task.tuning, numbers, all_rounds, settings, measure)
-        chosen = _best(known, measure)
+        [chosen] = better({n: each.means.get(measure, 0.0) for n, each in known.items() if each.is_whole}, 1)
         report = SweepReport(
             dataset=task.dataset.name,
             split=task.split,
@@ -282,11 +280,6 @@ def _tune(
     }
 
 
-def _best(known: Mapping[int, Tuned], measure: str) -> int:
-    scores = {number: each.means.get(measure, 0.0) for number, each in known.items() if each.is_whole}
-    return better(scores, 1)[0]
-
-
 def _report(run: _Run, tuning: Plan, plan: Plan, chosen: int, settings: Sequence[Setting], measure: str) -> Result:
     """The chosen setting and the graph as it was, on the queries that nothing was chosen by."""
     known = run.through(tuning, [chosen], begin=0, end=len(tuning.queries), what="tuning")[chosen]
@@ -299,11 +292,7 @@ def _report(run: _Run, tuning: Plan, plan: Plan, chosen: int, settings: Sequence
         label=label,
         before=before,
         after=after,
-        interval=_interval(after, measure),
-        tuning=_interval(evaluation_of(known), measure),
+        interval=mean_interval(list(after.per_query[measure].values())),
+        tuning=mean_interval(list(evaluation_of(known).per_query[measure].values())),
         compared=compared,
     )
-
-
-def _interval(evaluation: Evaluation, measure: str) -> Interval:
-    return mean_interval(list(evaluation.per_query[measure].values()))

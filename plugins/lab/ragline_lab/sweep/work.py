@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from rag.evaluate import Evaluation
 from rag.files import CommitLog, data_sha256
 from rag.graphs import RunResult
 from rag.types import Query
-from ragline_lab.resumed import Lines, resumed
+from ragline_lab.resumed import Lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +58,6 @@ class Work:
             cost = {"seconds": said.pop("seconds")}
             records.append({"key": _key(setting, batch), "setting": labels[setting], **said, "cost": cost})
         self._lines.add({_key(setting, batch): line for setting, line in lines.items()}, records)
-
-
-@contextmanager
-def open_work(path: Path, facts: Mapping[str, Any]) -> Iterator[Work]:
-    """Hold the folder for this process and read what is there.
-
-    Args:
-        facts: what all lines depend on, by what messages call it; kept in the folder.
-    Raises:
-        SpecError: as `resumed` says, or a line is none of a sweep.
-    """
-    why = "What it reports would no longer be of queries that nothing was chosen by."
-    with resumed(path, facts, what="sweep", why=why) as log:
-        yield Work(log)
 
 
 def _key(setting: str, batch: Sequence[Query]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from plugins.lab.tests.leaderboard.test_leaderboard import HIGH, HOSTILE, LOW, facts, of
-from ragline_lab.leaderboard import board_of, page
+from ragline_lab.leaderboard.board import board_of
+from ragline_lab.leaderboard.page import page
 from tests.browser import keep
 
 pytestmark = pytest.mark.browser

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 from rag import SpecError
 from rag.cli import main
 from rag.evaluate import Evaluation, holm, paired_randomisation, write_per_query
-from ragline_lab.leaderboard import Figure, RunFacts, board_of, find_runs, page, read_published
+from ragline_lab.leaderboard.board import board_of
+from ragline_lab.leaderboard.page import page
+from ragline_lab.leaderboard.published import Figure, read_published
+from ragline_lab.leaderboard.run_folders import RunFacts, find_runs
 from ragline_lab.leaderboard.svg import Bar, Outline, bars, radar, scale
-from ragline_lab.pages.escaping import escaped, link
+from ragline_lab.pages.document import escaped, link
 from ragline_lab.pages.svg import fitted
 
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egnp'
@@ -306,7 +309,7 @@ class TestCommand:
     def test_a_damaged_report_is_named(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (runs / "one" / "base" / "report.json").write_text("[")
         assert main(["leaderboard", str(runs)]) == 2
-        assert "report.json cannot be read" in capsys.readouterr().err
+        assert "report.json is no JSON" in capsys.readouterr().err
 
     def test_a_page_that_cannot_be_written_is_told_before_the_work(
         self, runs: Path, capsys: pytest.CaptureFixture[str]

@@ -15,8 +15,11 @@ from plugins.lab.tests.lost.small_run import FIRST, GRAPH, SECOND, TRAILS_OF_ALL
 from rag import SpecError
 from rag.evaluate import Trail, Trails, load_beir
 from rag.graphs import load_spec
-from ragline_lab.lost import Fate, Lost, Move, NodeChange, changes_between, lost_in, stages_of
-from ragline_lab.lost.report import query_loss
+from ragline_lab.lost.changes import Move, NodeChange, changes_between
+from ragline_lab.lost.fate import Fate
+from ragline_lab.lost.reading import lost_in
+from ragline_lab.lost.report import Lost, query_loss
+from ragline_lab.lost.stages import stages_of
 
 HYBRID: dict[str, Any] = {
     "bm25": {"use": "retrieve.bm25", "k": 9},

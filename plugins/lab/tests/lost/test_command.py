@@ -11,7 +11,7 @@ import pytest
 from plugins.lab.tests.lost.small_run import FIRST, SECOND, data_set, run_folder
 from rag.cli import main
 from rag.evaluate import Trail, Trails
-from ragline_lab.lost import LABELS
+from ragline_lab.lost.fate import LABELS
 
 TEXTS = ["river Seine", "river Rhine", "river", "mountain"]
 

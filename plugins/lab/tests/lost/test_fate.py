@@ -13,9 +13,10 @@ from plugins.lab.tests.lost.small_run import GRAPH, TRAILS_OF_ALL, K, data_set, 
 from rag import SpecError
 from rag.evaluate import Trail, load_beir
 from rag.graphs import load_spec
-from ragline_lab.lost import LABELS, Fate, Lost, Stages, lost_in, stages_of
-from ragline_lab.lost.fate import Standing, standings
-from ragline_lab.lost.report import query_loss
+from ragline_lab.lost.fate import LABELS, Fate, Standing, standings
+from ragline_lab.lost.reading import lost_in
+from ragline_lab.lost.report import Lost, query_loss
+from ragline_lab.lost.stages import Stages, stages_of
 
 
 @pytest.fixture

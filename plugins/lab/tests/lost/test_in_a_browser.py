@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from plugins.lab.tests.lost.test_pages import hostile
-from ragline_lab.lost import changes_between, diff_page, lost_page
+from ragline_lab.lost.changes import changes_between
+from ragline_lab.lost.page import diff_page, lost_page
 from tests.browser import keep
 
 pytestmark = pytest.mark.browser

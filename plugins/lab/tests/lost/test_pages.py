@@ -15,8 +15,11 @@ import pytest
 from plugins.lab.tests.leaderboard.test_leaderboard import HOSTILE, read
 from plugins.lab.tests.lost.small_run import FIRST, GRAPH, TRAILS_OF_ALL, K, data_set, run_folder
 from rag.evaluate import Trail, Trails, load_beir
-from ragline_lab.lost import Lost, changes_between, diff_page, lost_in, lost_page
+from ragline_lab.lost.changes import changes_between
 from ragline_lab.lost.flow import COLOUR, Column, columns, flow
+from ragline_lab.lost.page import diff_page, lost_page
+from ragline_lab.lost.reading import lost_in
+from ragline_lab.lost.report import Lost
 from ragline_lab.lost.tables import told
 
 NODES = ("bm25", "dense", "fused", "ranked", "context", "answer", "checked")

@@ -11,7 +11,7 @@ import pytest
 from plugins.lab.tests.lost.small_run import FIRST, GRAPH, QRELS, SECOND, THIRD, TRAILS_OF_ALL, data_set, run_folder
 from rag import SpecError
 from rag.evaluate import Trail, Trails, load_beir
-from ragline_lab.lost import lost_in
+from ragline_lab.lost.reading import lost_in
 
 
 def followed(tmp_path: Path, qrels: dict[str, dict[str, int]]) -> tuple[int, int, int]:
@@ -64,7 +64,7 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
         ("graph.json", lambda text: text[: len(text) // 2], r"graph\.json is no JSON .*Run rag eval again"),
         ("graph.json", lambda text: "[]", "a JSON object is wanted, as rag eval writes it, not list"),
         ("graph.json", lambda text: '{"version": 1}', r"(?s)graph\.json is no graph as rag eval writes it: .*nodes"),
-        ("report.json", lambda text: text[:5], r"report\.json cannot be read"),
+        ("report.json", lambda text: text[:5], r"report\.json is no JSON"),
     ],
 )
 def test_a_damaged_folder_is_named(file: str, change: Callable[[str], str] | None, why: str, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from ragline_media.bundles import bundle
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("--index", required=True, metavar="DIR", help="the index")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write, which must not be there")
     parser.add_argument("--sources", action="store_true", help="with the PDF files of which pages are shown")

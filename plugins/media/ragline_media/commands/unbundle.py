@@ -10,7 +10,6 @@ from ragline_media.bundles import unbundle
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("file", metavar="FILE", help="what `rag bundle` wrote")
     parser.add_argument("--index", required=True, metavar="DIR", help="folder to write, which must not be there")
     sources_help = "folder for the files of which pages are shown, which must not be there; the index finds them there"

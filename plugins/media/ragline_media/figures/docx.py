@@ -12,7 +12,6 @@ _PART = "word/document.xml"
 
 
 def figures(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[ParsedDocument]:
-    """A document for each."""
     package = Package(data)
     targets = package.targets(_PART)
     found = walk(package.tree(_PART), lambda blip: part(package, targets.get(attribute(blip, "embed"), "")))

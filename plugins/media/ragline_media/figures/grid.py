@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+
+from lxml.etree import _Element as Element
 
 from rag.reading import attribute, local
 from ragline_media.figures.table import LONGEST_CELL, MOST_CHARACTERS, MOST_COLUMNS, MOST_ROWS, Grid
-
-if TYPE_CHECKING:
-    from lxml.etree import _Element as Element
 
 TABLES, _ROWS = ("tbl", "table"), ("tr", "table-row")
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))

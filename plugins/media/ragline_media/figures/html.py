@@ -5,22 +5,18 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from lxml import etree
+from lxml.etree import _Element as Element
 
 from rag.reading import Beside, Note, ParsedDocument, attribute
 from ragline_media.figures.documents import documents
 from ragline_media.figures.walk import walk
 
-if TYPE_CHECKING:
-    from lxml.etree import _Element as Element
-
 _BASE64 = ";base64"
 
 
 def figures(data: bytes, name: str, note: Note, beside: Beside) -> Iterator[ParsedDocument]:
-    """A document for each."""
     return documents(walk(tree_of(data), _inside), name, note, beside)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+from lxml.etree import _Element as Element
 
 from rag.reading import Beside, Note, Package, ParsedDocument, attribute, local, relation
 from ragline_media.figures.documents import Figure, documents
 from ragline_media.figures.walk import part, walk
-
-if TYPE_CHECKING:
-    from lxml.etree import _Element as Element
 
 _DECK = "ppt/presentation.xml"
 

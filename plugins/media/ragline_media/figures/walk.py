@@ -9,19 +9,16 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from lxml import etree
+from lxml.etree import _Element as Element
 
 from rag.reading import Package, ReadError, attribute, local
 from ragline_media.figures.documents import Figure, Table
 from ragline_media.figures.grid import HEADINGS, TABLES, grid_of, text_of
 
-if TYPE_CHECKING:
-    from lxml.etree import _Element as Element
-
-    Read = Callable[[Element], bytes | None]
-    """The bytes of a picture by its element; none where it has some that cannot be read, None where they lie elsewhere."""
+Read = Callable[[Element], bytes | None]
+"""The bytes of a picture by its element; none where it has some that cannot be read, None where they lie elsewhere."""
 
 _TEXTS = HEADINGS | {"p", "h", "li", "dt", "dd", "pre", "figcaption", "caption"}
 _PICTURES = frozenset({"blip", "image", "img"})

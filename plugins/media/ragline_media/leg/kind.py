@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from rag.errors import SpecError
 from rag.indexes import (
@@ -25,10 +26,35 @@ from rag.indexes import (
 )
 from rag.types import Content, Need, TextWith, beside
 from ragline_media.leg.leg import PicturesLeg, write_leg
-from ragline_media.leg.settings import AUTO, ENGLISH, PicturesSettings
 from ragline_media.tower.joint import AnyTower, JointTower, concepts_for, is_joint, tower_of
 from ragline_media.tower.library_tower import LibraryTower
+from ragline_media.tower.packaged import TOWER
 from ragline_media.tower.space import Projector, Space
+
+AUTO = "auto"
+ENGLISH = "all-minilm-l6-v2"
+"""The encoder where neither settings nor the vectors of texts name one."""
+
+
+class PicturesSettings(BaseModel):
+    """What sees pictures, and in whose space words find them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tower: str = Field(
+        default=TOWER,
+        description="What sees pictures: a packaged name, a folder of its weights, or one of a published layout.",
+    )
+    encoder: str = Field(
+        default=AUTO,
+        description="What reads questions: a packaged name, a folder or a hub id; auto is the tower itself where it reads texts,"
+        " else that of the dense leg.",
+    )
+    projector: str | None = Field(
+        default=None,
+        description="A folder with what was fitted on pairs of pictures and captions; unset: pictures are told by tags.",
+    )
+
 
 KIND = "picture"
 _BLOCK = 256
@@ -167,7 +193,8 @@ class PicturesMaker(LegMaker):
             SpecError: the tower's pictures and these texts lie in no one space.
         """
         self._require_one_space()
-        concepts = concepts_for(self.tower, self._encode if used else None, dim=self.encoder.dim)
+        encode = partial(self.encoder.encode, role="query")
+        concepts = concepts_for(self.tower, encode if used else None, dim=self.encoder.dim)
         return Space(concepts, self._projector)
 
     @cached_property
@@ -188,9 +215,6 @@ class PicturesMaker(LegMaker):
                 f"index.pictures: pictures of '{self.settings.tower}' lie beside its own texts, and not beside those of"
                 f" '{self.encoder.model}'. Leave `encoder` out, or fit a projector"
             )
-
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.encoder.encode(texts, role="query")
 
 
 def reads_its_own(said: PicturesSettings) -> bool:

@@ -57,11 +57,9 @@ class PicturesLeg:
         self._left = left
 
     def warm_up(self) -> None:
-        """Load what reads questions."""
         self.encoder.encode(["warm"], role="query")
 
     def release(self) -> None:
-        """Let go of weights; the next question loads them again."""
         self.tower.release()
         if "encoder" in self.__dict__:
             self.encoder.release()
@@ -87,7 +85,6 @@ class PicturesLeg:
 
     @cached_property
     def tower(self) -> AnyTower:
-        """What sees pictures."""
         return tower_of(self._made_by["tower"])
 
     @cached_property

@@ -15,10 +15,9 @@ from rag.filters import WhereData
 from rag.indexes import Index, Opening, Sections
 from rag.types import Query
 from rag.writing import Recipe
-from ragline_media.leg.kind import PicturesKind
+from ragline_media.leg.kind import PicturesKind, PicturesSettings
 from ragline_media.leg.leg import PicturesLeg
 from ragline_media.leg.retriever import PicturesRetriever
-from ragline_media.leg.settings import PicturesSettings
 from ragline_media.questions import NOISE, noises_of
 from ragline_media.sound.network import SoundTower
 

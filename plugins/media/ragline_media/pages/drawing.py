@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.reading import ReadError
-from ragline_media.pages.finding import found
-from ragline_media.pages.scans import Box, characters
+from ragline_media.pages.finding import Box, characters, found
 
 _DOTS_PER_POINT = 2.0
 LONGEST_SIDE = 2_000

@@ -1,4 +1,4 @@
-"""Where words stand among the characters of a page. Knows no PDF.
+"""Where words stand among the characters of a page, and where the lines of a scan do, as OCR read them. Knows no PDF.
 
 Two libraries that read one PDF agree on its letters and digits, and on little else: spaces, line ends, hyphens, ligatures and the
 order of accents differ. So both texts are compared by letters and digits alone.
@@ -7,11 +7,14 @@ order of accents differ. So both texts are compared by letters and digits alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import takewhile
+from typing import Any
 from unicodedata import normalize
+
+from rag.types import Document
 
 _NEAR = 60
 """Letters on each side by which one of several places is chosen."""
@@ -119,3 +122,44 @@ def _in_runs(wanted: str, letters: Letters) -> list[Span]:
     if sum(block.size for block in runs) < _LEAST_SHARE * len(wanted):
         return []
     return [letters.span(block.a, block.a + block.size) for block in runs]
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom: points from the left and from the top of a page as it is shown."""
+
+_UPRIGHT = 2.0
+"""A line that is so many times as high as wide runs downwards."""
+
+
+def scanned_lines(passage: Document) -> Iterator[tuple[int, str, Box]]:
+    """Page, text and box of each line of a passage, as far as that belongs to it.
+
+    None where it was not read by OCR, or before boxes were kept.
+    """
+    start, end = passage.metadata.get("start", 0), passage.metadata.get("end", 0)
+    for first, last, page, *box in passage.metadata.get("ocr_lines", ()):
+        begins, ends = max(first, start), min(last, end)
+        if begins < ends:
+            part = _part((box[0], box[1], box[2], box[3]), begins - first, ends - first, last - first)
+            yield page, passage.text[begins - start : ends - start], part
+
+
+def characters(lines: Iterable[Any]) -> Iterator[tuple[int, str, Box]]:
+    """Page, character and box of each: what `scanned_lines` gives, in equal parts. OCR tells no boxes of letters.
+
+    >>> [*characters([(2, "ab", (0, 0, 8, 5))])]
+    [(2, 'a', (0.0, 0, 4.0, 5)), (2, 'b', (4.0, 0, 8.0, 5))]
+    """
+    for page, text, box in lines:
+        for place, character in enumerate(text):
+            yield page, character, _part(box, place, place + 1, len(text))
+
+
+def _part(box: Box, first: int, last: int, of: int) -> Box:
+    """The stretch of a line from one of its characters to another, all of them as wide."""
+    left, top, right, bottom = box
+    if of > 1 and bottom - top > _UPRIGHT * (right - left):
+        high = (bottom - top) / of
+        return left, top + high * first, right, top + high * last
+    wide = (right - left) / of
+    return left + wide * first, top, left + wide * last, bottom

@@ -16,7 +16,7 @@ from rag.indexes import HasParts, Index, LocalIndex, let_through
 from rag.reading import Reader, ReadError
 from rag.types import Document
 from ragline_media.pages.drawing import is_drawn
-from ragline_media.pages.scans import scanned_lines
+from ragline_media.pages.finding import scanned_lines
 from ragline_serve.parts import ApiError, Host, refusals
 
 AT_ONCE = 2
@@ -105,7 +105,6 @@ class _Place:
 
 
 def routes(host: Host) -> APIRouter:
-    """The two addresses of a page."""
     router, drawing = APIRouter(tags=["contents"]), _Drawing()
 
     @router.post(

@@ -43,7 +43,6 @@ class Read:
 
     @property
     def metadata(self) -> dict[str, bool]:
-        """`ocr` where anything was read."""
         return {"ocr": True} if self.lines else {}
 
     @property

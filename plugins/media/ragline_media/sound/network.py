@@ -82,7 +82,6 @@ class SoundTower:
         return Features(probable, np.log(np.maximum(probable, _LEAST)))
 
     def release(self) -> None:
-        """Let go of the weights; the next sound loads them again."""
         self._network = None
 
     @property
@@ -123,11 +122,7 @@ class SoundTower:
 
 
 def _bytes_of(name: str, what: str) -> bytes:
-    """Of a file that is not too large.
-
-    Raises:
-        SpecError: there is none, or it is.
-    """
+    """Of a file, which has to be there and not too large."""
     path = Path(name).expanduser()
     if not name or not path.is_file():
         raise SpecError(f"'{name}' is no file, and should be {what}. Name it in `index.sounds`")

@@ -46,7 +46,6 @@ class Piece:
 
     @property
     def end(self) -> float:
-        """The second at which it ends."""
         return self.start + len(self.samples) / RATE
 
 

@@ -23,7 +23,7 @@ from ragline_media.sound.network import SoundTower
 from ragline_media.tower.library_tower import LibraryTower, is_library
 from ragline_media.tower.published import Published, layout_of
 from ragline_media.tower.space import EncodeTexts, concepts_of
-from ragline_media.tower.tower import Features, Tower, opened_picture
+from ragline_media.tower.tower import Features, Tower, opened_picture, without_classes
 from ragline_media.tower.volumes import volume_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,6 @@ class JointTower:
 
     @property
     def reads_texts(self) -> bool:
-        """Whether it has a side of texts."""
         return self._published.layout.texts
 
     def describe(self) -> dict[str, Any]:
@@ -126,18 +125,16 @@ class JointTower:
         """
         import torch
 
-        found = [np.zeros((0, 0), np.float32)]
+        found = list[NDArray[np.float32]]()
         volumes = self._published.layout.sees == "volumes"
         together = 1 if volumes else _PICTURES
         for start in range(0, len(pictures), together):
             some = pictures[start : start + together]
             decoded = [volume_of(each) if volumes else self._published.pixels(opened_picture(each)) for each in some]
             found.append(self._seen(torch.from_numpy(np.stack(decoded))))
-        pooled = np.concatenate(found[1:]) if len(found) > 1 else found[0]
-        return Features(pooled, np.zeros((len(pooled), 0), np.float32))
+        return without_classes(found)
 
     def release(self) -> None:
-        """Let go of the weights; the next picture loads them again."""
         self._seen.release()
 
     @cached_property
@@ -172,7 +169,6 @@ class JointEncoder:
 
     @cached_property
     def dim(self) -> int:
-        """Numbers per vector."""
         from safetensors import safe_open
 
         with safe_open(self._published.folder / "model.safetensors", "np") as file:
@@ -217,7 +213,6 @@ class JointEncoder:
             yield rows, self._said(torch.from_numpy(filled))
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """Where each token of each text begins and ends, in characters; nothing is cut."""
         if not self._published.layout.apart:
             return self._spans([*map(_readable, texts)])
         told = [_apart(_readable(each)) for each in texts]
@@ -234,7 +229,6 @@ class JointEncoder:
         return [Need(what=f"texts of {self._published.name}", n_bytes=2 * size + _ROOM)]
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         self._said.release()
 
     def _tokenizer(self, *, cut: bool) -> Any:

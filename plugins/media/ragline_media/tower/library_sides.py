@@ -72,18 +72,22 @@ def roberta(weights: dict[str, Tensor]) -> nn.Module:
 
 
 def _sizes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Of a network of the family of RoBERTa, in the words of transformers."""
-    words = weights["model.embeddings.word_embeddings.weight"]
+    own = {name.removeprefix("model."): each for name, each in weights.items()}
+    return {**bert_sizes(own), "layer_norm_eps": 1e-5, "pad_token_id": _PAD}
+
+
+def bert_sizes(weights: Mapping[str, Tensor], heads: int | None = None) -> dict[str, Any]:
+    """Of a network of the family of BERT, in the words of transformers; 64 numbers a head where nobody says how many there are."""
+    words = weights["embeddings.word_embeddings.weight"]
+    tables = {"max_position_embeddings": "position", "type_vocab_size": "token_type"}
+    named = {size: weights.get(f"embeddings.{table}_embeddings.weight") for size, table in tables.items()}
     return {
         "vocab_size": len(words),
         "hidden_size": words.shape[1],
-        "num_hidden_layers": len({name.split(".")[3] for name in weights if name.startswith("model.encoder.layer.")}),
-        "num_attention_heads": words.shape[1] // 64,
-        "intermediate_size": len(weights["model.encoder.layer.0.intermediate.dense.weight"]),
-        "max_position_embeddings": len(weights["model.embeddings.position_embeddings.weight"]),
-        "type_vocab_size": len(weights["model.embeddings.token_type_embeddings.weight"]),
-        "layer_norm_eps": 1e-5,
-        "pad_token_id": _PAD,
+        "num_hidden_layers": len({name.split(".")[2] for name in weights if name.startswith("encoder.layer.")}),
+        "num_attention_heads": heads or words.shape[1] // 64,
+        "intermediate_size": len(weights["encoder.layer.0.intermediate.dense.weight"]),
+        **{size: len(table) for size, table in named.items() if table is not None},
     }
 
 

@@ -7,23 +7,24 @@ library opens a text that is the path or the address of a picture. So pictures a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.errors import ContractError, SpecError
 from rag.indexes import SentenceEncoder, unit
-from ragline_media.tower.tower import Features, opened_picture
+from ragline_media.tower.tower import Features, opened_picture, without_classes
 
 _AT_ONCE = 8
 _PICTURES = "image"
 
 
 def is_library(folder: Path) -> bool:
-    """Whether a folder is one of sentence-transformers."""
     return (folder / "modules.json").is_file()
 
 
@@ -52,22 +53,21 @@ class LibraryTower:
             SpecError: a picture cannot be read, or the library cannot load the folder, or sees no pictures with it.
             ContractError: a vector has a number that is not finite.
         """
-        found = [np.zeros((0, 0), np.float32)]
+        found = list[NDArray[np.float32]]()
         for start in range(0, len(pictures), _AT_ONCE):
             decoded: list[Any] = [opened_picture(each) for each in pictures[start : start + _AT_ONCE]]
             with self._lock:
                 vectors = self._model.encode(decoded, convert_to_numpy=True, show_progress_bar=False)
             found.append(np.asarray(vectors, dtype=np.float32))
-        pooled = np.concatenate(found[1:]) if len(found) > 1 else found[0]
-        if not np.isfinite(pooled).all():
+        seen = without_classes(found)
+        if not np.isfinite(seen.pooled).all():
             raise ContractError(
                 f"tower '{self.model}' gave a number that is not finite: its weights are damaged, or half precision is too"
                 " coarse for them. Take them in float32"
             )
-        return Features(unit(pooled), np.zeros((len(pooled), 0), np.float32))
+        return replace(seen, pooled=unit(seen.pooled))
 
     def release(self) -> None:
-        """Let go of the weights; the next picture loads them again."""
         with self._lock:
             self.__dict__.pop("_model", None)
 

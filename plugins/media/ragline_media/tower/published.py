@@ -100,7 +100,6 @@ class Published:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """How it wants pictures."""
         return Pixels.of(said_by(self.folder / "preprocessor_config.json"), side=self._image_side)
 
     @property
@@ -117,7 +116,9 @@ class Published:
             return library_sides.align(self.config, weights, which)
         if self.layout.by == "open_clip":
             return library_sides.open_clip(self.open_clip, weights, which)
-        named = mapped(_with_adapters(weights, self._adapter_scale), self.layout.keys)
+        seen = self.config.get("vision_config") or {}
+        scale = float(seen.get("lora_alpha", 16)) / float(seen.get("lora_r") or 16)
+        named = mapped(_with_adapters(weights, scale), self.layout.keys)
         own = {name.removeprefix(f"{which}."): each for name, each in named.items() if name.startswith(f"{which}.")}
         if which == "said" and self.layout.by == "roberta":
             return library_sides.roberta(own)
@@ -147,11 +148,6 @@ class Published:
             used=int(self.config.get("experts_used", 2)),
             theta=float((seen.get("rope_parameters") or {}).get("rope_theta", 10_000.0)),
         )
-
-    @property
-    def _adapter_scale(self) -> float:
-        seen = self.config.get("vision_config") or {}
-        return float(seen.get("lora_alpha", 16)) / float(seen.get("lora_r") or 16)
 
     def _weights(self) -> dict[str, Tensor]:
         from safetensors import SafetensorError

@@ -72,7 +72,6 @@ class Projector:
 
     @property
     def sha256(self) -> str:
-        """Of all that it is."""
         return data_sha256([each.tobytes().hex() for each in (self.mean, self.weights, self.offset)])
 
     def save(self, folder: Path) -> None:

@@ -36,6 +36,12 @@ class Features:
     logits: NDArray[np.float32]
 
 
+def without_classes(pooled: Sequence[NDArray[np.float32]]) -> Features:
+    """What some batches of pictures are to a network that says no classes."""
+    joined = np.concatenate(pooled) if pooled else np.zeros((0, 0), np.float32)
+    return Features(joined, np.zeros((len(joined), 0), np.float32))
+
+
 class Tower:
     """EfficientNet-Lite0. Safe to share between threads.
 
@@ -68,7 +74,6 @@ class Tower:
         return Features(pooled, logits)
 
     def release(self) -> None:
-        """Let go of the weights; the next picture loads them again."""
         self._network = None
 
     @cached_property

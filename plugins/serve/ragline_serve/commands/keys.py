@@ -11,7 +11,6 @@ from ragline_serve.service.keys import VARIABLE, add_key, new_key
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("file", nargs="?", metavar="FILE", help="file that its hash is added to; unset only prints it")
     permitted(parser, "whom the key is for: whoever holds it reads what they may read")
     parser.add_argument("--write", action="store_true", help="it may also add, update and remove documents")

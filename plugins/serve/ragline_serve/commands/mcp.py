@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("--graph", default="ask", metavar="G", help=GRAPH_HELP)
     indexed(parser, needed=False, several=True)
     written(parser)

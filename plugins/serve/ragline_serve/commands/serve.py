@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument(
         "--graph", action="append", metavar="G", help=f"{GRAPH_HELP} (default: chat); again: another model"
     )
@@ -119,7 +118,6 @@ def _pipelines(graphs: Mapping[str, str], args: Namespace, stack: ExitStack) -> 
 
 
 def settings(args: Namespace) -> ServeSettings:
-    """The command line as settings."""
     from ragline_serve.service.settings import ServeSettings
 
     return ServeSettings(

@@ -32,7 +32,7 @@ from ragline_serve.http import (
 )
 from ragline_serve.http.documents import Changes
 from ragline_serve.http.sessions import Sessions
-from ragline_serve.service import errors, metrics, walls
+from ragline_serve.service import metrics, replies, walls
 from ragline_serve.service.keys import load_keys
 from ragline_serve.service.metrics import Metrics
 from ragline_serve.service.service import Service
@@ -79,7 +79,7 @@ def create_app(pipelines: Pipeline | Mapping[str, Pipeline], settings: ServeSett
         lifespan=_lifespan(services, [each for each in (sessions, log) if each is not None], settings.follow_s),
     )
     app.state.services, app.state.n_keys = services, len(keys)
-    errors.install(app)
+    replies.install(app)
     changes = Changes(services)
     uploads = files.Uploads(changes, folder=settings.uploads, to_all=not len(keys))
     if settings.uploads is not None and not any(files.takes_files(one.index) for one in by_name.values()):

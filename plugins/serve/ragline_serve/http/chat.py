@@ -18,22 +18,18 @@ from rag.files import QuestionLog
 from rag.graphs import RunResult
 from rag.types import Answer, AnswerDelta, Query
 from ragline_serve.http.conversation import Conversation, conversation
-from ragline_serve.http.extension import begun_json, passages_of, sources_json, whole_json
+from ragline_serve.http.extension import annotations_json, begun_json, passages_of, sources_json, whole_json
 from ragline_serve.http.feedback import logged
-from ragline_serve.http.links import annotations_json
 from ragline_serve.http.search import require_filter
 from ragline_serve.http.sessions import Sessions
 from ragline_serve.service import history
 from ragline_serve.service.askers import asked_in, asker_of
-from ragline_serve.service.disconnects import unless_gone
-from ragline_serve.service.down import UNAVAILABLE
-from ragline_serve.service.errors import ApiError, explained, failed
-from ragline_serve.service.replies import LAST_EVENT, EventStream, JSONReply, event
+from ragline_serve.service.replies import LAST_EVENT, ApiError, EventStream, JSONReply, event, explained, failed
 from ragline_serve.service.service import ANSWERING, CHAT_PATH, Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.chat_reply import ChatReply
-from ragline_serve.service.wire.chat_request import ChatRequest
-from ragline_serve.service.wire.errors import refusals
+from ragline_serve.service.unavailable import UNAVAILABLE, unless_gone
+from ragline_serve.service.wire.chat import ChatReply, ChatRequest
+from ragline_serve.service.wire.forms import refusals
 
 EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
 STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENT}}}}
@@ -63,7 +59,6 @@ class _Turn:
 
     @property
     def session(self) -> str | None:
-        """The id of the conversation that it belongs to."""
         return None if self.kept is None else self.kept.id
 
     async def keep(self, answer: Answer, service: Service) -> str | None:
@@ -77,7 +72,6 @@ class _Turn:
 
 
 def router(services: Services, sessions: Sessions | None, log: QuestionLog | None) -> APIRouter:
-    """The endpoint over the services."""
     routes = APIRouter()
 
     @routes.post(
@@ -109,7 +103,7 @@ def _honoured(body: ChatRequest, service: Service) -> _Honoured:
     """What the graph's generator and the server's limits leave of a request.
 
     Clients send much that a graph has no use for, and most of it may be left out: the answer is none the worse. What would
-    break the client instead is refused when the request is read (`ragline_serve.service.wire.chat_request`).
+    break the client instead is refused when the request is read (`ragline_serve.service.wire.chat`).
     """
     sampling, notes = body.sampling, []
     if sampling and not service.takes_sampling:

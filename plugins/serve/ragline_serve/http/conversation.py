@@ -17,13 +17,11 @@ from starlette.responses import Response
 from rag.types import Message
 from ragline_serve.http.sessions import Sessions, UnknownSession
 from ragline_serve.service.askers import owner_of
-from ragline_serve.service.errors import ApiError
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.chat_request import ChatRequest
-from ragline_serve.service.wire.errors import Error, refusals
-from ragline_serve.service.wire.forms import Form
+from ragline_serve.service.wire.chat import ChatRequest
+from ragline_serve.service.wire.forms import Error, Form, refusals
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import PurePath
+from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from rag import Asker, IndexBusy, add_documents, remove_documents, update_documents
@@ -14,13 +16,41 @@ from rag.doors import IndexReport
 from rag.errors import IndexProblem, NoRoom, SpecError
 from rag.indexes import LocalIndex, newest_stamp
 from ragline_serve.service.askers import writer_of
-from ragline_serve.service.errors import ApiError, explained
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply, explained
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.documents import DocumentsReply, DocumentsRequest, RemovalRequest
-from ragline_serve.service.wire.errors import refusals
+from ragline_serve.service.wire.forms import FILTER_HELP, Form, Listed, Text, Where, refusals
+
+MOST = 10_000
+"""Documents of a request."""
 
 Change = Callable[[LocalIndex, Asker | None], IndexReport]
+
+
+class DocumentsRequest(Form):
+    model: str | None = Field(default=None, description="The graph whose index it is; unset takes the server's first.")
+    documents: Listed[dict[str, Any]] = Field(
+        min_length=1, max_length=MOST, description="Objects with id, title and text; all other fields are metadata."
+    )
+    update: bool = Field(default=False, description="Put them in the place of those with the same ids.")
+
+
+class RemovalRequest(Form):
+    model: str | None = Field(default=None, description="The graph whose index it is; unset takes the server's first.")
+    ids: Listed[Text] | None = Field(default=None, min_length=1, max_length=MOST, description="Ids of documents.")
+    where: Where | None = Field(default=None, description=FILTER_HELP)
+
+
+class DocumentsReply(BaseModel):
+    """What the index holds now, of what the writer may read. `ids`: of what was given, in its order. `encoded`: null where
+    the key is for somebody. `generation`: the one that searches find the change in, once the server has opened it.
+    """
+
+    documents: int
+    passages: int
+    parts: int
+    encoded: int | None
+    ids: list[str]
+    generation: str
 
 
 class Changes:
@@ -79,7 +109,6 @@ class Changes:
 
 
 def router(changes: Changes) -> APIRouter:
-    """The endpoints over the changes."""
     routes = APIRouter(tags=["documents"])
 
     @routes.post(

@@ -9,14 +9,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from ragline_serve.service.disconnects import unless_gone
-from ragline_serve.service.errors import ApiError, explained, require_short
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply, explained, require_short
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
 from ragline_serve.service.settings import LONGEST_LIST
-from ragline_serve.service.wire.errors import refusals
-from ragline_serve.service.wire.forms import ForeignForm, Listed, Text
+from ragline_serve.service.unavailable import unless_gone
+from ragline_serve.service.wire.forms import ForeignForm, Listed, Text, refusals
 
 
 class EmbeddingsRequest(ForeignForm):
@@ -52,7 +50,6 @@ class EmbeddingsReply(BaseModel):
 
 
 def router(services: Services) -> APIRouter:
-    """The endpoint over the services."""
     routes = APIRouter(tags=["embeddings"])
 
     @routes.post(

@@ -16,13 +16,11 @@ from rag import Asker
 from rag.doors import answer_json
 from rag.files import LONGEST_COMMENT, QuestionLog, UnknownEntry
 from rag.types import Answer
-from ragline_serve.service.asked import keep
-from ragline_serve.service.askers import asker_of
-from ragline_serve.service.errors import ApiError
+from ragline_serve.service.askers import asker_of, keep
+from ragline_serve.service.replies import ApiError
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.errors import refusals
-from ragline_serve.service.wire.forms import Form
+from ragline_serve.service.wire.forms import Form, refusals
 
 logger = logging.getLogger(__name__)
 

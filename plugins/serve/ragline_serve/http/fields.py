@@ -20,9 +20,7 @@ from ragline_serve.http.search import require_filter
 from ragline_serve.service.askers import asked_in
 from ragline_serve.service.replies import JSONReply
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.errors import refusals
-from ragline_serve.service.wire.forms import Form
-from ragline_serve.service.wire.where import FILTER_HELP, Where
+from ragline_serve.service.wire.forms import FILTER_HELP, Form, Where, refusals
 
 MOST_FIELDS, MOST_VALUES = 40, 50
 _LOOKED_AT = 10_000
@@ -61,7 +59,6 @@ class FieldsReply(BaseModel):
 
 
 def router(services: Services) -> APIRouter:
-    """The endpoint over the services."""
     routes, known = APIRouter(tags=["search"]), _Known()
 
     @routes.post(
@@ -133,9 +130,6 @@ def _can_be_chosen(field: IndexField, n_passages: int) -> bool:
 
 
 def _described(field: IndexField) -> Mapping[str, Any]:
-    values = [value for value in field.values if _can_be_shown(value)][:MOST_VALUES]
+    finite = (value for value in field.values if not isinstance(value, float) or math.isfinite(value))
+    values = [value for value in finite if len(str(value)) <= _LONGEST_VALUE][:MOST_VALUES]
     return {"name": field.name, "kind": field.kind, "values": values, "more": len(values) < len(field.values)}
-
-
-def _can_be_shown(value: Any) -> bool:
-    return len(str(value)) <= _LONGEST_VALUE and not (isinstance(value, float) and not math.isfinite(value))

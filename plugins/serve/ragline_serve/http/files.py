@@ -20,11 +20,10 @@ from rag import build_index
 from rag.doors import IndexReport, disk_is_full, is_file_name
 from rag.errors import NoRoom, SpecError
 from rag.indexes import Index, LocalIndex, is_labelled
-from ragline_serve.http.documents import Changes
-from ragline_serve.service.errors import ApiError
+from ragline_serve.http.documents import Changes, DocumentsReply
+from ragline_serve.service.replies import ApiError
 from ragline_serve.service.walls import FILES
-from ragline_serve.service.wire.documents import DocumentsReply
-from ragline_serve.service.wire.errors import refusals
+from ragline_serve.service.wire.forms import refusals
 
 
 class Uploads:
@@ -125,7 +124,6 @@ def kept(folder: Path, name: str, content: bytes) -> Iterator[None]:
 
 
 def router(uploads: Uploads) -> APIRouter:
-    """The endpoint over the folder."""
     routes = APIRouter(tags=["documents"])
 
     @routes.post(

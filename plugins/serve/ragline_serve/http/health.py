@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from rag.graphs import Graph
@@ -16,13 +18,28 @@ from rag.protocols import AsksModel, SaysState
 from ragline_serve.service.replies import JSONReply
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.described import Health, Ready
 
 logger = logging.getLogger(__name__)
 
 _FRESH_S = 5.0
 
 Parts = list[dict[str, str]]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class DegradedPart(BaseModel):
+    """`part`: a model of the graph, or a node. `means`: what is worse for it."""
+
+    part: str
+    means: str
+
+
+class Ready(BaseModel):
+    status: Literal["loading", "ready", "degraded"]
+    degraded: list[DegradedPart]
 
 
 def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
@@ -45,24 +62,21 @@ def router(services: Services, *, patience_s: float = 5.0) -> APIRouter:
         degraded = [
             {**what, "part": services.part(service.settings.model, what["part"])}
             for service, parts in zip(present, rounds, strict=True)
-            for what in (*parts, *_trouble(service), *_instead(service))
+            for what in (*parts, *_of_service(service))
         ]
         return JSONReply({"status": "degraded" if degraded else "ready", "degraded": degraded})
 
     return routes
 
 
-def _trouble(service: Service) -> Parts:
-    return [{"part": "loading", "means": service.trouble}] if service.trouble else []
-
-
-def _instead(service: Service) -> Parts:
+def _of_service(service: Service) -> Iterator[dict[str, str]]:
     """Who asks from afar is told what answers, and not how much memory there is."""
-    if not service.pipeline.instead:
-        return []
-    name = service.pipeline.spec.source.name
-    means = f"{name} answers, for the machine is too small for the graph that was asked for: check what it says"
-    return [{"part": "graph", "means": means}]
+    if service.trouble:
+        yield {"part": "loading", "means": service.trouble}
+    if service.pipeline.instead:
+        name = service.pipeline.spec.source.name
+        means = f"{name} answers, for the machine is too small for the graph that was asked for: check what it says"
+        yield {"part": "graph", "means": means}
 
 
 class Checkup:
@@ -85,7 +99,13 @@ class Checkup:
 
 
 def _look(graph: Graph) -> Parts:
-    return [_down(graph, name, model) for name, model in graph.models.items() if not _works(name, model)]
+    found = []
+    for name, model in graph.models.items():
+        if not _works(name, model):
+            names = [node for node, part in graph.parts.items() if isinstance(part, AsksModel) and part.llm is model]
+            means = f"nodes that need it do not work: {', '.join(names) or 'none'}"
+            found.append({"part": f"model {name}", "means": means})
+    return found
 
 
 def _works(name: str, model: Any) -> bool:
@@ -98,8 +118,3 @@ def _works(name: str, model: Any) -> bool:
         logger.warning("model '%s' is down: %s", name, type(error).__name__)
         return False
     return True
-
-
-def _down(graph: Graph, name: str, model: Any) -> dict[str, str]:
-    names = [node for node, part in graph.parts.items() if isinstance(part, AsksModel) and part.llm is model]
-    return {"part": f"model {name}", "means": f"nodes that need it do not work: {', '.join(names) or 'none'}"}

@@ -14,9 +14,9 @@ from rag.doors import Registry
 from rag.errors import SpecError
 from rag.filters import Filter
 from ragline_serve.service.askers import asked_in
-from ragline_serve.service.errors import ApiError
+from ragline_serve.service.replies import ApiError
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.where import understood_filter
+from ragline_serve.service.wire.forms import understood_filter
 
 ROUTES = Registry("route", {})
 """Name -> what is given a `Host` and gives an `APIRouter` of fastapi."""

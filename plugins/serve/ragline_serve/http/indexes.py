@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from rag.doors import code_of, seeming_language
@@ -21,8 +22,7 @@ from ragline_serve.http.files import Uploads
 from ragline_serve.service.askers import asked_in
 from ragline_serve.service.replies import JSONReply
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.described import IndexReply
-from ragline_serve.service.wire.errors import refusals
+from ragline_serve.service.wire.forms import refusals
 
 Rows = Sequence[int] | NDArray[np.int64]
 
@@ -34,6 +34,27 @@ _FRAMES = {"en": "What do the documents say about {}?", "de": "Was sagen die Dok
 _NUMBERED = re.compile(r"(?:\d{1,4}\.)+ (?=\S)")
 """Before a heading: `8.3.1. Payments`."""
 _FILE_NAME = re.compile(r"\S*\w[./\\]\w\S*")
+
+
+class IndexPart(BaseModel):
+    """One index: its name, as ids begin with it where several are searched as one."""
+
+    name: str
+    passages: int
+
+
+class IndexReply(BaseModel):
+    """`name`: the last part of its address; null where the graph searches none. `identity`: of what it holds and how it
+    was built, so another one after every build that changed something. `parts`: the indexes that are searched as one, or
+    the only one. `examples`: questions made of titles in all of them. `takes_files`: whether who asks may bring some."""
+
+    name: str | None
+    identity: str | None
+    passages: int
+    parts: list[IndexPart]
+    legs: list[str]
+    examples: list[str]
+    takes_files: bool
 
 
 def router(services: Services, uploads: Uploads) -> APIRouter:
@@ -56,25 +77,21 @@ def _described(index: Index | None, where: Filter | None) -> dict[str, Any]:
         return {"name": None, "identity": None, "passages": 0, "parts": [], "legs": [], "examples": []}
     parts = index.parts if isinstance(index, HasParts) else {PurePath(index.name).name: index}
     rows = {name: readable(part, where) for name, part in parts.items()}
+    turns = zip_longest(*(_examples_of(part, rows[name]) for name, part in parts.items()))  # from each in turn
+    questions = dict.fromkeys(question for turn in turns for question in turn if question)
     return {
         "name": " and ".join(parts),
         "identity": index.identity,
         "passages": sum(map(len, rows.values())),
         "parts": [{"name": name, "passages": len(of_part)} for name, of_part in rows.items()],
         "legs": list(index.legs),
-        "examples": _examples([_examples_of(part, rows[name]) for name, part in parts.items()]),
+        "examples": list(questions)[: max(_EXAMPLES, len(parts))],
     }
 
 
 def readable(index: Index, where: Filter | None) -> Rows:
     """The rows that whoever asks may read; `where` says who that is."""
     return index.rows(where) if is_labelled(index) else range(len(index))
-
-
-def _examples(of_parts: Sequence[Sequence[str]]) -> list[str]:
-    """A few of those of all indexes, from each in turn."""
-    questions = dict.fromkeys(question for turn in zip_longest(*of_parts) for question in turn if question)
-    return list(questions)[: max(_EXAMPLES, len(of_parts))]
 
 
 def _examples_of(index: Index, rows: Rows) -> list[str]:

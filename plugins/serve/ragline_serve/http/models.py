@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
+from typing import Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from ragline_serve.service.replies import JSONReply
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.described import Model, ModelList
-from ragline_serve.service.wire.errors import refusals
+from ragline_serve.service.wire.forms import refusals
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    object: Literal["list"]
+    data: list[Model]
 
 
 def router(services: Services) -> APIRouter:
-    """The endpoints over the services."""
     routes = APIRouter(tags=["models"])
     created = int(time.time())
 

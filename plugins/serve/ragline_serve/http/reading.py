@@ -7,19 +7,19 @@ from itertools import takewhile
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from rag.doors import contents_json, position_json
 from rag.filters import Filter
 from rag.indexes import Index, let_through
 from rag.types import Document
-from ragline_serve.http.links import original_of
+from ragline_serve.http.extension import original_of
 from ragline_serve.service.askers import asked_in
-from ragline_serve.service.errors import ApiError
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.documents import DocumentReply
-from ragline_serve.service.wire.errors import refusals
+from ragline_serve.service.wire.forms import refusals
+from ragline_serve.service.wire.passages import CONTENTS_HELP, Position
 
 AROUND = 50
 """Passages that are shown before the one that was asked for, and after it."""
@@ -29,8 +29,28 @@ _MOST_CHARACTERS = 400_000
 Id = Annotated[str, Query(min_length=1, max_length=2_000, description="Of a passage, as hits and sources have it.")]
 
 
+class DocumentPassage(BaseModel):
+    """`repeats`: characters at the beginning of `text` that stand at the end of the passage before."""
+
+    doc_id: str
+    title: str
+    text: str
+    repeats: int
+    position: Position
+    contents: list[dict[str, Any]] | None = Field(default=None, description=CONTENTS_HELP)
+
+
+class DocumentReply(BaseModel):
+    """Passages of a document in their order. `asked`: the place of the one that was asked for. `url`: where the original is
+    on the web, if its metadata says it."""
+
+    title: str
+    url: str | None
+    asked: int
+    passages: list[DocumentPassage]
+
+
 def router(services: Services) -> APIRouter:
-    """The endpoint over the services."""
     routes = APIRouter(tags=["documents"])
 
     @routes.get(
@@ -62,7 +82,9 @@ def around(index: Index, passage: str, where: Filter | None) -> list[Document]:
     documents = dict(zip(allowed, index.documents.many(allowed), strict=True))
     asked = documents[row]
     beside = sorted(documents, key=lambda one: abs(one - row))
-    kept = _within([one for one in beside if _same(documents[one], asked)], documents)
+    same = (asked.parent, asked.metadata.get("index_name"))
+    of_it = [one for one in beside if (documents[one].parent, documents[one].metadata.get("index_name")) == same]
+    kept = _within(of_it, documents)
     return [documents[one] for one in sorted(kept)]
 
 
@@ -72,10 +94,6 @@ def _row_of(passage: str, index: Index) -> int:
         return index.documents.row(passage)
     except KeyError:
         return -1
-
-
-def _same(one: Document, other: Document) -> bool:
-    return one.parent == other.parent and one.metadata.get("index_name") == other.metadata.get("index_name")
 
 
 def _within(rows: Sequence[int], documents: dict[int, Document]) -> list[int]:

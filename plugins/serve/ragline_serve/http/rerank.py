@@ -11,15 +11,13 @@ from starlette.responses import Response
 
 from rag.doors import outcome_json
 from rag.types import Document, Query, Ranking, ScoredDocument
-from ragline_serve.service.disconnects import unless_gone
-from ragline_serve.service.errors import ApiError, explained, require_short
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply, explained, require_short
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
 from ragline_serve.service.settings import LONGEST_LIST
-from ragline_serve.service.wire.errors import refusals
-from ragline_serve.service.wire.forms import ForeignForm, Listed, Text
-from ragline_serve.service.wire.stages import OutcomeReply
+from ragline_serve.service.unavailable import unless_gone
+from ragline_serve.service.wire.forms import ForeignForm, Listed, Text, refusals
+from ragline_serve.service.wire.passages import OutcomeReply
 
 
 class RerankDocument(ForeignForm):
@@ -59,7 +57,6 @@ class RerankReply(BaseModel):
 
 
 def router(services: Services) -> APIRouter:
-    """The endpoint over the services."""
     routes = APIRouter(tags=["rerank"])
 
     @routes.post(

@@ -17,16 +17,12 @@ from rag.types import Query
 from rag.types import Where as AnyWhere
 from ragline_serve.http.extension import stages_json
 from ragline_serve.service.askers import asked_in
-from ragline_serve.service.disconnects import unless_gone
-from ragline_serve.service.errors import ApiError, explained, failed
-from ragline_serve.service.replies import JSONReply
+from ragline_serve.service.replies import ApiError, JSONReply, explained, failed
 from ragline_serve.service.service import Service
 from ragline_serve.service.services import Services
-from ragline_serve.service.wire.errors import refusals
-from ragline_serve.service.wire.forms import Contents, Form
-from ragline_serve.service.wire.passages import NEAR_HELP, READ_HELP, Hit, ReadFilter
-from ragline_serve.service.wire.stages import OutcomeReply, Stage
-from ragline_serve.service.wire.where import FILTER_HELP, Where
+from ragline_serve.service.unavailable import unless_gone
+from ragline_serve.service.wire.forms import FILTER_HELP, Contents, Form, Where, refusals
+from ragline_serve.service.wire.passages import NEAR_HELP, READ_HELP, Hit, OutcomeReply, ReadFilter, Stage
 
 
 class SearchRequest(Form):
@@ -69,7 +65,6 @@ class SearchReply(BaseModel):
 
 
 def router(services: Services) -> APIRouter:
-    """The endpoint over the services."""
     routes = APIRouter(tags=["search"])
 
     @routes.post(

@@ -9,11 +9,11 @@ from rag import Pipeline
 from rag.files import QuestionLog
 from ragline_serve.mcp.server import CALLER, create_server
 from ragline_serve.service.askers import asker_of
-from ragline_serve.service.errors import ApiError
 from ragline_serve.service.generations import Current
 from ragline_serve.service.keys import Keys
+from ragline_serve.service.replies import ApiError
 from ragline_serve.service.settings import ServeSettings
-from ragline_serve.service.walls import BusyWall, Wall, walled
+from ragline_serve.service.walls import BusyWall, Layer, Wall, walled
 
 PATH = "/mcp"
 AT_ONCE = 64
@@ -53,11 +53,8 @@ def create_http_app(
     return walled(_Calls(_NoStreams(BusyWall(app, at_once=at_once))), settings=settings, keys=keys)
 
 
-class _Calls:
+class _Calls(Layer):
     """Says who makes the calls of a request."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         token = CALLER.set(asker_of(scope))

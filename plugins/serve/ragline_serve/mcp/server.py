@@ -30,14 +30,14 @@ from rag.types import Answer, Message, Query
 from ragline_serve.mcp.answering import ToolServer
 from ragline_serve.mcp.tools import TOOLS, Tool, callable_tool
 from ragline_serve.mcp.wire import LONGEST_QUERY, AnswerResult, DocumentResult, SearchResult, Turn
-from ragline_serve.service.asked import keep
-from ragline_serve.service.down import UNAVAILABLE
-from ragline_serve.service.errors import ApiError
+from ragline_serve.service.askers import keep
 from ragline_serve.service.generations import Current
 from ragline_serve.service.history import by_turns, fit
+from ragline_serve.service.replies import ApiError
 from ragline_serve.service.settings import ServeSettings
-from ragline_serve.service.wire.messages import ChatMessage
-from ragline_serve.service.wire.where import FILTER_HELP, Where
+from ragline_serve.service.unavailable import UNAVAILABLE
+from ragline_serve.service.wire.chat import ChatMessage
+from ragline_serve.service.wire.forms import FILTER_HELP, Where
 
 logger = logging.getLogger(__name__)
 

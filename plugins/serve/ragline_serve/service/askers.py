@@ -1,4 +1,4 @@
-"""Who a request over HTTP is asked by: whom its key is for, or whom the proxy in front names in its header.
+"""Who a request over HTTP is asked by: whom its key is for, or whom the proxy in front names in its header; and the log of it.
 
 A client cannot say it: a header is looked at only where the operator named it, whose proxy has to drop what clients send
 there. A key that is for somebody is for nobody else, whatever a header says.
@@ -6,18 +6,23 @@ there. A key that is for somebody is for nobody else, whatever a header says.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from json import dumps
+from typing import Any
 
 from starlette.requests import Request
 from starlette.types import Scope
 
 from rag import Asker
 from rag.errors import SpecError
+from rag.files import Entry, QuestionLog
 from rag.filters import Filter, asked_by, asker_of_text
+from rag.indexes import Index
 from rag.types import Where
-from ragline_serve.service.errors import ApiError
+from ragline_serve.service.replies import ApiError
 
 LONGEST_HEADER = 65_536
 
@@ -65,3 +70,29 @@ def owner_of(request: Request) -> str:
         return owner
     whose = [owner, asker.user, asker.tenant, *(() if asker.user else asker.groups)]
     return sha256(dumps(whose).encode()).hexdigest()
+
+
+logger = logging.getLogger(__name__)
+
+
+def keep(
+    log: QuestionLog,
+    answer: Mapping[str, Any],
+    index: Index | None,
+    *,
+    door: str,
+    graph: str,
+    asker: Asker | None,
+    seconds: float,
+) -> str | None:
+    """Write an answer as plain data (`rag.pipeline.as_json.answer_json`) down: its id in the log.
+
+    None where it cannot be written, which is logged: the answer is given all the same.
+    """
+    generation = "" if index is None else index.identity[:16]
+    entry = Entry.of(answer, asker=asker, seconds=round(seconds, 3), door=door, graph=graph, generation=generation)
+    try:
+        return log.add(entry)
+    except sqlite3.Error as error:
+        logger.error("a question was not kept: %s", type(error).__name__)
+        return None

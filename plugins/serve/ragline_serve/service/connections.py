@@ -19,7 +19,7 @@ from h11 import LocalProtocolError
 from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from ragline_serve.service.errors import ApiError
+from ragline_serve.service.replies import ApiError
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,6 @@ class Connections:
         return True
 
     def leave(self, connection: BoundedConnection) -> None:
-        """Free its place, if it has one."""
         self.open.discard(connection)
         self.waiting.pop(connection, None)
 

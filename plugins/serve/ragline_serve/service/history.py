@@ -9,9 +9,9 @@ from itertools import groupby
 from rag.doors import LONGEST_TOKEN, count_tokens, history_budget, latest_turns, tokens_left
 from rag.protocols import LLM
 from rag.types import Message
-from ragline_serve.service.errors import ApiError
+from ragline_serve.service.replies import ApiError
 from ragline_serve.service.settings import ServeSettings
-from ragline_serve.service.wire.messages import ChatMessage
+from ragline_serve.service.wire.chat import ChatMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,11 +137,11 @@ def _read(file: Path) -> list[HashedKey]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise SpecError(f"{file} cannot be read as a file of keys. Make one: rag keys {file}") from None
-    return [_parsed(line, f"{file}:{number}") for number, line in enumerate(lines, start=1) if _is_entry(line)]
-
-
-def _is_entry(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith("#")
+    return [
+        _parsed(line, f"{file}:{number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip()[:1] not in ("", "#")
+    ]
 
 
 def _parsed(line: str, where: str) -> HashedKey:

@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.types import Message, Receive
 
-from ragline_serve.service.disconnects import ClientGone
+from ragline_serve.service.unavailable import ClientGone
 
 _WORTH = 64 * 2**20
 """Bytes of requests after which it is done: some ten milliseconds in which nothing else is done."""
@@ -171,7 +171,6 @@ class Freed:
         self._planned: asyncio.TimerHandle | None = None
 
     def add(self, n_bytes: int) -> None:
-        """So many bytes have been let go."""
         self._n_bytes += n_bytes
         if self._trim is not None and self._planned is None and self._n_bytes >= _WORTH:
             self._planned = asyncio.get_running_loop().call_later(_AFTER_S, self._give_back, self._trim)

@@ -86,7 +86,9 @@ class LocalDoor:
             if self._free.acquire(blocking=False):
                 threading.Thread(target=self._serve, args=(connection,), name="local-ask", daemon=True).start()
             else:
-                _refuse(connection)
+                with suppress(OSError), connection:
+                    connection.setblocking(False)
+                    connection.send(b"-")
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -142,12 +144,6 @@ def _read(line: bytes) -> dict[str, Any] | None:
         return {"graph": graph, "generation": generation, "wanted": _WANTED.validate_python(request["wanted"])}
     except (ValueError, KeyError, TypeError, RecursionError, ValidationError, RagError):
         return None
-
-
-def _refuse(connection: socket.socket) -> None:
-    with suppress(OSError), connection:
-        connection.setblocking(False)
-        connection.send(b"-")
 
 
 def _listener(path: Path) -> socket.socket | None:

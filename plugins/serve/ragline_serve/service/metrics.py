@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import partial
 from time import perf_counter
 from typing import Any, get_args, get_type_hints
@@ -35,10 +36,11 @@ Called = Callable[[str], str]
 """What a part of one service is called beside those of others."""
 
 
-class Metrics:
-    """Counters of one application. All methods may be called from any thread."""
+class Metrics(Watch):
+    """Counters of one application, which hear of its services' work. All methods may be called from any thread."""
 
     def __init__(self) -> None:
+        self._called: Called = str
         own = self.registry = CollectorRegistry()
         labels = ["route", "method", "status"]
         self._requests = Counter("ragline_requests", "Requests that were answered.", labels, registry=own)
@@ -77,14 +79,12 @@ class Metrics:
         )
         self._degraded = Gauge("ragline_degraded", "1 while a part does not answer.", ["part"], registry=own)
 
-    def batch(self, part: str, n: int) -> None:
-        """A batch of `n` items went through a part."""
-        self._batches.labels(part).observe(n)
+    def batch(self, name: str, n: int, seconds: float = 0.0) -> None:
+        self._batches.labels(self._called(name)).observe(n)
 
-    def result(self, result: RunResult, called: Called = str) -> None:
-        """A question was answered, or searched for."""
+    def result(self, result: RunResult) -> None:
         for report in result.nodes:
-            node = called(report.name)
+            node = self._called(report.name)
             self._nodes.labels(node, report.use).observe(report.seconds)
             usage = report.usage
             spent = {"prompt": usage.prompt_tokens, "cached": usage.cached_tokens, "new": usage.new_tokens}
@@ -95,16 +95,16 @@ class Metrics:
                 self._outcomes.labels(node, kind if kind in _KINDS else OTHER).inc(n_records)
 
     def first_token(self, seconds: float) -> None:
-        """A stream gave its first piece, so long after the request came."""
         self._first_token.observe(seconds)
 
     def stream_failed(self) -> None:
-        """A stream ended in an error after its reply had begun with 200."""
         self._errors.labels(CHAT_PATH, "server").inc()
 
     def watch(self, called: Called) -> Watch:
-        """What hears of a service's work."""
-        return _Followed(self, called)
+        """The same counters, for a service whose parts are called so."""
+        own = copy(self)
+        own._called = called
+        return own
 
     def look_at(self, service: Service, *, called: Called) -> None:
         """Look at a service's waiting rooms and at what is down whenever metrics are read."""
@@ -148,25 +148,6 @@ def _asked(model: TellsLoad, of: Callable[[Load], int | None]) -> float:
     """What a model says now; without end where it has no bound."""
     value = of(model.load())
     return math.inf if value is None else value
-
-
-class _Followed(Watch):
-    """What one service tells, counted under its own names."""
-
-    def __init__(self, metrics: Metrics, called: Called) -> None:
-        self._metrics, self._called = metrics, called
-
-    def batch(self, name: str, n: int, seconds: float) -> None:
-        self._metrics.batch(self._called(name), n)
-
-    def result(self, result: RunResult) -> None:
-        self._metrics.result(result, self._called)
-
-    def first_token(self, seconds: float) -> None:
-        self._metrics.first_token(seconds)
-
-    def stream_failed(self) -> None:
-        self._metrics.stream_failed()
 
 
 class MeasuredApp:

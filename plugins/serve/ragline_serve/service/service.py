@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import count, pairwise
@@ -21,10 +21,9 @@ from rag.graphs import RunResult, apart, needs_index, parameters_of
 from rag.indexes import encoder_of
 from rag.protocols import LLM, CanSample, CanStreamAnswers, CanStreamTogether, CapsTokens
 from rag.types import AnswerDelta, Query, Ranking, Where
-from ragline_serve.service.down import UNAVAILABLE, Down
-from ragline_serve.service.gather import Gatherer, Streams
+from ragline_serve.service.gather import Gatherer, Streams, Threads
 from ragline_serve.service.settings import ServeSettings
-from ragline_serve.service.threads import Threads
+from ragline_serve.service.unavailable import UNAVAILABLE, Down
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +64,6 @@ class _Search:
     query: Query
     to: str | None
     k: int | None
-
-
-def _alike(one: _Search) -> Hashable:
-    """Follow-ups go apart: they alone need the model that rewrites them, and its failure is the batch's."""
-    return one.pipeline, one.to, one.k, bool(one.query.history)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +120,10 @@ class Service:
             "room": settings.waiting_room,
             "watch": self.watch.batch,
         }
-        self._searches = Gatherer[_Search, RunResult]("search", _run, key=_alike, **limits)
+        # Follow-ups go apart: they alone need the model that rewrites them, and its failure is the batch's.
+        self._searches = Gatherer[_Search, RunResult](
+            "search", _run, key=lambda one: (one.pipeline, one.to, one.k, bool(one.query.history)), **limits
+        )
         self._answers = Gatherer[_Answer, RunResult](
             "answer", _finish, key=lambda one: (one.pipeline, one.sampling), **limits
         )
@@ -274,7 +271,6 @@ class Service:
 
     @property
     def embeds(self) -> bool:
-        """Whether the index has an encoder."""
         index = self.pipeline.index
         return index is not None and "dense" in index.legs
 
@@ -285,7 +281,6 @@ class Service:
 
     @property
     def loading(self) -> bool:
-        """Whether weights are being loaded."""
         return self._loader is not None and self._loader.is_alive()
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ from rag import Pipeline
 from rag.doors import successor
 from rag.errors import SpecError
 from rag.indexes import Index
-from ragline_serve.service.errors import ApiError
 from ragline_serve.service.generations import Current, Follower
+from ragline_serve.service.replies import ApiError
 from ragline_serve.service.service import Service
 
 _SHOWN = 20
@@ -63,7 +63,6 @@ class Services:
             yield {name: service.pipeline for name, service in services.items()}
 
     def load(self) -> None:
-        """Load weights in the background."""
         for service in self:
             service.load()
 

@@ -20,8 +20,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag import Asker
 from ragline_serve.service.askers import asker_in
-from ragline_serve.service.disconnects import ClientGone
-from ragline_serve.service.errors import ApiError, explained
 from ragline_serve.service.gather import Overloaded
 from ragline_serve.service.keys import Keys, bearer
 from ragline_serve.service.limits import (
@@ -36,7 +34,9 @@ from ragline_serve.service.limits import (
     whole_body,
 )
 from ragline_serve.service.metrics import MeasuredApp, Metrics
+from ragline_serve.service.replies import ApiError, explained
 from ragline_serve.service.settings import ServeSettings
+from ragline_serve.service.unavailable import ClientGone
 
 logger = logging.getLogger(__name__)
 
@@ -88,14 +88,18 @@ def walled(app: ASGIApp, *, settings: ServeSettings, keys: Keys) -> ASGIApp:
     return SafeHeaders(LastResort(OneLength(SameOrigin(app, origins=settings.origins, hosts=settings.hosts))))
 
 
-class LastResort:
+class Layer:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+
+class LastResort(Layer):
     """Answers 500 in the usual form where everything else failed. The log learns the class of the error alone.
 
     It does not raise further, or the server's own log would print a trace, with paths and what was asked.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,11 +123,8 @@ class LastResort:
                 await refusal.reply()(scope, receive, send)
 
 
-class SafeHeaders:
+class SafeHeaders(Layer):
     """Adds the headers above where a response does not set them."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
@@ -136,11 +137,8 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class Wall:
+class Wall(Layer):
     """Refuses a request over HTTP by its head, or lets it pass."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self.refusal(scope) if scope["type"] == "http" else None

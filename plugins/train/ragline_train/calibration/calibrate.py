@@ -14,10 +14,12 @@ from typing import Literal
 
 from rag import Pipeline
 from rag.errors import SpecError
-from rag.evaluate import Answers, Gate, Item, SignalReader, Target, curve_of
+from rag.evaluate import Answers, Gate, Hits, Item, SignalReader, Target, curve_of
 from rag.files import Progress, silent
-from rag.types import Answer
-from ragline_train.calibration.fitting import Signals, best_ridge, crossed, fit, fit_gate
+from rag.indexes import Index
+from rag.types import Answer, Query, Ranking
+from ragline_train.calibration.fitting import Signals, best_ridge, crossed, fit, fit_gate, fit_scale
+from ragline_train.pseudo import pseudo_cases
 
 Right = Callable[[Answer, Item, str], bool]
 """Whether an answer is right: the answer, its question, and the language of the references (ISO 639-1)."""
@@ -139,3 +141,74 @@ def _gate(
     asked = [place for place in places if answers[place].context.passages]
     good = [right[place] and answers[place].status == "answered" for place in asked]
     return fit_gate([before[place] for place in asked], good, node=node)
+
+
+_DEPTH = 10
+
+
+def own_items(index: Index, other: Index, *, n: int, seed: int = 0) -> list[Item]:
+    """At most `n` questions, every second one of the other corpus, which has no answer here.
+
+    They tell whether a graph tells the two apart and finds the unit, and nothing of what a model makes of it: an estimate.
+
+    Raises:
+        SpecError: one of the corpora is too small to ask anything.
+    """
+    here = [
+        Item(
+            qid=f"here-{place}",
+            question=case.query,
+            supporting=(max(zip(case.grades, case.candidates, strict=True), key=lambda pair: pair[0])[1].doc_id,),
+        )
+        for place, case in enumerate(pseudo_cases(index, n=n - n // 2, depth=_DEPTH, seed=seed))
+    ]
+    there = [
+        Item(qid=f"there-{place}", question=case.query, answerable=False)
+        for place, case in enumerate(pseudo_cases(other, n=n // 2, depth=_DEPTH, seed=seed))
+    ]
+    for items, asked in ((here, index), (there, other)):
+        if not items:
+            raise SpecError(f"index '{asked.name}' gives no questions: its documents are too few, or too short")
+    return [item for pair in zip(here, there, strict=False) for item in pair]
+
+
+_HITS = 20
+"""Hits of each question that are looked at."""
+
+
+def judged_hits(pipeline: Pipeline, items: Sequence[Item], *, questions: str) -> Hits | None:
+    """By labels: a hit that is a supporting document, or a part of one, is worth 1, all others 0. None where nothing is labelled.
+
+    A question without an answer has no relevant hit.
+    """
+    labelled = [item for item in items if item.supporting or not item.answerable]
+    if not any(item.answerable for item in labelled):
+        return None
+    supporting = {item.qid: frozenset(item.supporting if item.answerable else ()) for item in labelled}
+    rankings = ranked_for(pipeline, [item.query for item in labelled])
+    grades = [
+        float(not supporting[ranking.qid].isdisjoint({hit.doc_id, hit.document.parent}))
+        for ranking in rankings
+        for hit in ranking.hits
+    ]
+    return fitted(pipeline, rankings, grades, f"{questions}, by their supporting documents")
+
+
+def ranked_for(pipeline: Pipeline, queries: Sequence[Query]) -> list[Ranking]:
+    """The first hits of each question that scores are learnt from."""
+    ranked = pipeline.search_batch(queries)
+    return [Ranking(query=one.query, hits=one.hits[:_HITS]) for one in ranked]
+
+
+def fitted(pipeline: Pipeline, rankings: Sequence[Ranking], grades: Sequence[float], questions: str) -> Hits:
+    """The scale of these hits' scores.
+
+    Args:
+        grades: of every hit of every ranking, from 0 to 1, in order.
+    Raises:
+        SpecError: there is no hit.
+    """
+    scores = [hit.score for ranking in rankings for hit in ranking.hits]
+    if not scores:
+        raise SpecError("nothing was found for any question, so there are no scores to learn from")
+    return Hits(node=pipeline.graph.last_ranking(), questions=questions, scale=fit_scale(scores, grades))

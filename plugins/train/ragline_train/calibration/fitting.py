@@ -35,12 +35,15 @@ def fit(rows: Sequence[Signals], right: Sequence[bool], *, ridge: float = 1.0) -
         for name in dict.fromkeys(name for row in rows for name in row)
         if len({row.get(name) for row in rows if row.get(name) is not None}) > 1
     ]
-    values = np.array([[_number(row.get(name)) for name in names] for row in rows], dtype=np.float64)
+    values = np.array([[row.get(name) for name in names] for row in rows], dtype=np.float64)
     values = values.reshape(len(rows), len(names))
     means, spreads = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
     x = np.nan_to_num((values - means) / spreads, nan=0.0)
     y = np.array(right, dtype=np.float64)
-    weights, intercept = _newton(x, y, ridge) if 0 < y.sum() < len(y) else (np.zeros(len(names)), _even(y))
+    if 0 < y.sum() < len(y):
+        weights, intercept = _newton(x, y, ridge)
+    else:  # the log-odds of the labels with one more of either
+        weights, intercept = np.zeros(len(names)), float(np.log((y.sum() + 1) / (len(y) - y.sum() + 1)))
     return Logistic(
         names=tuple(names),
         means=tuple(map(float, means)),
@@ -110,15 +113,6 @@ def fit_scale(scores: Sequence[float], grades: Sequence[float]) -> Scale:
 
 def _log_likelihood(chances: Sequence[float], right: Sequence[bool]) -> float:
     return math.fsum(math.log(p if good else 1 - p) for p, good in zip(chances, right, strict=True))
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def _even(y: NDArray[np.float64]) -> float:
-    """The log-odds of the labels with one more of either."""
-    return float(np.log((y.sum() + 1) / (len(y) - y.sum() + 1)))
 
 
 def _newton(x: NDArray[np.float64], y: NDArray[np.float64], ridge: float) -> tuple[NDArray[np.float64], float]:

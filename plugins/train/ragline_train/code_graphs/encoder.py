@@ -39,7 +39,6 @@ class CodeGraphEncoder(AroundEncoder):
 
     @classmethod
     def is_whole(cls, said: Mapping[str, Any]) -> bool:
-        """A width above 0."""
         return said.keys() == {"kind", "width"} and isinstance(said["width"], int) and said["width"] > 0
 
     def facts(self) -> Mapping[str, Any]:
@@ -61,18 +60,16 @@ class CodeGraphEncoder(AroundEncoder):
             yield np.arange(start, start + len(some)), self._read(some)
 
     def memory(self) -> list[Need]:
-        """That of both encoders."""
         return [*super().memory(), *self._nodes.memory()]
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         super().release()
         self._nodes.release()
 
     def _read(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import torch
 
-        from ragline_train.code_graphs.teaching import Code, read
+        from ragline_train.code_graphs.network import Code, read
 
         wholes = self._encoder.encode(texts, role="document")
         graphs = [graph_of(text) for text in texts]

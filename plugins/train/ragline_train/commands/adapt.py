@@ -11,11 +11,10 @@ from pathlib import Path
 from rag.commands import GRAPH_HELP, indexed, positive, progress_bar, say, say_json, warn
 from ragline_train.commands.train import say_ahead, say_told, shared_data, taught_and_judged
 from ragline_train.teaching.adapting import GRAPH, Adapted, adapt
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     indexed(parser, needed=True)
     parser.add_argument("--graph", default=GRAPH, metavar="G", help=GRAPH_HELP)
     parser.add_argument("--out", default="taught-encoder", metavar="DIR", help="folder of the model (taught-encoder)")

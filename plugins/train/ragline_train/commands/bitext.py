@@ -16,7 +16,6 @@ from ragline_train.bitext import LEAST, Mined, mine
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     texts_help = ".jsonl: a JSON object a line, id and text; .txt: a text a line"
     parser.add_argument("left", metavar="LEFT", help=texts_help)
     parser.add_argument("right", metavar="RIGHT", help="the same in the other language")

@@ -37,16 +37,13 @@ from rag.evaluate import (
 )
 from rag.indexes import Index, open_index
 from rag.types import Query
-from ragline_train.calibration.calibrate import calibrate_graph
-from ragline_train.calibration.hits import judged_hits
-from ragline_train.own_questions import own_items
+from ragline_train.calibration.calibrate import calibrate_graph, judged_hits, own_items
 
 _ESTIMATE = 200
 """Questions that an estimate asks, where nobody says how many."""
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument(
         "questions",
         nargs="?",
@@ -120,7 +117,10 @@ def run(given: Namespace) -> int:
         chosen = calibration.answers.choice() if calibration.answers else None
         covered = _covered(pipeline(out), log) if log and isinstance(chosen, Choice) else None
     if given.json:
-        document = calibration_json(calibration)
+        document = {
+            "hits": calibration.hits.model_dump() if calibration.hits else None,
+            "answers": _answers_json(calibration.answers) if calibration.answers else None,
+        }
         say_json({"graph": given.graph, "index": given.index, "out": str(out), "log": covered, **document})
     else:
         show(calibration)
@@ -171,13 +171,8 @@ def _target(given: Namespace) -> Target:
     return Target(**shares, least_coverage=given.least_coverage)
 
 
-def calibration_json(calibration: Calibration) -> dict[str, Any]:
-    """What was chosen, or why nothing was, and every threshold; what scores are worth."""
-    hits = calibration.hits.model_dump() if calibration.hits else None
-    return {"hits": hits, "answers": _answers_json(calibration.answers) if calibration.answers else None}
-
-
 def _answers_json(answers: Answers) -> dict[str, Any]:
+    """What was chosen, or why nothing was, and every threshold."""
     chosen, target = answers.choice(), answers.target
     return {
         "kind": answers.kind,

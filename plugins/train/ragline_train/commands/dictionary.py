@@ -11,12 +11,10 @@ from rag.commands import positive, say, say_json, writable
 from rag.errors import SpecError
 from rag.files import records, write_atomically
 from rag.indexes import open_index
-from ragline_train.acronyms import acronyms_of
-from ragline_train.dictionary import dictionary_lines, dictionary_of
+from ragline_train.dictionary import acronyms_of, dictionary_lines, dictionary_of
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     pairs_of = "JSONL with left_text and right_text, as rag bitext writes it"
     parser.add_argument("pairs", nargs="?", metavar="PAIRS", help=pairs_of)
     parser.add_argument("--language", metavar="CODE", help="ISO 639-1 language of the right texts")

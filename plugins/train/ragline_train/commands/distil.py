@@ -10,7 +10,6 @@ from ragline_train.static_vectors import distil_static
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("name", metavar="NAME", help="packaged name, folder or hub id of the encoder")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write, to be named as an encoder")
     parser.add_argument("--revision", metavar="REV", help="hub revision")

@@ -13,7 +13,6 @@ _BAR = 40
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|find")
     actions.add_parser("list", help="head sets in the package")
     find = actions.add_parser("find", help="find a model's heads, from an index alone or with judgements")
@@ -71,9 +70,9 @@ def _list() -> int:
 def _find(given: Namespace) -> int:
     from rag.indexes import open_index
     from rag.writing import LLMS
-    from ragline_train.heads.head_cases import head_cases
     from ragline_train.heads.search_heads import find_heads
     from ragline_train.heads.weighings import NothingFound
+    from ragline_train.taught import head_cases
 
     out = writable(given.out)
     llm = LLMS.get("transformers")(model=given.model)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from rag.commands import asker_of, indexed, permitted, positive, progress_bar, say, say_json, warn
@@ -17,12 +17,11 @@ from rag.indexes import open_index
 from ragline_train.teaching.recipes import RECIPES
 from ragline_train.teaching.recipes.reranker import FIRST_STAGE
 from ragline_train.teaching.run_folder import Told
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings
 from ragline_train.teaching.training import Ahead, Data, Result, train
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     what = "; ".join(f"{name}: {gives}" for name, gives in RECIPES.items())
     parser.add_argument("recipe", choices=list(RECIPES), metavar="RECIPE", help=what)
     indexed(parser, needed=True)
@@ -96,21 +95,10 @@ _LONG = ("question_digests", "documents")
 
 
 def settings_of(given: Namespace) -> Settings:
-    """Of the options."""
+    """Of the options, which have the names of settings."""
+    said = vars(given)
     try:
-        return Settings(
-            model=given.model,
-            teacher_model=given.teacher_model,
-            by=given.by,
-            steps=given.steps,
-            minutes=given.minutes,
-            batch=given.batch,
-            ways=given.ways,
-            learning_rate=given.learning_rate,
-            max_tokens=given.max_tokens,
-            seed=given.seed,
-            threads=given.threads,
-        )
+        return Settings(**{each.name: said[each.name] for each in fields(Settings) if each.name in said})
     except ValueError as error:
         raise SpecError(str(error)) from None
 
@@ -159,7 +147,6 @@ def say_told(told: Told) -> None:
 
 
 def show(result: Result) -> None:
-    """What came of it."""
     facts = result.facts
     measured = facts["ndcg@10 of questions kept apart"]
     if facts["stopped"]:
@@ -184,7 +171,6 @@ def _named(key: str, folder: Path) -> str:
 
 
 def say_ahead(ahead: Ahead) -> None:
-    """What the run will take."""
     minutes = ahead.steps * ahead.trial.seconds / 60
     warn(
         f"{ahead.questions} questions teach, {ahead.apart} are kept apart; {ahead.steps} steps, about {minutes:.0f} minutes;"

@@ -18,7 +18,6 @@ _JUDGE = "retrieve.late_interaction"
 
 
 def options(parser: ArgumentParser) -> None:
-    """What the command takes."""
     parser.add_argument("questions", metavar="QUESTIONS", help="JSONL, or a question a line in a .txt file")
     parser.add_argument("--graph", required=True, metavar="G", help=GRAPH_HELP)
     indexed(parser, needed=True)

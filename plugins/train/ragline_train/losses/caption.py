@@ -8,9 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ragline_train.losses.base import Loss, there
-from ragline_train.losses.batch import Batch
-from ragline_train.losses.contrast import unit
+from ragline_train.losses.base import Batch, Loss, there, unit
 
 
 class Captioning(Loss):

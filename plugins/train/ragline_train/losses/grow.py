@@ -1,4 +1,4 @@
-"""Towers that grow: longer texts, more experts, a larger body."""
+"""Towers that grow, or learn from one that has: longer texts, more experts, a larger body."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ragline_train.losses.base import Loss, there
-from ragline_train.losses.batch import Batch
-from ragline_train.losses.contrast import unit
+from ragline_train.losses.base import Batch, Loss, there, unit
 
 
 class ShortCaptions(Loss):
@@ -84,3 +82,24 @@ def main_directions(v: Tensor, n: int) -> Tensor:
     exact = (v - mean).detach().to(torch.promote_types(v.dtype, torch.float32))
     directions: Tensor = torch.linalg.svd(exact, full_matrices=False).Vh[:n].to(v)
     return mean + (v - mean) @ directions.T @ directions
+
+
+class Queue(Loss):
+    """KL of the large tower's shares of a bank to the small tower's, in media `v`; and InfoNCE of the small tower.
+
+    Both towers see the same items of the bank, each by its own vectors.
+    """
+
+    source = "ISA (asymmetric towers), without its alignment of pseudo words"
+    needs = ("teacher", "teacher_bank", "bank")
+
+    def __init__(self, *, temperature: float = 0.07, bank_temperature: float = 0.05, weight: float = 1.0) -> None:
+        super().__init__(temperature=temperature)
+        self.bank_temperature, self.weight = bank_temperature, weight
+
+    def parts(self, v: Tensor, t: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+        large = (there(batch.teacher) @ there(batch.teacher_bank).T / self.bank_temperature).detach().log_softmax(dim=1)
+        small = (v @ there(batch.bank).T / self.bank_temperature).log_softmax(dim=1)
+        apart = (large.exp() * (large - small)).sum(dim=1).mean()
+        contrast = self.contrast(v, t, batch.groups)
+        return {"contrast": contrast, "queue": self.weight * apart}

@@ -12,9 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ragline_train.losses.base import Loss
-from ragline_train.losses.batch import Batch, Other
-from ragline_train.losses.contrast import unit
+from ragline_train.losses.base import Batch, Loss, Other, unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,6 @@ class Towers(nn.Module):
 
     @classmethod
     def drawn(cls, width: int, dim: int, *, seed: int = 0, dropout: float = 0.6) -> Self:
-        """From a start that is drawn."""
         torch.manual_seed(seed)
         return cls(0.02 * torch.randn(width, dim), torch.zeros(dim), dropout=dropout).eval()
 

@@ -6,17 +6,21 @@ block would give to the next layer, and adds to what the block itself gives. The
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rag.errors import SpecError
 from rag.writing import require_positive
-from ragline_train.modular.differences import Base, require_base
+from ragline_train.modular.differences import Base, Difference, require_base
 
 
 class Adapter(nn.Module):
@@ -56,15 +60,12 @@ class Adapters(nn.Module):
 
     @property
     def size(self) -> int:
-        """How many numbers it has."""
         return sum(each.numel() for each in self.parameters())
 
     def tensors(self) -> dict[str, Tensor]:
-        """As a file holds them."""
         return {name: each.contiguous() for name, each in self.state_dict().items()}
 
     def facts(self) -> dict[str, Any]:
-        """What is said beside the tensors."""
         return {
             "form": "adapters",
             "base": self.base,
@@ -139,3 +140,32 @@ class _Adapted(nn.Module):
             states = states + adapters.scale * added
         normed: Tensor = self.LayerNorm(states + input_tensor)
         return normed
+
+
+Module = Difference | Adapters
+
+
+def write_module(module: Module, file: Path) -> None:
+    """Write `file`, which ends in .safetensors, and one of the same name that ends in .json."""
+    save_file(module.tensors(), file)
+    file.with_suffix(".json").write_text(json.dumps(module.facts()), encoding="utf-8")
+
+
+def read_module(file: Path) -> Module:
+    """What was written there.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    try:
+        said = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        tensors = load_file(file)
+        if said["form"] == "difference":
+            names = [name.removesuffix(":places") for name in tensors if name.endswith(":places")]
+            entries = {name: (tensors[f"{name}:places"].long(), tensors[f"{name}:values"]) for name in names}
+            return Difference(base=said["base"], entries=entries)
+        adapters = Adapters(**{name: said[name] for name in ("base", "layers", "dim", "reduction")})
+        adapters.load_state_dict(tensors)
+        return adapters.eval()
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as cause:
+        raise SpecError(f"'{file}' cannot be read as a module ({cause}). Teach it again") from cause

@@ -30,18 +30,15 @@ class Difference:
 
     @property
     def size(self) -> int:
-        """How many numbers it changes."""
         return sum(len(places) for places, _ in self.entries.values())
 
     def tensors(self) -> dict[str, Tensor]:
-        """As a file holds them."""
         named: dict[str, Tensor] = {}
         for name, (places, values) in self.entries.items():
             named |= {f"{name}:places": places.to(torch.int32), f"{name}:values": values.contiguous()}
         return named
 
     def facts(self) -> dict[str, Any]:
-        """What is said beside the tensors."""
         return {"form": "difference", "base": self.base, "entries": self.size}
 
 

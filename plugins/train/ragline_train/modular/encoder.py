@@ -21,7 +21,7 @@ from ragline_train.around import AroundEncoder
 from ragline_train.calibrated import Languages
 
 if TYPE_CHECKING:
-    from ragline_train.modular.files import Module
+    from ragline_train.modular.adapters import Module
     from ragline_train.modular.teaching import Teachable
 
 ROOM = "modular"
@@ -47,7 +47,6 @@ class ModularEncoder(AroundEncoder):
 
     @classmethod
     def is_whole(cls, said: Mapping[str, Any]) -> bool:
-        """Languages by their codes."""
         named = said.get("languages")
         return said.keys() == {"kind", "languages"} and isinstance(named, list) and all(map(_is_code, named))
 
@@ -73,7 +72,8 @@ class ModularEncoder(AroundEncoder):
             places[self._languages.of(text)].append(place)
         for language, rows in places.items():
             prompt = self._teachable.prompts.get(role, "")
-            with self._lock, self._added(*self._stack(language)):
+            stack = [self._modules[name] for name in (language, _RANKING) if name in self._modules]
+            with self._lock, self._added(*stack):
                 vectors = encoded(self._teachable.model, [texts[row] for row in rows], prompt)
             yield np.array(rows), vectors
 
@@ -82,14 +82,10 @@ class ModularEncoder(AroundEncoder):
         return self._encoder.memory()
 
     def release(self) -> None:
-        """Let go of the weights. The next text loads them again."""
         super().release()
         with self._lock:
             for name in ("_teachable", "_added", "_modules"):
                 self.__dict__.pop(name, None)
-
-    def _stack(self, language: str | None) -> list[Any]:
-        return [self._modules[name] for name in (language, _RANKING) if name in self._modules]
 
     @cached_property
     def _languages(self) -> Languages:
@@ -108,7 +104,7 @@ class ModularEncoder(AroundEncoder):
 
     @cached_property
     def _modules(self) -> dict[str | None, Module]:
-        from ragline_train.modular.files import read_module
+        from ragline_train.modular.adapters import read_module
 
         names = (*self.said(self._folder)["languages"], _RANKING)
         return {name: read_module(self._folder / ROOM / f"{name}.safetensors") for name in names}
@@ -124,8 +120,8 @@ def write_folder(encoder: str, out: Path, *, ranking: Module, languages: Mapping
         MissingModel: the encoder is not here and cannot be fetched.
         SpecError: `out` is there already; or a module was made of other weights, or is of another form than the others.
     """
+    from ragline_train.modular.adapters import write_module
     from ragline_train.modular.differences import require_base
-    from ragline_train.modular.files import write_module
     from ragline_train.modular.teaching import Teachable
 
     modules = {**languages, _RANKING: ranking}

@@ -60,7 +60,6 @@ class Ranking:
         return drawn[: self.batch]
 
     def __call__(self, step: int) -> Tensor:
-        """Mean cross-entropy."""
         questions, passages = zip(*self.pairs(step), strict=True)
         asked, told = self._vectors(questions, "query"), self._vectors(passages, "document")
         return F.cross_entropy(asked @ told.T / self.temperature, torch.arange(len(asked)))

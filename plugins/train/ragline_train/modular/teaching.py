@@ -22,7 +22,7 @@ from ragline_train.modular.adapters import Adapters, Sockets
 from ragline_train.modular.differences import Base, Difference, difference_of, weights_of
 from ragline_train.modular.lessons import Lesson, MaskedHead
 from ragline_train.teaching.loop import on_threads
-from ragline_train.teaching.recipes.opened import KEPT, encoder_folder, require_trainer
+from ragline_train.teaching.recipes.opened import KEPT, encoder_folder, prompts_of, require_trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Teachable:
 
         folder = encoder_folder(encoder)
         self.model: Any = SentenceTransformer(str(folder.path), **KEPT)
-        self.prompts = {str(role): text for role, text in folder.how.prompts.items()}
+        self.prompts = prompts_of(folder)
         transformer = self.model.transformers_model
         if transformer is None:
             raise SpecError(f"model folder '{folder.path}' has no transformer, so there is nothing to put modules into")
@@ -74,7 +74,6 @@ class Teachable:
 
     @cached_property
     def sockets(self) -> Sockets:
-        """Where adapters are put."""
         return Sockets(self.base)
 
 

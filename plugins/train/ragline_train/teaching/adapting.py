@@ -23,7 +23,7 @@ from rag.indexes import Index, IndexSettings, LocalIndex
 from rag.types import Document, Query, Ranking
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.run_folder import Told
-from ragline_train.teaching.settings import Settings
+from ragline_train.teaching.task import Settings
 from ragline_train.teaching.training import Ahead, Data, Result, lessons_of, train
 
 GRAPH, MEASURE, LEVEL = "hybrid", "nDCG@10", 0.05
@@ -140,17 +140,13 @@ def asked_both(
     with TemporaryDirectory(prefix="adapt-") as room:
         for name, model in (("before", index.model_names(("dense",))[0][0]), ("after", encoder)):
             copy = Path(room) / name
-            documents = [_apart(shown.get(each.doc_id, each)) for each in index.documents.many(index.rows(data.where))]
+            passages = (shown.get(each.doc_id, each) for each in index.documents.many(index.rows(data.where)))
+            documents = [Document(doc_id=each.doc_id, text=each.text, title=each.title) for each in passages]
             add_documents(documents, copy, settings=_settings(index, model), legs=legs, progress=progress)
             with LocalIndex.open(copy) as opened:
                 found.append(evaluate(_hits(opened, graph, queries), qrels, [MEASURE]).per_query[MEASURE])
     before, after = found
     return dict(before), {qid: after[qid] for qid in before}
-
-
-def _apart(document: Document) -> Document:
-    """A passage as a document of its own."""
-    return Document(doc_id=document.doc_id, text=document.text, title=document.title)
 
 
 def _settings(index: LocalIndex, encoder: str) -> IndexSettings:

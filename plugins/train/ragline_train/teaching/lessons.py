@@ -12,8 +12,7 @@ from rag.errors import SpecError
 from rag.files import data_sha256
 from rag.types import Document
 from ragline_train.pseudo import Case
-from ragline_train.teaching.alike import copies, question_digest
-from ragline_train.teaching.guard import Guard
+from ragline_train.teaching.guard import Guard, copies, question_digest
 from ragline_train.teaching.questions import Asked
 
 APART = 0.2
@@ -49,7 +48,6 @@ class Lessons:
 
     @property
     def doc_ids(self) -> list[str]:
-        """Documents whose text teaches."""
         return sorted({each.parent for case in self.taught for each in case.candidates})
 
     def told_by_source(self) -> Lessons:
@@ -86,7 +84,6 @@ class Split:
         )
 
     def has(self, document: Document) -> bool:
-        """Whether a passage is kept apart."""
         return document.parent in self.choosing or document.parent in self.telling
 
 
@@ -144,9 +141,10 @@ def divided(cases: Sequence[Case], split: Split, *, left_out: Mapping[str, int],
             continue
         taught.append(_of(case, places))
     if len(taught) < 2:
+        reasons = ", ".join(f"{n} are left out ({why})" for why, n in counts.items()) or "none is left out"
         raise SpecError(
             f"{len(taught)} questions are left to teach, and two are the fewest. Of {len(cases) + sum(left_out.values())}"
-            f" {_reasons(counts)}. More or longer documents, or a log of questions (--questions), would help"
+            f" {reasons}. More or longer documents, or a log of questions (--questions), would help"
         )
     if min(len(choosing), len(telling)) < FEWEST_APART:
         raise SpecError(
@@ -203,7 +201,3 @@ def _data(cases: Sequence[Case]) -> list[str]:
         json.dumps([case.query, [each.digest.hex() for each in case.candidates], [round(g, 6) for g in case.grades]])
         for case in cases
     ]
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} are left out ({why})" for why, n in counts.items()) or "none is left out"

@@ -28,8 +28,7 @@ from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.memory import Trial, tried
 from ragline_train.teaching.run_folder import RunFolder, Told
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Example, Task, in_batches
+from ragline_train.teaching.task import Example, Settings, Task, in_batches
 
 log = logging.getLogger(__name__)
 _TRIED = 3

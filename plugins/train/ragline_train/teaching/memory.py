@@ -30,7 +30,8 @@ def tried(step: Callable[[], None], asked: Callable[[], object], *, parameters: 
         parameters: how many are trained.
     """
     step()
-    _forget_peak()
+    if _CLEAR.exists():
+        _CLEAR.write_text("5")  # the peak so far is forgotten
     begun = perf_counter()
     step()
     seconds = perf_counter() - begun
@@ -45,8 +46,3 @@ def peak_bytes() -> int:
     import resource
 
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _forget_peak() -> None:
-    if _CLEAR.exists():
-        _CLEAR.write_text("5")

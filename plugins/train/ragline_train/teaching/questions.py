@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, get_args
+from typing import Literal
 
 from rag.errors import SpecError
 from rag.evaluate import Qrels
@@ -18,8 +18,6 @@ from rag.writing import sentences
 from ragline_train.pseudo import bare, written_questions
 
 Origin = Literal["title", "heading", "sentence", "log", "judged", "written"]
-OWN: tuple[Origin, ...] = ("title", "heading", "sentence")
-"""What a corpus gives without anybody's help."""
 _LEAST_WORDS, _MOST_WORDS = 3, 40
 _LEAST_LEFT = 20
 """Words of a passage that stay when the question is taken out of it."""
@@ -37,26 +35,19 @@ class Asked:
     source: Document | None = None
 
 
-def own_questions(
-    documents: Sequence[Document], *, n: int, seed: int = 0, origins: Sequence[Origin] = OWN
-) -> list[Asked]:
+def own_questions(documents: Sequence[Document], *, n: int, seed: int = 0) -> list[Asked]:
     """At most `n` questions of passages that are drawn at random: one of each passage, then a second, until there are `n`.
 
     Every other passage begins with its title or heading, which stands alone as a question. The others are sentences, cut out at
     random (the inverse cloze task of Lee et al., ACL 2019): they are as long as what people ask. What becomes a question is
     taken out of its passage, so that its words alone do not answer it.
-
-    Raises:
-        ValueError: an origin is none of a corpus.
     """
-    if wrong := [each for each in origins if each not in OWN]:
-        raise ValueError(f"a corpus gives {', '.join(OWN)}, not {wrong[0]}; all are {', '.join(get_args(Origin))}")
     chance = random.Random(seed)
     order = list(documents)
     chance.shuffle(order)
     found: dict[str, Asked] = {}
     going = [
-        islice(_of_passage(document, origins, chance, name_first=place % 2 == 0), _MOST_OF_A_PASSAGE)
+        islice(_of_passage(document, chance, name_first=place % 2 == 0), _MOST_OF_A_PASSAGE)
         for place, document in enumerate(order)
     ]
     while going and len(found) < n:
@@ -137,22 +128,20 @@ def judged_ones(
     return found, {why: n for why, n in counts.items() if n}
 
 
-def _of_passage(
-    document: Document, origins: Sequence[Origin], chance: random.Random, *, name_first: bool
-) -> Iterator[Asked]:
+def _of_passage(document: Document, chance: random.Random, *, name_first: bool) -> Iterator[Asked]:
     """Its name and its sentences in an order that is drawn; the name comes before these, or after the first."""
-    names, cut = _names(document, origins), _cut_out(document, chance) if "sentence" in origins else iter(())
+    names, cut = _names(document), _cut_out(document, chance)
     if not name_first:
         yield from islice(cut, 1)
     yield from names
     yield from cut
 
 
-def _names(document: Document, origins: Sequence[Origin]) -> Iterator[Asked]:
+def _names(document: Document) -> Iterator[Asked]:
     whole, _, heading = document.title.rpartition(" › ")
     name = heading.strip()
     origin: Origin = "heading" if whole else "title"
-    if origin in origins and len(name.split()) >= _LEAST_WORDS and len(document.text.split()) >= _LEAST_LEFT:
+    if len(name.split()) >= _LEAST_WORDS and len(document.text.split()) >= _LEAST_LEFT:
         yield Asked(text=name, origin=origin, source=bare(document))
 
 

@@ -114,13 +114,8 @@ class RunFolder:
 
     def seal(self, checkpoint: Path) -> None:
         """Say that a checkpoint is whole: the digest of each of its files."""
-        digests = {file.name: file_sha256(file) for file in sorted(checkpoint.iterdir()) if file.is_file()}
-        digests |= {
-            f"{file.parent.name}/{file.name}": file_sha256(file)
-            for folder in sorted(checkpoint.iterdir())
-            if folder.is_dir()
-            for file in sorted(folder.iterdir())
-        }
+        files = (file for file in checkpoint.rglob("*") if file.is_file())
+        digests = {file.relative_to(checkpoint).as_posix(): file_sha256(file) for file in files}
         write_atomically(checkpoint / WHOLE, json.dumps(digests, indent=1, sort_keys=True))
 
     def last_whole(self) -> tuple[Path | None, list[str]]:
@@ -134,7 +129,6 @@ class RunFolder:
         return None, damaged
 
     def tell(self, told: Told) -> None:
-        """Add a line."""
         line = asdict(told)
         with (self.path / PROGRESS).open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
@@ -165,12 +159,7 @@ class RunFolder:
     def finish(self, best: Path | None, result: Mapping[str, Any], card: str) -> None:
         """Put the best model's files and the card into the folder, say so last, and take away what was for going on alone."""
         if best is not None:
-            for each in best.iterdir():
-                target = self.path / each.name
-                if each.is_dir():
-                    shutil.copytree(each, target, dirs_exist_ok=True)
-                else:
-                    shutil.copy2(each, target)
+            shutil.copytree(best, self.path, dirs_exist_ok=True)
         write_atomically(self.path / "README.md", card)
         write_atomically(self.path / DONE, json.dumps(result, indent=1, ensure_ascii=False))
         self.keep_only(None)

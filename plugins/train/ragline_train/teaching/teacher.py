@@ -26,7 +26,7 @@ from rag.protocols import Retriever, ScoresDocuments
 from rag.types import Document, Query
 from rag.writing import standardised
 from ragline_train.pseudo import Case, bare
-from ragline_train.taught import LEXICAL, TEMPERATURE
+from ragline_train.taught import LEXICAL, shares
 from ragline_train.teaching.questions import Asked
 from retrievers import RETRIEVERS
 
@@ -114,19 +114,18 @@ class Teacher:
     ) -> list[list[Document]]:
         """Of each question its own passage, and then the legs' hits in turn."""
         lists = [retriever.retrieve(queries, k=self.depth) for retriever in retrievers]
+        row = self.index.documents.row
         pools = []
         for one, *rankings in zip(asked, *lists, strict=True):
             turns = chain.from_iterable(zip_longest(*([hit.document for hit in each.hits] for each in rankings)))
-            pool: dict[str, Document] = {} if one.source is None else {one.source.doc_id: self._as_is(one.source)}
+            pool: dict[str, Document] = (
+                {} if one.source is None else {one.source.doc_id: self.index.documents[row(one.source.doc_id)]}
+            )
             for document in turns:
                 if document is not None and len(pool) < self.width:
                     pool.setdefault(document.doc_id, document)
             pools.append([*pool.values()])
         return pools
-
-    def _as_is(self, source: Document) -> Document:
-        documents = self.index.documents
-        return documents[documents.row(source.doc_id)]
 
     def _by_legs(
         self,
@@ -164,17 +163,6 @@ def _together(first: Scores, second: Scores | None, leak: int | None) -> tuple[S
         first[leak] = read[leak]
     first = standardised(first)
     return first, (1 - _SECOND) * first + _SECOND * read
-
-
-def shares(scores: Scores) -> Scores:
-    """Parts of 1, e times as large for every half standard deviation that a score leads by.
-
-    >>> [round(share, 3) for share in shares(np.array([0.5, 0.0])).tolist()]
-    [0.731, 0.269]
-    """
-    exponents = np.exp((scores - scores.max()) / TEMPERATURE)
-    result: Scores = exponents / exponents.sum()
-    return result
 
 
 def _grades(one: Asked, pool: Sequence[Document], scores: Scores) -> Scores:

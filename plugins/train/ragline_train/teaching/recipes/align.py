@@ -22,14 +22,13 @@ from ragline_train.teaching.questions import sentences_of
 from ragline_train.teaching.recipes.opened import (
     KEPT,
     Cut,
-    asked_apart,
     encoded,
     encoder_folder,
+    encoder_task,
+    prompts_of,
     require_trainer,
-    weights_digest,
 )
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Example, Task, texts_of
+from ragline_train.teaching.task import Example, Settings, Task, texts_of
 
 _TEACHER = "multilingual-e5-small"
 _TURNED_BY = 800
@@ -45,11 +44,7 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         SpecError: student and teacher are the same.
     """
     require_trainer()
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
+    from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import losses
 
     teacher_name = settings.teacher_model or _TEACHER
@@ -57,23 +52,18 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     if folder.name == teacher_name:
         raise SpecError(f"'{teacher_name}' cannot be fitted to itself. Name another student (--model) or teacher")
     model = SentenceTransformer(str(folder.path), **KEPT)
-    prompts = {str(role): text for role, text in folder.how.prompts.items()}
+    prompts = prompts_of(folder)
     cut = Cut(model, settings.max_tokens)
     with cut.as_used():
         examples = vector_rows(lessons, SentenceEncoder(model=teacher_name), model, prompts)
     loss: Any = losses.EmbedDistillLoss(model, distance_metric="cosine")
-    return Task(
-        model=model,
+    return encoder_task(
+        folder,
+        model,
+        cut,
         loss=loss,
-        trainer=SentenceTransformerTrainer,
-        arguments=SentenceTransformerTrainingArguments,
         examples=examples,
         keys=[str(row["text"]) for row in examples],
-        measure=cut.as_used()(lambda cases: asked_apart(model, cases, prompts)),
-        save=cut.write,
-        start=folder.name,
-        start_sha256=weights_digest(folder.path),
-        named_by="index.dense.encoder",
         learning_rate=1e-4,
         facts={"fitted to": teacher_name, "texts": len(examples)},
     )

@@ -13,14 +13,12 @@ from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes.opened import (
     KEPT,
     Cut,
-    asked_apart,
     encoder_folder,
+    encoder_task,
+    prompts_of,
     require_trainer,
-    weights_digest,
 )
-from ragline_train.teaching.recipes.shares_rows import document_columns, share_rows
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Example, Task, texts_of, ways
+from ragline_train.teaching.task import Example, Settings, Task, document_columns, share_rows, texts_of, ways
 from ragline_train.teaching.teacher import contrasted
 
 _SHARPNESS = 20.0
@@ -34,11 +32,7 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
         SpecError: no model is named; or by `source` no question has a negative that is one.
     """
     require_trainer()
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
+    from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import losses
 
     folder = encoder_folder(named(settings))
@@ -51,19 +45,14 @@ def recipe(lessons: Lessons, settings: Settings) -> Task:
     else:
         loss = losses.CachedMultipleNegativesRankingLoss(model, scale=_SHARPNESS, mini_batch_size=32)
         examples, keys = source_rows(lessons, settings.ways)
-    prompts = {str(role): text for role, text in folder.how.prompts.items()}
-    return Task(
-        model=model,
+    prompts = prompts_of(folder)
+    return encoder_task(
+        folder,
+        model,
+        cut,
         loss=loss,
-        trainer=SentenceTransformerTrainer,
-        arguments=SentenceTransformerTrainingArguments,
         examples=examples,
         keys=keys,
-        measure=cut.as_used()(lambda cases: asked_apart(model, cases, prompts)),
-        save=cut.write,
-        start=folder.name,
-        start_sha256=weights_digest(folder.path),
-        named_by="index.dense.encoder",
         learning_rate=3e-5,
         prompts={"query": prompts["query"], **dict.fromkeys(document_columns(settings.ways), prompts["document"])},
         facts={"hard negatives": sum(len(case.candidates) - 1 for case in lessons.taught)},

@@ -39,14 +39,10 @@ class FewTerms(torch.nn.Module):
         }
         hidden = self._masked.cls.predictions.transform(self._masked.bert(**inputs).last_hidden_state)
         scores = self._masked.get_output_embeddings()
-        features["sentence_embedding"] = pooled(
-            hidden, features["attention_mask"].bool(), scores.weight, scores.bias, twice=self._twice
-        )
+        twice = bool(self.model[1].activation_function == "log1p_relu")
+        there = features["attention_mask"].bool()
+        features["sentence_embedding"] = pooled(hidden, there, scores.weight, scores.bias, twice=twice)
         return features
-
-    @property
-    def _twice(self) -> bool:
-        return bool(self.model[1].activation_function == "log1p_relu")
 
 
 def _masked_bert(model: Any) -> Any:

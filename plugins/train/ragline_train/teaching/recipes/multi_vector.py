@@ -13,15 +13,11 @@ from numpy.typing import NDArray
 
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
-from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes.opened import KEPT, Cut, encoder_folder, require_trainer, weights_digest
-from ragline_train.teaching.recipes.shares_rows import matching_temperature, share_rows
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Task, texts_of
+from ragline_train.teaching.task import Settings, Task, matching_temperature, ndcg, share_rows, texts_of
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
-    """See `ragline_train.teaching.task.Recipe`."""
     require_trainer()
     import torch
     from sentence_transformers import MultiVectorEncoder

@@ -14,8 +14,7 @@ from rag.errors import SpecError, need
 from rag.files import data_sha256, file_sha256
 from rag.indexes import EncoderFolder
 from ragline_train.pseudo import Case
-from ragline_train.teaching.measures import ndcg
-from ragline_train.teaching.task import texts_of
+from ragline_train.teaching.task import Task, ndcg, texts_of
 
 INSTALL = "pip install './plugins/train[models]' (from a checkout)"
 KEPT: dict[str, Any] = {"device": "cpu", "local_files_only": True, "trust_remote_code": False}
@@ -79,9 +78,30 @@ class Cut:
             self._model.max_seq_length = taught
 
     def write(self, place: Path) -> None:
-        """Write the model with its own limit."""
         with self.as_used():
             self._model.save_pretrained(str(place), create_model_card=False)
+
+
+def prompts_of(folder: EncoderFolder) -> dict[str, str]:
+    """What stands before a text, by its role."""
+    return {str(role): text for role, text in folder.how.prompts.items()}
+
+
+def encoder_task(folder: EncoderFolder, model: Any, cut: Cut, **more: Any) -> Task:
+    """A task whose model is a sentence encoder, and what is to be said `more` of it than how it is asked, written and named."""
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    return Task(
+        model=model,
+        trainer=SentenceTransformerTrainer,
+        arguments=SentenceTransformerTrainingArguments,
+        measure=cut.as_used()(lambda cases: asked_apart(model, cases, prompts_of(folder))),
+        save=cut.write,
+        start=folder.name,
+        start_sha256=weights_digest(folder.path),
+        named_by="index.dense.encoder",
+        **more,
+    )
 
 
 def encoded(model: Any, texts: Sequence[str], prompt: str) -> NDArray[np.float32]:

@@ -16,11 +16,8 @@ import numpy as np
 from rag.indexes import EncoderFolder
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
-from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes.opened import KEPT, require_trainer, weights_digest
-from ragline_train.teaching.recipes.shares_rows import log_share
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Example, Task, ways
+from ragline_train.teaching.task import Example, Settings, Task, log_share, ndcg, ways
 
 _BODY = "splade-tiny"
 """2 layers of 128: forty candidates in a tenth of a second."""
@@ -29,7 +26,6 @@ FIRST_STAGE = 1.0
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
-    """See `ragline_train.teaching.task.Recipe`."""
     require_trainer()
     import torch
     from sentence_transformers import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments

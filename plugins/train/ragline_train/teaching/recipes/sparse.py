@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from rag.indexes import EncoderFolder
 from ragline_train.pseudo import Case
 from ragline_train.teaching.lessons import Lessons
-from ragline_train.teaching.measures import ndcg
 from ragline_train.teaching.recipes.opened import KEPT, Cut, require_trainer, weights_digest
-from ragline_train.teaching.recipes.shares_rows import matching_temperature, share_rows
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Task, texts_of
+from ragline_train.teaching.task import Settings, Task, matching_temperature, ndcg, share_rows, texts_of
 
 _PRICE_OF_DOCUMENTS, _PRICE_OF_QUERIES = 3e-4, 5e-4
 _BATCH = 4
@@ -23,7 +20,6 @@ _BATCH = 4
 
 
 def recipe(lessons: Lessons, settings: Settings) -> Task:
-    """See `ragline_train.teaching.task.Recipe`."""
     require_trainer()
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder import SparseEncoderTrainer, SparseEncoderTrainingArguments, losses

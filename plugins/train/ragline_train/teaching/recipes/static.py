@@ -15,9 +15,7 @@ from typing import Any
 from ragline_train.static_vectors import distil_static
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes.opened import asked_apart, require_trainer, weights_digest
-from ragline_train.teaching.recipes.shares_rows import share_rows
-from ragline_train.teaching.settings import Settings
-from ragline_train.teaching.task import Task
+from ragline_train.teaching.task import Settings, Task, share_rows
 
 _SHARPNESS = 20.0
 

@@ -1,9 +1,8 @@
-"""Do two agree: two raters on labels (Cohen's kappa), two orders of the same systems (Kendall's tau-b)?"""
+"""Do two orders of the same systems agree (Kendall's tau-b)?"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,28 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DRAWS = 2_000
-
-
-def cohen_kappa(labels: Sequence[str], others: Sequence[str]) -> float | None:
-    """Agreement beyond chance of two raters on the same things (Cohen, Educ. Psychol. Meas. 1960): 1 is perfect, 0 is chance.
-
-    None where chance alone would agree on all: both always give one and the same label, or nothing is there.
-
-    >>> cohen_kappa(["a", "a", "b", "b"], ["a", "b", "b", "b"])
-    0.5
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-    if len(labels) != len(others):
-        raise ValueError(f"two raters rate the same things: {len(labels)} and {len(others)} labels")
-    n = len(labels)
-    if not n:
-        return None
-    seen = sum(one == other for one, other in zip(labels, others, strict=True)) / n
-    mine, theirs = Counter(labels), Counter(others)
-    chance = sum(mine[label] * theirs[label] for label in mine) / n**2
-    return None if chance == 1 else (seen - chance) / (1 - chance)
 
 
 def kendall_tau(values: Sequence[float], others: Sequence[float]) -> float | None:

@@ -1,1 +1,0 @@
-"""Film: one picture of each scene."""
