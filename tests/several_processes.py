@@ -41,9 +41,7 @@ class Unread(pytest.File):
     """A file of tests, of which no more is known than that it is there."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        whole = WholeFile.from_parent(
-            self.session, name=self.nodeid
-        )  # no folder's: what folders set up ends with a file
+        whole = WholeFile.from_parent(self.session, name=self.nodeid)  # what folders set up ends with each file
         whole.unread = self
         yield whole
 
