@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
 
-from benchmarks import small_data
+from benchmarks import memory, small_data
 from benchmarks.make_samples import data_folder
 from rag.models.processor import usable_core_ids
 
@@ -285,6 +285,7 @@ def run_one(name: str, place: Path, said: Path, cores: set[int]) -> None:
         os.dup2(out.fileno(), 2)
     os.chdir(place)
     os.environ["RAGLINE_EVAL_DATA"] = str(place / "data")
+    memory.START = "fork"
     sys.argv[1:] = SMALL[name]
     module = name if "." in name else f"benchmarks.{name}"
     runpy.run_module(module, run_name="__main__", alter_sys=True)
