@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from benchmarks.legs import LANGUAGES, MEASURE, SETS, built_in, folder_of
 from benchmarks.make_samples import data_folder, take_sets
+from benchmarks.memory import alone
 from benchmarks.record import Record, record
 from rag.core.ranking import completed
 from rag.core.trec import Qrels
@@ -123,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.sets or SETS:
         folders = {encoder: options.work / f"{encoder}-{folder_of(name)}" for encoder in ENCODERS}
         for encoder, folder in folders.items():
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                cost = alone.submit(built, name, encoder, folder).result()
+            with alone() as process:
+                cost = process.submit(built, name, encoder, folder).result()
             if cost:
                 print(f"{name}: {encoder}: {cost['build_seconds']:.1f} s", file=sys.stderr, flush=True)
                 if options.record:

@@ -11,18 +11,17 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import multiprocessing
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.make_samples import data_folder
+from benchmarks.memory import alone
 from benchmarks.record import Record, record
 
 SETS = ("docs-python", "docs-linux-kernel")
@@ -61,7 +60,7 @@ def build(source: Path, path: Path, legs: Sequence[str], threads: int) -> dict[s
 
 def build_apart(source: Path, path: Path, legs: Sequence[str], threads: int) -> dict[str, Any]:
     """Build in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+    with alone() as processes:
         return processes.submit(build, source, path, legs, threads).result()
 
 

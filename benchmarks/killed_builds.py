@@ -14,44 +14,31 @@ from __future__ import annotations
 import argparse
 import filecmp
 import json
+import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
-from benchmarks.memory import memory_of
+from benchmarks import memory
 from benchmarks.million import corpus
 from benchmarks.record import Record, record
 from benchmarks.ways import add_busy
-from retrievers.index.directory import LocalIndex
-
-NAME, SEED = "killed_builds", 17
-_LOOK_EVERY_S = 0.1
-_BUILD = """
-import os, sys
 from rag.core.contents import digest_of
 from rag.indexing import build_index
 from retrievers.encoders.sentence_encoder import SentenceEncoder
+from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 
-source, index, encoder, log = sys.argv[1:]
-encode, journal = SentenceEncoder.encode, os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
-def written_down(self, texts, *, role):
-    os.write(journal, (" ".join(digest_of(text).hex() for text in texts) + "\\n").encode())
-    return encode(self, texts, role=role)
-
-SentenceEncoder.encode = written_down
-settings = IndexSettings.model_validate({"dense": {"encoder": encoder}})
-build_index(source, index, settings=settings, legs=("dense",))
-"""
-
+NAME, SEED = "killed_builds", 17
+_LOOK_EVERY_S = 0.1
 Block = list[str]
 """Digests of texts that were encoded together."""
 
@@ -119,21 +106,31 @@ class Builds:
     def _run(self, name: str, *, until: float | None) -> bool:
         """Start a build, and kill it after `until` seconds. Whether it ended before."""
         files = (self._folder / "corpus.jsonl", self._folder / name, self._encoder, self._folder / f"{name}.log")
-        process, begun = subprocess.Popen([sys.executable, "-c", _BUILD, *map(str, files)]), perf_counter()
-        while process.poll() is None:
-            self._peak = max(self._peak, memory_of(process.pid).peak)
+        process = get_context(memory.START).Process(target=_build, args=tuple(map(str, files)))
+        process.start()
+        begun = perf_counter()
+        while process.exitcode is None:
+            self._peak = max(self._peak, memory.memory_of(str(process.pid)).peak)
             left = _LOOK_EVERY_S if until is None else until - (perf_counter() - begun)
             if left <= 0:
                 process.kill()
-                process.wait()
+                process.join()
                 return False
-            try:
-                process.wait(min(left, _LOOK_EVERY_S))
-            except subprocess.TimeoutExpired:
-                continue
-        if process.returncode:
-            raise RuntimeError(f"a build that nobody killed ended with exit code {process.returncode}")
+            process.join(min(left, _LOOK_EVERY_S))
+        if process.exitcode:
+            raise RuntimeError(f"a build that nobody killed ended with exit code {process.exitcode}")
         return True
+
+
+def _build(source: str, index: str, encoder: str, log: str) -> None:
+    encode, journal = SentenceEncoder.encode, os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def written_down(self: SentenceEncoder, texts: Sequence[str], *, role: Any) -> Any:
+        os.write(journal, (" ".join(digest_of(text).hex() for text in texts) + "\n").encode())
+        return encode(self, texts, role=role)
+
+    SentenceEncoder.encode = written_down  # type: ignore[method-assign]
+    build_index(source, index, settings=IndexSettings.model_validate({"dense": {"encoder": encoder}}), legs=("dense",))
 
 
 def same_bytes(one: Path, other: Path) -> bool:

@@ -14,14 +14,13 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from benchmarks.make_samples import data_folder
+from benchmarks.memory import alone
 from benchmarks.record import Record, record
 from rag.evaluate.beir import load_beir
 from rag.indexing import build_index
@@ -65,8 +64,8 @@ def measured(rows: Sequence[int], prose: int) -> Iterator[dict[str, Any]]:
                 (folder / f"{place:05d}.txt").write_text(document.text, encoding="utf-8")
             if n:
                 write_table(folder / "orders.csv", n)
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                cost = alone.submit(built, folder, Path(work) / "index").result()
+            with alone() as process:
+                cost = process.submit(built, folder, Path(work) / "index").result()
         yield {"rows": n, "texts": len(documents), **cost}
 
 

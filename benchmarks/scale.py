@@ -15,7 +15,6 @@ import argparse
 import itertools
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.memory import memory_of
+from benchmarks.memory import alone, memory_of
 from benchmarks.record import Record, record, recorded
 from benchmarks.ways import add_busy, require_ways
 
@@ -144,8 +143,11 @@ def measured(way: Way, n: int, options: argparse.Namespace) -> dict[str, Any]:
     try:
         with (options.work / "corpus.jsonl").open() as lines, (place / "corpus.jsonl").open("w") as out:
             out.writelines(itertools.islice(lines, n))
-        built = _apart("build", way, options)
-        answered = _apart("answer", way, options)
+        questions = json.loads((options.work / "questions.json").read_text())
+        with alone() as process:
+            built = process.submit(build, way, place / "corpus.jsonl", place / "index").result()
+        with alone() as process:
+            answered = process.submit(answer, way, place / "index", questions).result()
     finally:
         shutil.rmtree(place)
     line = {"name": way.name, "kept": way.kept, "leg": way.leg, "asked": n, **built, **answered}
@@ -167,34 +169,18 @@ def show(line: Mapping[str, Any]) -> None:
     )
 
 
-def _apart(step: str, way: Way, options: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.scale", "--step", step, way.name, way.kept, options.static]
-    done = subprocess.run([*command, str(options.work)], stdout=subprocess.PIPE, text=True, check=True)
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
-
-
-def _step(step: str, name: str, kept: str, static: str, work: str) -> dict[str, Any]:
-    [way] = [way for way in ways(static) if (way.name, way.kept) == (name, kept)]
-    place = Path(work, NAME)
-    if step == "build":
-        return build(way, place / "corpus.jsonl", place / "index")
-    return answer(way, place / "index", json.loads(Path(work, "questions.json").read_text()))
-
-
 def _prepare(options: argparse.Namespace) -> None:
     """The corpus and ten questions, where they are not there. What reads all sets is another process."""
-    script = """
-import json, sys
-from pathlib import Path
-from benchmarks.million import corpus, queries
-work, n, n_queries = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-corpus(work, n)
-(work / "questions.json").write_text(json.dumps(queries(n_queries)))
-"""
     if not all((options.work / name).exists() for name in ("questions.json", "corpus.jsonl")):
-        command = [sys.executable, "-c", script, str(options.work), str(options.corpus), str(N_QUERIES)]
-        subprocess.run(command, check=True)
+        with alone() as process:
+            process.submit(_written, options.work, options.corpus).result()
+
+
+def _written(work: Path, n: int) -> None:
+    from benchmarks.million import corpus, queries
+
+    corpus(work, n)
+    (work / "questions.json").write_text(json.dumps(queries(N_QUERIES)))
 
 
 def measured_before(*, busy: bool) -> set[tuple[str, str, int]]:
@@ -204,11 +190,7 @@ def measured_before(*, busy: bool) -> set[tuple[str, str, int]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for every way and size, or do one step of it."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["--step"]:
-        print(json.dumps(_step(*given[1:])))
-        return 0
+    """Print a line for every way and size."""
     names = list(dict.fromkeys(way.name for way in ways("")))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("legs", nargs="*", metavar="LEG", help=f"{', '.join(names)}; all of them when left out")
@@ -220,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("build/million"), help="where the passages are kept")
     parser.add_argument("--record", action=Record, help="append to results/scale.jsonl, and skip what is there")
     add_busy(parser)
-    options = parser.parse_args(given)
+    options = parser.parse_args(arguments)
     require_ways(parser, options.legs, names)
     if "static" in (options.legs or names) and not Path(options.static).is_dir():
         parser.error(f"--static: no folder '{options.static}'. Run: rag distil all-minilm-l6-v2 --out {options.static}")

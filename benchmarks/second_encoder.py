@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from benchmarks.encoder_choice import systems as hybrids
 from benchmarks.legs import LANGUAGES, folder_of
 from benchmarks.legs import SETS as ALL
 from benchmarks.make_samples import JUDGEMENTS, data_folder, read_sample, take_sets
+from benchmarks.memory import alone
 from benchmarks.record import Record, record
 from rag.core.types import Ranking
 from rag.evaluate import evaluate, paired_randomisation
@@ -59,8 +58,8 @@ def measured(name: str, work: Path, *, unseen: bool, limit: int | None) -> dict[
     """Hits that are read again -> the measures of a set's questions, [n, 2]; 0 is the hybrid itself."""
     folders = {encoder: work / f"{encoder}-{folder_of(name)}" for encoder in ENCODERS}
     for encoder, folder in folders.items():
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-            alone.submit(built, name, encoder, folder).result()
+        with alone() as process:
+            process.submit(built, name, encoder, folder).result()
     dataset = load_beir(data_folder() / name)
     qrels = dataset.qrels()
     left_out = {*read_sample(name)[:SAMPLE]} if unseen and name in JUDGEMENTS else set[str]()

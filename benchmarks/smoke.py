@@ -22,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
 
-from benchmarks import small_data
+from benchmarks import memory, small_data
 from benchmarks.make_samples import data_folder
 from rag.models.processor import usable_core_ids
 
@@ -82,7 +82,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "plugins.media.benchmarks.beside_text": ["adi", "--limit", "4"],
     "plugins.media.benchmarks.composed": ["--limit", "6"],
     "plugins.media.benchmarks.found_by_words": ["--limit", "8"],
-    "plugins.media.benchmarks.many_pictures": ["--pictures", "24", "--seconds", "0.1"],
+    "plugins.media.benchmarks.many_pictures": ["--pictures", "8", "--questions", "10", "--seconds", "0.1"],
     "plugins.media.benchmarks.speech": ["--limit", "1"],
     "plugins.media.benchmarks.methods": [
         *[
@@ -209,8 +209,8 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     ],
     "legs": ["codebase-chunks", "--legs", "bm25", "sparse", "--limit", "10"],
     "misleading": [
-        *["vote", "--limit", "1", "--threads", "1", "--model", "smollm2-135m-instruct.gguf"],
-        *["--work", "runs/misleading_smoke.jsonl"],
+        *["closed", "oracle", "misleading", "mixed", "vote-relevance", "vote-agreement", "--limit", "1"],
+        *["--model", "scripted", "--work", "runs/misleading_smoke.jsonl"],
     ],
     "engines": [
         *["llama.cpp", "--questions", "2", "--alone", "1", "--tokens", "4", "--model", "smollm2-135m-instruct"],
@@ -285,6 +285,7 @@ def run_one(name: str, place: Path, said: Path, cores: set[int]) -> None:
         os.dup2(out.fileno(), 2)
     os.chdir(place)
     os.environ["RAGLINE_EVAL_DATA"] = str(place / "data")
+    memory.START = "fork"
     sys.argv[1:] = SMALL[name]
     module = name if "." in name else f"benchmarks.{name}"
     runpy.run_module(module, run_name="__main__", alter_sys=True)

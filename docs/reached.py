@@ -238,8 +238,8 @@ class Said:
 
     def __init__(self, pool: Pool, tables: Sequence[tuple[Table, Mapping[Place, Match]]]) -> None:
         self._pool = pool
-        self._cells = [each for table, kept in tables for each in _cells(table, kept)]
-        self._apart = [each for table, kept in tables for each in _apart(table, kept)]
+        self._cells = _Near(each for table, kept in tables for each in _cells(table, kept))
+        self._apart = _Near(each for table, kept in tables for each in _apart(table, kept))
 
     def reached(self, sentence: str) -> list[tuple[Number, bool]]:
         """Its numbers, and whether something that it names has them."""
@@ -263,9 +263,9 @@ class Said:
 
     def _matches(self, number: Number, names: frozenset[str]) -> list[int]:
         """How much of each match the sentence names."""
-        cells = self._cells + self._apart * number.text.startswith(("+", "-", "."))
-        near = (match for match in cells if abs(match.value - number.value) <= number.half * 1.000001)
-        return [len(match.features & names) for match in (*self._pool.of(number, (1.0, 100.0, 1e3)), *near)]
+        apart = self._apart.of(number) if number.text.startswith(("+", "-", ".")) else ()
+        found = (*self._pool.of(number, (1.0, 100.0, 1e3)), *self._cells.of(number), *apart)
+        return [len(match.features & names) for match in found]
 
     def _is_told(self, number: Number, names: frozenset[str]) -> bool:
         """Whether it matches where of the ten numbers next to it at most one would match as well."""
@@ -286,6 +286,20 @@ class Said:
     def _same_line(self, three: Sequence[Number]) -> bool:
         lines = [{match.line for match in self._pool.of(number, (1.0, 100.0))} - {-1} for number in three]
         return bool(set.intersection(*lines))
+
+
+class _Near:
+    """Some matches, by their values."""
+
+    def __init__(self, matches: Iterable[Match]) -> None:
+        self._matches = sorted(matches, key=lambda match: match.value)
+        self._values = np.array([match.value for match in self._matches])
+
+    def of(self, number: Number) -> Sequence[Match]:
+        """Those that are written like this one."""
+        half = number.half * 1.000001
+        first, last = np.searchsorted(self._values, [number.value - half, number.value + half])
+        return self._matches[int(first) : int(last)]
 
 
 _STEPS = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)

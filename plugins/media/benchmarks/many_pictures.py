@@ -5,7 +5,8 @@ nothing apart. First some hundred of them as often as `--seconds` lasts: decoded
 for its networks, and seen by EfficientNet-Lite0. Then `rag index` of the folder, in a process of its own whose peak of memory is
 told, and questions by `retrieve.pictures` with one thread.
 
-    RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.many_pictures [--pictures 10000] [--seconds 10] [--record]
+    RAGLINE_EVAL_DATA=... python -m plugins.media.benchmarks.many_pictures [--pictures 10000] [--questions 200] [--seconds 10]
+        [--record]
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -33,7 +35,7 @@ from ragline_media.tower.tower import Tower, opened_picture, pixels_of
 
 NAME = "many_pictures"
 SIDE = 192
-_AT_ONCE, _QUESTIONS = 64, 200
+_AT_ONCE = 64
 GRAPH = {
     "version": 1,
     "nodes": {"seen": {"use": "retrieve.pictures", "in": "query", "k": 10}},
@@ -43,10 +45,11 @@ GRAPH = {
 
 def crops(n: int) -> Iterator[bytes]:
     """Stretches of photos, drawn the same way each time."""
-    photos = [Image.open(io.BytesIO(data)).convert("RGB") for data in pictures("coco", records("coco"))]
+    photos = [*pictures("coco", records("coco"))]
+    opened = cache(lambda place: Image.open(io.BytesIO(photos[place])).convert("RGB"))  # of few crops few photos
     drawn = np.random.default_rng(0)
     for _ in range(n):
-        photo = photos[int(drawn.integers(len(photos)))]
+        photo = opened(int(drawn.integers(len(photos))))
         width, height = (int(drawn.integers(min(SIDE, side), min(320, side) + 1)) for side in photo.size)
         left, top = (int(drawn.integers(side - own + 1)) for side, own in zip(photo.size, (width, height), strict=True))
         out = io.BytesIO()
@@ -93,10 +96,10 @@ def built(folder: Path, index: Path) -> dict[str, Any]:
     return {"build_s": round(seconds, 1), "build_mib": round(peak), "index_mb": round(size, 1)}
 
 
-def asked(index: Path) -> dict[str, Any]:
+def asked(index: Path, n: int) -> dict[str, Any]:
     """Milliseconds of a question in words, one thread."""
     torch.set_num_threads(1)
-    captions = [text for each in records("coco") for text in each["captions"]["en"]][:_QUESTIONS]
+    captions = [text for each in records("coco") for text in each["captions"]["en"]][:n]
     with load_pipeline(GRAPH, index=index) as pipeline:
         pipeline.search(captions[0], k=10)
         times = []
@@ -113,6 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=10_000, help="how many are indexed")
+    parser.add_argument("--questions", type=int, default=200, help="how many are asked")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each way of seeing runs")
     parser.add_argument("--record", action=Record, help="keep the lines")
     options = parser.parse_args(arguments)
@@ -122,7 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder.mkdir()
         for number, data in enumerate(crops(options.pictures)):
             (folder / f"IMG_{number:05}.jpg").write_bytes(data)
-        lines.append({"way": "indexed", "n": options.pictures, **built(folder, index), **asked(index)})
+        lines.append(
+            {"way": "indexed", "n": options.pictures, **built(folder, index), **asked(index, options.questions)}
+        )
     for line in lines:
         print("  ".join(f"{key} {value}" for key, value in line.items()))
         if options.record:
