@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 73_612,
-    "lines of centre and plug-ins": 116_989,
-    "lines of centre and plug-ins that hold code": 77_616,
+    "lines of centre and plug-ins": 116_999,
+    "lines of centre and plug-ins that hold code": 77_625,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

@@ -17,8 +17,8 @@ from rag import build_index, remove_from_index
 from rag.graphs import load_spec
 from rag.indexes import LocalIndex, contents_of
 from rag.reading import Beside, ParsedDocument, ReadError
-from ragline_media.reading import film as module
 from ragline_media.reading import film, sound
+from ragline_media.reading import film as module
 from ragline_media.reading.film import scenes_of, tracks_of
 from ragline_media.sound.speech import Segment, Speech
 from ragline_media.sound.waves import RATE
