@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +63,33 @@ def _read(path: Path, layout: str, records: list[Any]) -> Iterator[ComposedQuest
             ) from cause
 
 
-def _plain(
-    number: int, record: Mapping[str, Any], *, reference: str, changes: str, right: str, qid: str = ""
-) -> ComposedQuestion:
-    """By the names of its fields."""
-    said = record[changes]
+def _fashioniq(number: int, record: Mapping[str, Any]) -> ComposedQuestion:
     return ComposedQuestion(
-        qid=str(record[qid] if qid else number),
-        reference=str(record[reference]),
-        changes=tuple(map(str, said if isinstance(said, list) else [said])),
-        right=frozenset([str(record[right])]),
+        qid=str(number),
+        reference=str(record["candidate"]),
+        changes=tuple(map(str, record["captions"])),
+        right=frozenset([str(record["target"])]),
     )
 
 
 def _cirr(number: int, record: Mapping[str, Any]) -> ComposedQuestion:
-    asked = _plain(number, record, qid="pairid", reference="reference", changes="caption", right="target_hard")
-    return replace(asked, subset=frozenset(map(str, record["img_set"]["members"])) - {asked.reference})
+    reference = str(record["reference"])
+    return ComposedQuestion(
+        qid=str(record["pairid"]),
+        reference=reference,
+        changes=(str(record["caption"]),),
+        right=frozenset([str(record["target_hard"])]),
+        subset=frozenset(map(str, record["img_set"]["members"])) - {reference},
+    )
+
+
+def _circo(number: int, record: Mapping[str, Any]) -> ComposedQuestion:
+    return ComposedQuestion(
+        qid=str(record["id"]),
+        reference=str(record["reference_img_id"]),
+        changes=(str(record["relative_caption"]),),
+        right=frozenset([str(record["target_img_id"]), *map(str, record["gt_img_ids"])]),
+    )
 
 
 def _genecis(number: int, record: Mapping[str, Any]) -> ComposedQuestion:
@@ -102,9 +112,9 @@ def _genecis_id(picture: Mapping[str, Any]) -> str:
 
 
 LAYOUTS: dict[str, Callable[[int, Mapping[str, Any]], ComposedQuestion]] = {
-    "fashioniq": partial(_plain, reference="candidate", changes="captions", right="target"),
+    "fashioniq": _fashioniq,
     "cirr": _cirr,
-    "circo": partial(_plain, qid="id", reference="reference_img_id", changes="relative_caption", right="target_img_id"),
+    "circo": _circo,
     "genecis": _genecis,
 }
 
