@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 71_912,
-    "lines of centre and plug-ins": 118_358,
-    "lines of centre and plug-ins that hold code": 78_349,
+    "lines of the centre": 71_932,
+    "lines of centre and plug-ins": 116_976,
+    "lines of centre and plug-ins that hold code": 77_639,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,
