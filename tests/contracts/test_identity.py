@@ -72,16 +72,18 @@ def candidates(param: Param, value: Any) -> Iterator[Any]:
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The prompts and shots that come with the package and its plug-ins, in a folder where they may be edited."""
+    import prompts.instructions
     import prompts.template
 
     folder = tmp_path / "library"
     shutil.copytree(prompts.template.LIBRARY, folder)
-    for file in shipped_files("prompts").values():
-        shutil.copy(file, folder)
-    (folder / "shots").mkdir(exist_ok=True)
-    for file in shipped_files("shots").values():
-        shutil.copy(file, folder / "shots")
+    for kind, place in (("prompts", folder), ("shots", folder / "shots"), ("instructions", folder / "instructions")):
+        place.mkdir(exist_ok=True)
+        for file in shipped_files(kind).values():
+            shutil.copy(file, place)
+    lists = {file.stem: file for file in (folder / "instructions").iterdir()}
     monkeypatch.setattr(prompts.template, "LIBRARY", folder)
+    monkeypatch.setattr(prompts.instructions, "shipped_files", lambda kind: lists)
     return folder
 
 
