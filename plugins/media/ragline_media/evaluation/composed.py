@@ -18,6 +18,8 @@ from typing import Any
 
 from rag.errors import SpecError
 
+RECALLS = (1, 5, 10, 50)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposedQuestion:
@@ -117,9 +119,6 @@ LAYOUTS: dict[str, Callable[[int, Mapping[str, Any]], ComposedQuestion]] = {
     "circo": _circo,
     "genecis": _genecis,
 }
-
-
-RECALLS = (1, 5, 10, 50)
 
 
 def recall_at(ranked: Sequence[str], right: Collection[str], k: int) -> float:

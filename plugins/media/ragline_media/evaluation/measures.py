@@ -18,6 +18,7 @@ from rag.errors import SpecError
 from rag.indexes import unit
 
 Floats = NDArray[np.floating]
+Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,6 @@ def geometry(v: NDArray[np.floating], t: NDArray[np.floating]) -> Geometry:
         relative_alignment=float((own - apart.min(axis=1)).mean()),
         uniformity=float(np.log(np.exp(-2 * upper).mean())),
     )
-
-
-Vectors = NDArray[np.float32]
 
 
 def label_vectors(
