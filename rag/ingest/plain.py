@@ -12,10 +12,10 @@ from rag.ingest.types import Note, ParsedDocument
 
 _BLANK = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 _RELEASE = re.compile(
-    r"""\W{0,4}(?:[\w'+-]{1,20}[ ]){0,4}(?:version|release|v)[ .]?\d{1,9}(?:\.\d{1,9}){1,9}
-        [\w.+~-]{0,40}(?<!\.)(?:[ ]{0,2}[^\w\s.][^.]{0,60})?
-    |\W{0,4}\d{1,9}(?:\.\d{1,9}){2,9}[\w.+~-]{0,40}\]?(?:[ ]?[-/(:].{0,60})?
-    |\S{1,60}[ ]\(\d[\w.+~:-]{0,60}\)[ ][\w -]{1,60};[ ].{0,60}""",
+    r"""\A(?:\W{0,4}(?:[\w'+-]{1,20}[ ]){0,4}(?:version|release|v)[ .]?\d{1,9}(?:\.\d{1,9}){1,9}
+            [\w.+~-]{0,40}(?<!\.)(?:[ ]{0,2}[^\w\s.][^.]{0,60})?
+        |\W{0,4}\d{1,9}(?:\.\d{1,9}){2,9}[\w.+~-]{0,40}\]?(?:[ ]?[-/(:].{0,60})?
+        |\S{1,60}[ ]\(\d[\w.+~:-]{0,60}\)[ ][\w -]{1,60};[ ].{0,60})\Z""",
     re.IGNORECASE | re.VERBOSE,
 )
 """`Version 2.23 - 18 February 2024`, `1.4.2 (2024-05-01)`, or `units (2.23-1) unstable; urgency=medium`."""
@@ -31,7 +31,7 @@ def parse(data: bytes, name: str, note: Note) -> Iterator[ParsedDocument]:
             if layout.full:
                 yield layout.stretch(name)
             line, _, rest = paragraph.lstrip("\n").partition("\n")
-            if len(line) <= _LINE and _RELEASE.fullmatch(line.rstrip()) and not _TEXT.match(rest):
+            if len(line) <= _LINE and _RELEASE.match(line.rstrip()) and not _TEXT.match(rest):
                 layout.open(1, line.strip(" \t*=#"))
             layout.block(paragraph)
     layout.tell(note)
