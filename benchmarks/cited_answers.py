@@ -86,12 +86,12 @@ def counted(*names: str) -> Callable[[Answer], bool]:
     return lambda answer: any(answer.outcome.counts.get(name, 0) for name in names)
 
 
-def changed(spec: Spec, stage: str, **params: Any) -> Spec:
-    """The graph with these parameters in all nodes of a stage; those that are None stay as they are."""
+def changed(spec: Spec, use: str, **params: Any) -> Spec:
+    """The graph with these parameters in all nodes of a component; those that are None stay as they are."""
     given = {name: value for name, value in params.items() if value is not None}
     nodes = {
         name: Node.model_validate({**node.model_dump(by_alias=True), "with": {**node.params, **given}})
-        if node.use.startswith(f"{stage}.")
+        if node.use == use
         else node
         for name, node in spec.graph.nodes.items()
     }
@@ -268,8 +268,9 @@ def main() -> None:
         no = [qid for qid in qids if not items[qid].answerable]
         qids = [qid for pair in zip(yes, no, strict=True) for qid in pair][: given.limit]
     spec = with_writer(load_spec(given.graph), model=given.model)
-    spec = changed(spec, "assemble", max_passages=given.passages)
-    spec = changed(spec, "generate", prompt=given.prompt, markers=given.markers, enough=given.enough, least=given.least)
+    spec = changed(spec, "assemble.token_budget", max_passages=given.passages)
+    written = {"prompt": given.prompt, "markers": given.markers, "enough": given.enough, "least": given.least}
+    spec = changed(spec, "generate.cited", **written)
     index = cached_index(dataset, spec.graph, spec.graph.index)
     asked_for = {f"graph {given.graph}": (spec, index)}
     if given.closed_book:
