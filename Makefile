@@ -74,7 +74,7 @@ lint: $(VENV)/.tested ## format check, lint, imports, types
 	@$(BIN)/lint-imports --no-cache >$(VENV)/imports.txt 2>&1 || { cat $(VENV)/imports.txt >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
-# Each file in one process, which alone reads it, the longest first (tests/several_processes.py). How many tests are left is not known.
+# Each file in one process, which alone reads it (tests/several_processes.py). How many tests are left is not known.
 DEALT := --dist load --maxschedchunk 1 -o console_output_style=classic
 
 test: lint test-fast ## everything from nothing: install, lint, types, tests

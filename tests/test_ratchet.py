@@ -9,8 +9,8 @@ from benchmarks.house_walks import walks
 
 AT_MOST = {
     "lines of the centre": 71_932,
-    "lines of centre and plug-ins": 116_976,
-    "lines of centre and plug-ins that hold code": 77_639,
+    "lines of centre and plug-ins": 116_969,
+    "lines of centre and plug-ins that hold code": 77_637,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

@@ -20,6 +20,7 @@ _RELEASE = re.compile(
 )
 """`Version 2.23 - 18 February 2024`, `1.4.2 (2024-05-01)`, or `units (2.23-1) unstable; urgency=medium`."""
 _LINE = 120
+"""Characters of a line that may name a release."""
 _TEXT = re.compile(r"\w")
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from rag.core.arguments import require_positive
 from rag.core.llm_protocols import KnowsItsSpeed
 from rag.core.protocols import LLM
+from rag.core.replies import folded
 from rag.core.types import OK, Context, Document, Outcome, Ranking, ScoredDocument
 from rag.ingest.sentences import sentences
 from rag.stages.passages import numbered
 from rag.stages.ruler import Ruler
 from rag.stages.stretch import cut, span_of, stretches
 
-_WORD = re.compile(r"\w+")
 _BESIDE = 260
 """Tokens that could be read in the time for rules and the question, which are read twice in part, for the search, and for the
 first words of the answer; and in what a longer prompt takes more a token."""
@@ -94,7 +94,7 @@ class _Chosen:
         for hit in ranking.hits:
             if len(chosen.hits) == most:
                 break
-            words = " ".join(_WORD.findall(hit.document.text.casefold())) or hit.document.text
+            words = folded(hit.document.text) or hit.document.text
             words = words or hit.document.digest.hex()  # a picture that nobody says a word of
             if words in shown or any(_mostly_in(hit.document, other.document) for other in chosen.hits):
                 chosen.duplicates += 1

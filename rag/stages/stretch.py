@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rag.core.replies import folded
 from rag.core.types import Document
 from rag.ingest.sentences import sentences
 from rag.stages.cite import content_words, weights
@@ -20,7 +20,6 @@ _FAR = 3
 """Sentences from it on that are worth something for that."""
 _AHEAD = 0.3
 """How much more a sentence of the best passage is worth than one of a passage that is last by far."""
-_WORD = re.compile(r"\w+")
 _LETTERS = 5
 """Letters by which words are compared, for most languages inflect the end of a word. Names with digits are compared whole."""
 
@@ -33,8 +32,8 @@ def stretches(
     A sentence is worth the share of the question's words that it has, each weighed by its rarity among all sentences, or
     half of what the sentence beside it is worth, and so on; and it is worth more the higher its passage stands. One that a
     better passage has too, as replies quote what they answer, is worth nothing by itself. A passage is begun with its best
-    sentence. From there all grow, always by the sentence at an end of one that is worth most, until
-    nothing more fits. Passages of which nothing fits are left out.
+    sentence. From there all grow, always by the sentence at an end of one that is worth most, until nothing more fits.
+    Passages of which nothing fits are left out.
     """
     passages = _passages(documents, question, ruler)
     while ways := [way for passage in passages for way in passage.next(room)]:
@@ -101,10 +100,10 @@ def _passages(documents: Sequence[Document], question: str, ruler: Ruler) -> lis
     held = [[stems(text) for text in own] for own in texts]
     weigh = weights([words for own in held for words in own])
     whole = weigh(asked) or 1.0
-    passages, shown = [], set[tuple[str, ...]]()
+    passages, shown = [], set[str]()
     for place, document in enumerate(documents):
         ahead = _AHEAD * (1 - place / len(documents))
-        words = [tuple(_WORD.findall(text.casefold())) for text in texts[place]]
+        words = [*map(folded, texts[place])]
         values = [weigh(asked & each) / whole for each in held[place]]
         own = [0.0 if said in shown else value for said, value in zip(words, values, strict=True)]
         shown.update(words)

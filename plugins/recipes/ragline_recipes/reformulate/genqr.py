@@ -15,6 +15,7 @@ from rag.types import NO_USAGE, OK, Prompt, Query, SamplingParams
 from rag.writing import (
     Written,
     folded,
+    in_one_line,
     parse_keywords,
     require_positive,
     require_sampling,
@@ -130,7 +131,7 @@ class GenQR:
 
     def families(self, queries: Sequence[Query], rendered: Sequence[Sequence[Prompt]]) -> list[list[Query]]:
         """The queries made of each query. Outcome and usage are on the first."""
-        read = parse_keywords if self.options.parse else _on_one_line
+        read = parse_keywords if self.options.parse else lambda text: in_one_line(without_reasoning(text))
         replies = write(self.llm, rendered, self._params, read=read)
         families = [self._family(query, written) for query, written in zip(queries, replies, strict=True)]
         warn_of_queries([family[0] for family in families], by=self.by)
@@ -166,8 +167,3 @@ class GenQR:
             for keywords in sets
         )
         return tuple(keywords for keywords in kept if keywords)
-
-
-def _on_one_line(text: str) -> str:
-    """The reply as it is, without its reasoning."""
-    return " ".join(without_reasoning(text).split())
