@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from rag.cli.console import set_loudness
 from rag.core.types import Document, Query, Ranking, ScoredDocument
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def eval_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _private_config(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test depends on what the caller's environment says about the hub, colours or terminal width."""
+    """No test depends on what the caller's environment says about the hub, colours or terminal width, nor on how quiet a command
+    of a test before it was asked to be: that holds for the process."""
+    set_loudness(quiet=False, verbose=False)
     for name in (
         "HF_HUB_OFFLINE",
         "HF_TOKEN",
