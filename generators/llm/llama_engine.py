@@ -1,27 +1,34 @@
 """llama.cpp in this process, through xllamacpp: one loaded file that answers from any number of threads.
 
 The binding is llama.cpp's own server, and it insists on listening somewhere. It is made to listen on a Unix socket in a
-folder that only this user may enter, and the folder is removed as soon as it does: no address of the network is opened, and
-nobody can connect.
+folder that only this user may enter: no address of the network is opened, and nobody else can connect. What another reader
+read of a prompt goes through it, as a file in that folder.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections import deque
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition
+from threading import Lock
+from time import perf_counter
 from typing import Any
 
 import regex
 
-from rag.core.errors import MissingModel, StageError
+from generators.llm.slot_states import SlotStates
+from generators.llm.slots import Slots
+from generators.llm.state_door import StateDoor
+from generators.llm.torch_reader import TorchReader
+from rag.core.errors import MissingModel, RagError, StageError
 from rag.core.load import Load
-from rag.core.stopping import unwanted, when_unwanted
+from rag.core.stopping import unwanted
 from rag.core.types import Completion, SamplingParams
+
+log = logging.getLogger(__name__)
 
 Chunk = Mapping[str, Any]
 
@@ -32,45 +39,10 @@ _TIMED = 200
 """So many tokens of a prompt have to be read for the time that they took to say how fast the model reads.
 
 No more than the least that a question has: where the speed of a busy machine is kept, the next question mends it."""
-
-
-class Places:
-    """`n` requests are served at a time; others wait."""
-
-    def __init__(self, n: int) -> None:
-        self._n, self._busy = n, 0
-        self._line: deque[object] = deque()
-        self._changed = Condition()
-
-    def load(self) -> Load:
-        """How many are served, and how many wait."""
-        with self._changed:
-            return Load(busy=self._busy, waiting=len(self._line), places=self._n)
-
-    @contextmanager
-    def taken(self) -> Iterator[bool]:
-        """Wait for a place and hold it in the block. False where the work was unwanted (`rag.core.stopping`) before that."""
-        me = object()
-        # Nobody who says stop may wait for this condition while who holds it waits for the word: so it is taken inside.
-        with when_unwanted(self._wake), self._changed:
-            self._line.append(me)
-            try:
-                self._changed.wait_for(lambda: unwanted() or (self._line[0] is me and self._busy < self._n))
-            finally:
-                self._line.remove(me)
-                self._changed.notify_all()
-            going = not unwanted()
-            self._busy += going
-        try:
-            yield going
-        finally:
-            with self._changed:
-                self._busy -= going
-                self._changed.notify_all()
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+_WORTH = 128
+"""So many tokens have to be read for another reader to be asked, and no fewer than the slot has of them: it reads all anew."""
+_TRIED = tuple(range(100, 112))
+"""Tokens that both read, to see that they agree."""
 
 
 class LlamaEngine:
@@ -81,15 +53,25 @@ class LlamaEngine:
 
     Args:
         read: told tokens a second of each prompt of two hundred and more that no slot held.
+        reader: reads long prompts in the place of llama.cpp, if both are seen to agree on a few tokens.
     Raises:
         MissingModel: llama.cpp cannot load the file.
     """
 
     def __init__(
-        self, path: Path, *, window: int, slots: int, threads: int, read: Callable[[float], object] = lambda _: None
+        self,
+        path: Path,
+        *,
+        window: int,
+        slots: int,
+        threads: int,
+        read: Callable[[float], object] = lambda _: None,
+        reader: TorchReader | None = None,
     ) -> None:
         import xllamacpp
 
+        self._slots, self._read, self._reader = Slots(slots), read, reader
+        self._door, self._trying, self._agrees = StateDoor(), Lock(), False
         settings = xllamacpp.CommonParams()
         settings.model.path = str(path)
         settings.n_ctx, settings.n_parallel = window * slots, slots
@@ -99,22 +81,21 @@ class LlamaEngine:
         settings.cache_ram_mib = 0  # prompts of other slots are not kept beside the slots: memory has a bound
         settings.ctx_shift = False
         settings.warmup, settings.ui, settings.verbosity = False, False, 0
-        self._places = Places(slots)
-        self._read = read
-        with tempfile.TemporaryDirectory(prefix="ragline-") as private:
-            settings.hostnames = [f"{private}/llama.sock"]
-            try:
-                self._server = xllamacpp.Server(settings)
-            except RuntimeError as cause:
-                raise MissingModel(
-                    f"'{path}' does not load in llama.cpp: it is damaged, of an architecture that this version does not"
-                    f" know, or larger than the memory ({cause})"
-                ) from cause
+        settings.hostnames, settings.slot_save_path = [str(self._door.socket)], f"{self._door.folder}/"
+        try:
+            self._server = xllamacpp.Server(settings)
+        except RuntimeError as cause:
+            raise MissingModel(
+                f"'{path}' does not load in llama.cpp: it is damaged, of an architecture that this version does not"
+                f" know, or larger than the memory ({cause})"
+            ) from cause
+        if reader is None:
+            self._door.close()
         self.tokens()  # it answers, so its loop runs: one that is let go of before that would never end
 
     def load(self) -> Load:
         """Requests in slots, and those that wait."""
-        return self._places.load()
+        return self._slots.load()
 
     def tokens(self) -> tuple[int, int]:
         """Tokens of prompts that were read, and tokens that were written, since the file was loaded."""
@@ -163,8 +144,8 @@ class LlamaEngine:
                 failed.append(error)
                 return True
 
-        with self._places.taken() as going:
-            refused = self._server.handle_completions(request, take) if going else None
+        with self._slot_for(ids) as slot:
+            refused = self._server.handle_completions(request | {"id_slot": slot.number}, take) if slot else None
         if failed:
             raise failed[0]
         _require_served(refused if isinstance(refused, Mapping) else last)
@@ -176,7 +157,7 @@ class LlamaEngine:
             text=text,
             prompt_tokens=len(ids),
             completion_tokens=usage.get("completion_tokens", len(pieces)),
-            cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
+            cached_tokens=slot.cached(usage) if slot else 0,
             finish_reason=last.get("finish_reason") or "abort",
             logprobs=tuple(places) if params.logprobs else None,
         )
@@ -202,15 +183,72 @@ class LlamaEngine:
             "grammar": "root ::= " + " ".join(f"<[{id_}]>" for id_ in tail),
             **_PLAIN,
         }
-        with self._places.taken() as going:
-            if not going:
+        with self._slot_for(ids) as slot:
+            if not slot:
                 raise StageError("llm.llama_cpp: nobody wants these scores any more")
-            reply = self._server.handle_completions(request)
+            reply = self._server.handle_completions(request | {"id_slot": slot.number})
         _require_served(reply)
         places = reply["choices"][0]["logprobs"]["content"]
         if [place["id"] for place in places] != list(tail):
             raise StageError("llm.llama_cpp: llama.cpp wrote other tokens than those that were to be scored")
-        return [float(place["logprob"]) for place in places], reply["usage"]["prompt_tokens_details"]["cached_tokens"]
+        return [float(place["logprob"]) for place in places], slot.cached(reply["usage"])
+
+    def try_reader(self) -> TorchReader | None:
+        """The other reader, once it was seen to agree with llama.cpp; None where it does not, or there is none."""
+        with self._trying:
+            if self._reader is None or self._agrees:
+                return self._reader
+            with self._slots.taken(_TRIED) as slot:
+                if slot is None:
+                    return None
+                request = {"prompt": _TRIED, "n_predict": 1, "id_slot": slot[0], **_PLAIN}
+                _require_served(self._server.handle_completions(request))
+                data = self._door.save(slot[0])
+            try:
+                self._agrees = self._reader.agrees(SlotStates.unpacked(data, slot[0], self._slots.n))
+                refused = "they do not agree"
+            except (RagError, ValueError) as error:
+                refused = str(error)
+            if not self._agrees:
+                log.warning("llm.llama_cpp: llama.cpp reads its prompts itself, and torch does not: %s", refused)
+                self._reader = None
+            return self._reader
+
+    @contextmanager
+    def _slot_for(self, ids: Sequence[int]) -> Iterator[_Slot | None]:
+        reader = self.try_reader() if len(ids) > _WORTH else None
+        with self._slots.taken(ids) as slot:
+            if slot is None:
+                yield None
+            else:
+                number, begun = slot
+                worth = reader is not None and len(ids) - begun > max(_WORTH, begun)
+                handed = reader is not None and worth and self._hand_over(number, ids, reader)
+                yield _Slot(number=number, before=begun if handed else None)
+
+    def _hand_over(self, slot: int, ids: Sequence[int], reader: TorchReader) -> bool:
+        """All but the last token: what follows it is for llama.cpp to say."""
+        begun = perf_counter()
+        states = reader.read(ids[:-1])
+        if states is None:
+            return False
+        self._door.restore(slot, states.packed(slot, self._slots.n))
+        if len(ids) >= _TIMED and self._slots.load().busy == 1:
+            self._read(len(ids) / (perf_counter() - begun))
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slot:
+    """`before`: tokens of the prompt that it had before another reader handed it all of them; None where none did."""
+
+    number: int
+    before: int | None
+
+    def cached(self, usage: Mapping[str, Any]) -> int:
+        if self.before is not None:
+            return self.before
+        return int((usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0))
 
 
 _STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}

@@ -123,6 +123,12 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
+    """A decoder, beside its tokenizer. Raises as `load_weights`."""
+    model = load_weights(folder, device=device, dtype=dtype)
+    return Loaded(model=model, tokenizer=tokenizer, ends=_ends(model, tokenizer))
+
+
+def load_weights(folder: Path, *, device: str, dtype: Any) -> Any:
     """Read the weights. Code that the folder brings along is never run, pickled weights are never read.
 
     Raises:
@@ -133,7 +139,7 @@ def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
         model = auto.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
     placed = cast(Any, model).to(device).eval()
     share_keys(placed)
-    return Loaded(model=placed, tokenizer=tokenizer, ends=_ends(model, tokenizer))
+    return placed
 
 
 def copy_mark(folder: Path, *, device: str, dtype: Any) -> Hashable:

@@ -42,8 +42,11 @@ class ReadingSpeed:
         """The speed that is kept, else what is measured now. `measure`: reads something new, and returns its speed."""
         self._wanted = True
         with self._lock:
-            if not (last := self._read()):
-                self._write(last := [max(measure() for _ in range(_TIMES))])
+            last = self._read()
+        if not last:  # the lock is free meanwhile: what is measured may be noted too
+            last = [max(measure() for _ in range(_TIMES))]
+            with self._lock:
+                self._write(last)
         return _STEP ** math.floor(math.log(median(last), _STEP) + 1e-9)
 
     def note(self, speed: float) -> None:

@@ -34,6 +34,12 @@ def bfloat16_pays() -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()) and vendor() == "AuthenticAMD"
 
 
+def knows_bfloat16() -> bool:
+    """Whether the processor says that it multiplies bfloat16, or says nothing. Without torch, which takes a second to import."""
+    flags = _said("flags")
+    return not flags or "bf16" in flags
+
+
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Cores by affinity and by the control group's quota, rounded up, at least 1.
 

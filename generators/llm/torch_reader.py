@@ -1,0 +1,130 @@
+"""Prompts that torch reads for llama.cpp.
+
+llama.cpp comes as one build for all processors, and reads a prompt as fast as AVX2 allows. Where the processor multiplies
+matrices of bfloat16 itself, torch reads the same weights several times as fast. Keys and values of what it read are handed
+to llama.cpp, which writes on from there, by weights of a third of the size.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from generators.llm.loading import load_weights
+from generators.llm.slot_states import Rows, SlotStates
+from rag.core.errors import MissingModel
+from rag.core.memory import this_machine
+from rag.core.stopping import unwanted
+from rag.models import packaged_model, resolve
+from rag.models.processor import bfloat16_pays, knows_bfloat16
+
+log = logging.getLogger(__name__)
+
+Reader = Literal["auto", "torch", "llama.cpp"]
+
+_AT_ONCE = 512
+"""Tokens that go through the model together. Between two pieces it is asked whether they are still wanted."""
+
+_PAYS_FROM = 1 << 28
+"""Bytes of a GGUF file: llama.cpp reads a smaller one fast enough for what torch takes to load."""
+_ROOM = 4
+"""So many times its weights in bfloat16 a machine has to have in memory: they stay there beside all else."""
+
+
+class TorchReader:
+    """Reads with the decoder of a transformers folder on the processor. Safe to share between threads, which take turns.
+
+    Args:
+        folder: where the weights of the GGUF file lie, as `rag.models.gguf` converts them; asked for at first use.
+        dtype: name of a torch data type.
+    """
+
+    def __init__(self, folder: Callable[[], Path], *, dtype: str = "bfloat16") -> None:
+        self._folder, self._dtype, self._lock = folder, dtype, threading.RLock()
+        self._decoder: Any = None
+        self._pairs = False
+
+    def read(self, ids: Sequence[int]) -> SlotStates | None:
+        """What llama.cpp would keep of these tokens; None where nobody wants them any more, or float16 cannot hold it."""
+        import torch
+        from transformers import DynamicCache
+
+        with self._lock, torch.inference_mode():
+            decoder, cache = self._loaded(), DynamicCache()
+            for start in range(0, len(ids), _AT_ONCE):
+                if unwanted():
+                    return None
+                decoder(torch.tensor([ids[start : start + _AT_ONCE]]), past_key_values=cache, use_cache=True)
+            keys = [self._rows(layer.keys, pairs=self._pairs) for layer in cache.layers]
+            values = [self._rows(layer.values) for layer in cache.layers]
+        if not all(np.isfinite(rows).all() for rows in (*keys, *values)):
+            return None
+        return SlotStates(ids=ids, keys=keys, values=values)
+
+    def agrees(self, theirs: SlotStates) -> bool:
+        """Whether llama.cpp read of some tokens what is read of them here.
+
+        Some GGUF files keep rotary pairs side by side, others as halves of a head: it is found out here which.
+        """
+        for self._pairs in (False, True):
+            ours = self.read(theirs.ids)
+            if ours and ours.resembles(theirs):
+                return True
+        return False
+
+    def _loaded(self) -> Any:
+        if self._decoder is None:
+            import torch
+
+            self._decoder = load_weights(self._folder(), device="cpu", dtype=getattr(torch, self._dtype)).base_model
+        return self._decoder
+
+    @staticmethod
+    def _rows(heads: Any, *, pairs: bool = False) -> Rows:
+        """Torch [1, n_heads, n_tokens, width of a head] -> float16 [n_tokens, n_heads * width of a head]."""
+        import torch
+
+        rows = heads[0].transpose(0, 1)
+        if pairs:
+            rows = rows.unflatten(-1, (2, -1)).transpose(-1, -2)
+        found: Rows = rows.flatten(1).to(torch.float16).numpy()
+        return found
+
+
+def reader_of(name: str, asked: Reader) -> TorchReader | None:
+    """Who reads the prompts of a packaged GGUF file for llama.cpp; None where nobody does: for `auto`, where it does not pay.
+
+    It pays where the processor multiplies bfloat16, and the machine has memory for the weights in it.
+    """
+    n_bytes = bfloat16_bytes(name)
+    if not n_bytes or asked == "llama.cpp" or (asked == "auto" and not _pays(name, n_bytes)):
+        return None
+    return TorchReader(lambda: _folder(name, n_bytes))
+
+
+def bfloat16_bytes(name: str) -> int:
+    """Of the weights of a packaged GGUF file; 0 of others."""
+    model = packaged_model(name)
+    return 2 * model.n_parameters if model and model.gguf else 0
+
+
+def _pays(name: str, n_bytes: int) -> bool:
+    model, ram = packaged_model(name), this_machine().ram
+    if model is None or model.gguf is None or model.gguf.n_bytes < _PAYS_FROM or (ram and ram < _ROOM * n_bytes):
+        return False
+    return knows_bfloat16() and bfloat16_pays()
+
+
+def _folder(name: str, n_bytes: int) -> Path:
+    model = packaged_model(name)
+    if model and not model.path.is_dir():
+        if (free := shutil.disk_usage(resolve(name, offline=True).path.parent).free) < 2 * n_bytes:
+            raise MissingModel(f"to read faster takes {n_bytes:,} bytes of disk, and {free:,} are free")
+        log.warning("model %s is laid out for faster reading, once: %s MB", model.name, f"{n_bytes / 1e6:,.0f}")
+    return resolve(model.name if model else name, offline=True).path
