@@ -4,6 +4,7 @@ Every engine has the same prompts, of clapnq questions with the passages that BM
 process of its own, one after the other, so that peak memory is its own and none runs beside another:
 
     llama.cpp   the published file, weights of four to six bits
+    with-torch  the same, and long prompts are read by torch in bfloat16
     bfloat16    transformers
     int8        transformers, weights in eight bits by torchao (pip install torchao), products in bfloat16
     int8-int8   the same, products in eight bits too
@@ -39,7 +40,8 @@ from rag.evaluate.text_overlap import best_of, rouge_l, token_f1
 
 TOGETHER = 8
 QUANTISED = ("int8", "int8-int8", "int4")
-ENGINES = ("llama.cpp", "bfloat16", *QUANTISED, "vllm")
+READERS = {"llama.cpp": "llama.cpp", "with-torch": "torch"}
+ENGINES = (*READERS, "bfloat16", *QUANTISED, "vllm")
 PASSAGES = 4
 
 
@@ -82,8 +84,8 @@ def opened(engine: str, model: str, together: int) -> Any:
     """The engine's model, not loaded yet."""
     from generators.llm import LLMS
 
-    if engine == "llama.cpp":
-        return LLMS.get("llama_cpp")(model=model, slots=together, context_window=2048)
+    if engine in READERS:
+        return LLMS.get("llama_cpp")(model=model, slots=together, context_window=2048, reader=READERS[engine])
     if engine == "vllm":
         return LLMS.get("vllm_offline")(model=model, kv_cache_gib=2, max_model_len=2048)
     return LLMS.get("transformers")(model=model, dtype="bfloat16")

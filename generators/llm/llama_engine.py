@@ -19,9 +19,8 @@ from typing import Any
 
 import regex
 
-from generators.llm.slot_states import SlotStates
+from generators.llm.slot_states import SlotStates, StateDoor
 from generators.llm.slots import Slots
-from generators.llm.state_door import StateDoor
 from generators.llm.torch_reader import TorchReader
 from rag.core.errors import MissingModel, RagError, StageError
 from rag.core.load import Load

@@ -11,16 +11,17 @@ from generators.llm.llama_cpp import LlamaCppLLM
 from generators.llm.llama_engine import LlamaEngine
 from generators.llm.slot_states import SlotStates
 from generators.llm.slots import Slots
-from generators.llm.torch_reader import TorchReader, reader_of
+from generators.llm.torch_reader import Reader, TorchReader, reader_of
 from rag.core.memory import LIMIT
 from rag.core.stopping import Stop, stopping
-from rag.core.types import Completion, SamplingParams
+from rag.core.types import Completion, Message, SamplingParams
 from rag.models.gguf import convert
 from tests.rag.test_models_gguf import write
 
 pytest.importorskip("xllamacpp")
 
 TWELVE = SamplingParams(max_tokens=12)
+READERS: tuple[Reader, Reader] = ("llama.cpp", "torch")
 PLAIN = "qwen2.5-coder-1.5b-instruct.gguf"
 
 
@@ -161,3 +162,17 @@ def test_who_reads_is_asked_for_and_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert helped[:-1] == plain
     assert helped[-1].mapped
     assert helped[-1].n_bytes > 3_000_000_000
+
+
+@pytest.mark.models
+def test_real_weights_in_four_bits_are_read_alike() -> None:
+    """Products of quantised weights are not those of bfloat16, so a text may turn: its first words do not."""
+    plain, helped = (LlamaCppLLM(model="smollm2-135m-instruct", slots=1, reader=reader) for reader in READERS)
+    asked = [Message(role="user", content="Tell where the river Rhine begins. " + "It is long. " * 60)]
+    few = SamplingParams(max_tokens=8)
+    [ours], [theirs] = helped.complete([asked], few), plain.complete([asked], few)
+    assert ours.text == theirs.text
+    assert ours.prompt_tokens > 200
+    [read], [alone] = (llm.choose([asked], ["Yes", "No", "Switzerland"]) for llm in (helped, plain))
+    assert read == pytest.approx(alone, abs=1.0)
+    assert helped._loaded.try_reader() is not None
