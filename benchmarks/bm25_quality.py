@@ -28,6 +28,7 @@ from rag.core.filters import matches, parse_where
 from rag.core.trec import strictly_falling
 from rag.core.types import Document, Query
 from rag.evaluate.beir import Dataset, load_beir
+from rag.evaluate.significance import mean_interval
 from rag.stages.transform.identifiers import IdentifierTransform
 from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
@@ -65,7 +66,7 @@ def language_of(name: str) -> str:
 
 
 def quality_of(name: str, data: Path, *, identifiers: bool = False) -> tuple[dict[str, float], int]:
-    """Means of MEASURES over the judged queries of a set, and how many those are."""
+    """Means of MEASURES over the judged queries of a set, and how many those are; `low` and `high` are the first one's."""
     dataset = load_beir(data / name, within=WITHIN.get(name))
     return measure(dataset, language=language_of(name), identifiers=identifiers)
 
@@ -96,7 +97,10 @@ def measure(dataset: Dataset, *, language: str, identifiers: bool) -> tuple[dict
     judged = {query.qid: qrels[query.qid] for query in queries}
     measures = {name: ir_measures.parse_measure(name) for name in MEASURES}
     found = ir_measures.calc_aggregate(list(measures.values()), judged, scored())
-    return {name: float(found[measure]) for name, measure in measures.items()}, len(queries)
+    means = {name: float(found[measure]) for name, measure in measures.items()}
+    each = ir_measures.iter_calc([measures[MEASURES[0]]], judged, scored())
+    ends = mean_interval([metric.value for metric in sorted(each, key=lambda metric: metric.query_id)])
+    return {**means, "low": ends.low, "high": ends.high}, len(queries)
 
 
 def best(leg: LexicalLeg, query: Query, documents: Sequence[Document]) -> list[tuple[str, float]]:
@@ -147,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 {
                     "set": row.name,
                     "queries": n_queries,
-                    "measures": found,
+                    "measures": {name: found[name] for name in MEASURES},
+                    "interval": [found["low"], found["high"]],
                     "table": dict(zip(MEASURES, row.values, strict=True)),
                     "identifiers": options.identifiers,
                 },

@@ -5,10 +5,10 @@
     checked   the same, and the query alone where the document strays from what the query finds by itself
 
 First the documents are written, one a query, greedily; each is a line of a work file, so a run that was stopped goes on where
-it was. Then `--tune` prints, for every signal, what each threshold gains on queries that are kept for tuning: training queries
-of scifact, development queries of cosqa, and of cranfield and toollens 40 queries that are not in the samples. The defaults of
-`reformulate.checked` are the best of that table. Without `--tune` the three ways are compared on the committed samples, 40
-queries a set, which no threshold was chosen on.
+it was, and so is what each query comes to in each way. Then `--tune` prints, for every signal, what each threshold gains on
+queries that are kept for tuning: training queries of scifact, development queries of cosqa, and of cranfield and toollens 40
+queries that are not in the samples. The defaults of `reformulate.checked` are the best of that table. Without `--tune` the
+three ways are compared on the committed samples, 40 queries a set, which no threshold was chosen on.
 
 The model runs in vLLM, so this wants its Python; `--engine llama_cpp` runs it without.
 
@@ -124,7 +124,7 @@ class Search:
     """The search of `hybrid`, in which the dense leg may be asked by other queries than BM25."""
 
     def __init__(self, one: Asked, work: Work, setup: Setup) -> None:
-        self.one = one
+        self.one, self.setup = one, setup
         lines = {query.qid: work.get("written", one.name, query.qid, setup) for query in one.queries}
         self.lines = {qid: line for qid, line in lines.items() if line is not None}
         self.queries = [query for query in one.queries if query.qid in self.lines]
@@ -193,7 +193,18 @@ def tuned(searches: Sequence[Search]) -> Iterator[str]:
                 yield f"| {signal} | {depth} | {least:.2f} | {fmean(kept):.2f} | {cells} | {fmean(gains):+.4f} |"
 
 
-def reported(searches: Sequence[Search]) -> Iterator[str]:
+def keep(search: Search, values: Mapping[str, Sequence[float]], work: Work) -> None:
+    """A line for each question and way, of what the table is made."""
+    setup = Setup.of(
+        CheckedReformulator, Search, data=[search.one.dataset.folder], settings=f"by {search.setup.settings}"
+    )
+    for way, mine in values.items():
+        for query, value in zip(search.queries, mine, strict=True):
+            if work.get(way, search.one.name, query.qid, setup) is None:
+                work.add({"method": way, "set": search.one.name, "qid": query.qid, MEASURE: value}, setup)
+
+
+def reported(searches: Sequence[Search], work: Work) -> Iterator[str]:
     """Markdown: a line a set and way, with 95% intervals."""
     yield "| set | way | n | nDCG@10 | to hybrid | to hyde | dropped | calls | tokens |"
     yield "| --- | --- | ---: | --- | --- | --- | ---: | ---: | ---: |"
@@ -201,6 +212,7 @@ def reported(searches: Sequence[Search]) -> Iterator[str]:
     for search in searches:
         checked, dropped = search.checked()
         values: Mapping[str, list[float]] = {**search.values, "checked": checked}
+        keep(search, values, work)
         lines = list(search.lines.values())
         for way, mine in values.items():
             everything[way] += mine
@@ -245,7 +257,7 @@ def main() -> None:
         if search.queries:
             search.open(cached_index(one.dataset, hybrid, hybrid.index))
             searches.append(search)
-    print(*(tuned(searches) if options.tune else reported(searches)), sep="\n")
+    print(*(tuned(searches) if options.tune else reported(searches, work)), sep="\n")
     print("defaults: " + ", ".join(f"{signal} {least:g}" for signal, least in LEAST.items()))
 
 

@@ -6,6 +6,7 @@ Each question has its documents as context, ordered by the default encoder's cos
     closed          without documents
     oracle          `generate.cited`, from the right documents alone: what the others cost
     misleading      the same, from the misleading documents alone
+    vote-misleading each of the misleading documents a vote, and no other document
     mixed           from all documents
     RAG-1, RAG-5    from the first and the first five documents that a hybrid search over those of all questions finds
 
@@ -65,13 +66,14 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "closed-book": ("closed_book", {}),
     "right-alone": ("cited", {}),
     "cited": ("cited", {}),
+    "vote-misleading": ("vote", SHORT),
     "vote": ("vote", {}),
     "vote-relevance": ("vote", {"weigh": "relevance"}),
     "vote-agreement": ("vote", {"agreement": 0.5}),
 }
 FOUND = ("found-1", "found-5")
-CLOSED, MISLEADING = ("closed", "closed-book"), "misleading"
-KINDS = {"oracle": ("correct",), MISLEADING: ("misinfo",), "right-alone": ("correct",)}
+CLOSED, MISLEADING = ("closed", "closed-book"), ("misleading", "vote-misleading")
+KINDS = {"oracle": ("correct",), **dict.fromkeys(MISLEADING, ("misinfo",)), "right-alone": ("correct",)}
 TOGETHER = 10
 """Questions that vLLM is asked at a time; llama.cpp one."""
 Item = dict[str, Any]
@@ -197,7 +199,7 @@ def share(lines: Sequence[dict[str, Any]], kind: str, *, bare: bool = False) -> 
 def ask(work: Work, way: str, some: Sequence[Item], model: str, llm: Remembering) -> None:
     """Answers and their lines, where there are none yet. Only who has misleading documents is asked from these alone."""
     setup = setup_of(way, model)
-    some = [item for item in some if way != MISLEADING or has(item, "misinfo")]
+    some = [item for item in some if way not in MISLEADING or has(item, "misinfo")]
     missing = [item for item in some if not work.get(way, "ramdocs", item["id"], setup)]
     llm.seconds = 0.0
     for item, answer in zip(missing, answered(way, missing, model, llm) if missing else [], strict=True):

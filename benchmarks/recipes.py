@@ -75,7 +75,7 @@ def _recipe(name: str, systems: str, *arguments: str, size: str = "--n", times: 
 ROWS = {
     row.name: row
     for row in (
-        _recipe("multi_step", "i-MedRAG, Decomposed Prompting"),
+        _recipe("multi_step", "i-MedRAG, Decomposed Prompting, In-Context RALM"),
         _recipe("persuasion", "PersuaBot"),
         Row(module="benchmarks.misleading", systems="RAGuard", size="--limit"),
         _recipe("forecasts", "AutoCast++"),

@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from statistics import fmean
+from math import sqrt
+from statistics import NormalDist, fmean
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,6 +50,10 @@ class Figure(BaseModel):
     )
     n: str = Field(default="", description="Where a line without a qid says how many questions it is over.")
     interval: tuple[str, ...] = Field(default=(), description="Where it says the ends of the 95% interval.")
+    share: bool = Field(
+        default=False, description="It is a share of n questions, and its line says no interval: Wilson's is told."
+    )
+    bare: str = Field(default="", description="Why it has no interval.")
     digits: int = 3
     percent: bool = Field(default=False, description="Told in hundredths.")
     model: str = Field(default="", description="The model of its lines, where it is not that of the row.")
@@ -192,14 +197,24 @@ def _of_one(figure: Figure, line: Line) -> Told:
     if not figure.n:
         raise SpecError(f"{_name(figure)}: its line has no qid, so `n` must say where it tells the number of questions")
     ends = [_number(figure, _at(line, key), key) for key in figure.interval]
+    value, n = _value(figure, line), int(_number(figure, _at(line, figure.n), figure.n))
+    ends = ends or ([*_wilson(value, n)] if figure.share else [])
     return Told(
-        value=_value(figure, line),
-        n=int(_number(figure, _at(line, figure.n), figure.n)),
+        value=value,
+        n=n,
         low=ends[0] if ends else None,
         high=ends[-1] if ends else None,
         clean=is_clean(line),
         texts=(json.dumps(line),),
     )
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """The ends of the 95% interval of a share of n questions (Wilson, 1927)."""
+    z = NormalDist().inv_cdf(0.975)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return middle - half, middle + half
 
 
 def _value(figure: Figure, line: Line) -> float:

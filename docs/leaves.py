@@ -21,6 +21,8 @@ _NUMBERS = re.compile(r"[-+]?\d*\.?\d+(?:e-?\d+)?")
 _SETUP = ("set", "method", "settings", "model")
 _FEW = 320  # questions, whose interval is drawn in a few milliseconds
 _SEVERAL = 2_000  # lines of a set, whose methods are compared in seconds
+_UNBOUND = ("nats", "log_likelihood")  # measures that are no share of anything
+_KINDS = 8  # of questions, by what lines say of each
 _LONGEST = 90  # letters of a value that says what a line is of, and is no text of a model
 
 
@@ -119,8 +121,9 @@ def _over_sets(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, set[
 def _of_questions(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, set[str]]]:
     """Means, sums and shares by set, method and settings, of questions that all methods have, and differences of methods."""
     kept = {json.dumps([line.get(key) for key in (*_SETUP, "qid")]): line for line in lines}
-    last = sorted(map(_held_together, kept.values()), key=lambda line: (str(line.get("set")), str(line["qid"])))
-    for by in (_SETUP, ("set", "method"), ("method", "settings"), ("method",), ("set",)):
+    last = list(map(_held_together, kept.values()))
+    kinds = [several for kind in _kinds(last) for several in ((*_SETUP, kind), ("method", "settings", kind))]
+    for by in (_SETUP, ("set", "method"), ("method", "settings"), ("method",), ("set",), *kinds):
         for said, several in _grouped(last, by):
             yield from ((value, said | inner) for value, inner in _stats(several))
     for _, some in _grouped(last, ("set",)):
@@ -132,6 +135,23 @@ def _of_questions(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, s
                 yield from ((value, {*said, "by=shared"} | inner) for value, inner in _stats(common))
         if len(some) <= _SEVERAL:
             yield from _differences(methods)
+
+
+def _kinds(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Keys that say of what kind a question is: all lines of a question say the same, and those of another something else."""
+    by_question: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for line in lines:
+        by_question[str(line.get("set")), str(line["qid"])].append(line)
+    names = {key for line in lines for key, value in line.items() if isinstance(value, str | bool)}
+    for key in sorted(names - _SKIPPED - set(_SETUP)):
+        said = [{str(line.get(key)) for line in several} for several in by_question.values()]
+        kinds = set().union(*said)
+        if (
+            all(len(each) == 1 for each in said)
+            and 1 < len(kinds - {"None"}) <= _KINDS
+            and len(max(kinds, key=len)) < _LONGEST
+        ):
+            yield key
 
 
 def _grouped(
@@ -166,7 +186,11 @@ def _differences(
             against = {f"less {each}" for each in other if each.startswith("method=")}
             for key in sorted(pairs[0][0].keys() & pairs[0][1].keys() - _SKIPPED - set(_SETUP)):
                 values = [(a.get(key), b.get(key)) for a, b in pairs]
-                if all(isinstance(each, bool | int | float) and abs(each) <= 1 for pair in values for each in pair):
+                if all(
+                    isinstance(each, bool | int | float) and (key in _UNBOUND or abs(each) <= 1)
+                    for pair in values
+                    for each in pair
+                ):
                     less = tuple(float(a) - float(b) for a, b in values)
                     low, high = _ends(less)
                     for name, value in (("mean", fmean(less)), ("low", low), ("high", high)):
@@ -197,4 +221,8 @@ def _stats(lines: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, set[str]
         elif values and all(isinstance(each, str) for each in values) and len(set(values)) < 12:
             for value, n in Counter(values).items():
                 yield float(n), {f"path={key}/{value}/n", f"key={key}", f"key={value}", "as=n"}
-                yield n / len(values), {f"path={key}/{value}/share", f"key={key}", f"key={value}", "as=share"}
+                shares = {"share": n / len(values)}
+                if len(values) <= _FEW:
+                    shares["low"], shares["high"] = _ends(tuple(float(each == value) for each in values))
+                for name, share in shares.items():
+                    yield share, {f"path={key}/{value}/{name}", f"key={key}", f"key={value}", f"as={name}"}

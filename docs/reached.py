@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from math import log
@@ -105,7 +105,23 @@ def reach_table(table: Table, pool: Pool) -> dict[Place, Match]:
     for groups, label in ((rows, lambda at: table.labels[at[0]]), (columns, lambda at: table.header[at[1]])):
         for group in groups.values():
             _keep_named(found, group, pool.named.get(plain(label(group[0]))))
-    picked = _picked(found, {at: (rows[at[0]], columns[at[1:]]) for at in found}, pool.rarity)
+    whole: dict[Place, Match] = {}
+    intervals = _intervals(written, found)
+    said = {at: [replace(match, features=_without_by(match)) for match in each] for at, each in intervals.items()}
+    for at, picked in _fitting(said, pool.rarity).items():
+        of = _of_interval(intervals[at][next(n for n, each in enumerate(said[at]) if each is picked)], _ENDS[0])
+        for step, name in enumerate(_ENDS):
+            place = (at[0], at[1], at[2] + step)
+            found[place] = [each for each in found[place] if _of_interval(each, name) == of]
+            whole[place] = found[place][0]
+    kept = whole | {at: match for at, match in _fitting(found, pool.rarity).items() if at not in whole}
+    return kept | _derived(written, kept)
+
+
+def _fitting(found: Mapping[Place, list[Match]], rarity: Mapping[str, float]) -> dict[Place, Match]:
+    """Of each cell a match that says what the others of its row and of its column say in common."""
+    rows, columns = _grouped(found, lambda at: at[0]), _grouped(found, lambda at: at[1:])
+    picked = _picked(found, {at: (rows[at[0]], columns[at[1:]]) for at in found}, rarity)
     kept = {}
     for at in found:
         row, column = _agreed(picked, rows[at[0]], at), _agreed(picked, columns[at[1:]], at)
@@ -113,7 +129,42 @@ def reach_table(table: Table, pool: Pool) -> dict[Place, Match]:
         fitting = [match for match in (picked[at], *found[at]) if any(rules <= match.features for rules in ways)]
         if fitting:
             kept[at] = fitting[0]
-    return kept | _derived(written, kept)
+    return kept
+
+
+_ENDS = ("mean", "low", "high")
+_MEANS = {"mean": ("as=mean", "as=share")}
+
+
+def _without_by(match: Match) -> frozenset[str]:
+    """What it is of, however its questions were put together."""
+    return frozenset(each for each in match.features if _kind(each) != "by")
+
+
+def _of_interval(match: Match, name: str) -> object:
+    """What a mean, or an end of its interval, is of; the same of all three. None where it is not the one that is named."""
+    if match.line >= 0:
+        return match.line, next(each for each in match.features if each.startswith("scale="))
+    rest = frozenset(each for each in match.features if _kind(each) not in ("path", "as"))
+    return rest if match.features.intersection(_MEANS.get(name, (f"as={name}",))) else None
+
+
+def _intervals(written: Mapping[Place, Number], found: Mapping[Place, list[Match]]) -> dict[Place, list[Match]]:
+    """Where cells say a mean and the ends of its interval: the means of which one line, or some questions, have both ends."""
+    whole: dict[Place, list[Match]] = {}
+    for at, number in written.items():
+        places = [(at[0], at[1], at[2] + step) for step in range(len(_ENDS))]
+        if not all(place in found for place in places):
+            continue
+        low, high = written[places[1]], written[places[2]]
+        if low.half == high.half == number.half and low.value <= number.value <= high.value:
+            ends = [
+                {_of_interval(each, name) for each in found[place]} for name, place in zip(_ENDS, places, strict=True)
+            ]
+            both = set.intersection(*ends) - {None}
+            if fitting := [each for each in found[at] if _of_interval(each, _ENDS[0]) in both]:
+                whole[at] = fitting
+    return whole
 
 
 def _grouped(places: Iterable[Place], key: object) -> dict[object, list[Place]]:

@@ -151,7 +151,10 @@ def _row(one: System, found: _Found) -> str:
         "<br>".join(shown(figure, each) for figure, each in zip(one.beside, found.beside, strict=True)) or one.plain
     )
     old = dict.fromkeys(figure.old for figure in one.figure if figure.old and not figure.old.startswith("as "))
-    differs = one.differs + "".join(f". † {why}" for why in old)
+    bare = dict.fromkeys(figure.bare for figure in one.figure if figure.bare)
+    differs = one.differs + "".join(
+        (*(f". Without an interval: {why}" for why in bare), *(f". † {why}" for why in old))
+    )
     made = f"<br>`{one.command}`" if one.command else ""
     return f"| **{one.system}**<br>{one.source} | {one.word} | {came} | {beside} | {parts}{made}<br>{differs} |"
 
@@ -206,6 +209,10 @@ def _set(figure: Figure) -> tuple[str, object]:
 def _overclaimed(one: System, found: _Found) -> Iterator[str]:
     """What its lines do not bear out."""
     pairs = [*zip(one.figure, found.figure, strict=True), *zip(one.beside, found.beside, strict=True)]
+    for figure, each in zip(one.figure, found.figure, strict=True):
+        if bool(figure.bare) == (each.low is not None):
+            why = "it has an interval, so take `bare` out" if figure.bare else "it has no interval: `bare` says why"
+            yield f"'{figure.says}' of {figure.lines}.jsonl: {why}"
     for figure, each in pairs:
         if bool(figure.old) == each.clean:
             why = (

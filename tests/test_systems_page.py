@@ -13,6 +13,9 @@ from docs import figures
 from docs.figures import Figure, shown, told, unclean
 from docs.systems import systems_page
 from rag.core.errors import SpecError
+from rag.core.recipe import recipe_of
+from rag.graph.kinds import TABLES
+from rag.graph.load import builtin_names, load_spec
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "systems.yaml").read_text(encoding="utf-8")
 CLEAN, CHANGED = "0123456789ab", "0123456789ab+"
@@ -52,6 +55,13 @@ def row(system: str, **said: str) -> str:
         ("where: {method: found-1}, key: told", "where: {set: semeval2010-re}, key: told", "of 2 settings; name one"),
         ("key: kinds/nuggets/accuracy, n: kinds/nuggets/cases, ", "key: kinds/nuggets/accuracy, ", "`n` must say"),
         ("old: its lines are of before lines had commits", "old: ''", "need `old`, and why"),
+        (", share: true}", "}", "it has no interval: `bare` says why"),
+        ("bare: F1 is one measure of all pairs", "bare: ''", "it has no interval: `bare` says why"),
+        (
+            "key: found/emoji, n: n/emoji, share: true}",
+            "key: found/emoji, n: n/emoji, share: true, bare: so}",
+            "take `bare` out",
+        ),
         ("model: qwen2.5-coder-0.5b-instruct\n", "model: llama\n", "do not say the model 'llama'"),
         ("  plain: a coin has .5 of either\n", "", "need what stands beside them"),
         ("where: {set: scifact, model: all-minilm-l6-v2}", "where: {set: scifact}", "differ in"),
@@ -83,6 +93,15 @@ def test_a_word_needs_what_it_means(fields: dict[str, str], told: str) -> None:
     with pytest.raises(SpecError) as refused:
         systems_page(row("Merlin", **fields))
     assert told in str(refused.value)
+
+
+def test_the_page_of_recipes_names_what_the_list_does() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "recipes" / "README.md").read_text(encoding="utf-8")
+    parts = [f"{stage}.{name}" for stage, (table, _) in TABLES.items() for name in table if recipe_of(table.get(name))]
+    graphs = [name for name in builtin_names() if load_spec(name).graph.recipe]
+    assert len(parts) > 10
+    assert len(graphs) > 10
+    assert [name for name in (*parts, *graphs) if f"`{name}`" not in page] == []
 
 
 def test_a_mark_that_is_no_longer_true_is_refused() -> None:
@@ -172,6 +191,15 @@ class TestFigures:
             told(Figure(says="so", lines="a", key="a/b/1"))
         with pytest.raises(SpecError, match="says None at 'a/c', which is no number"):
             told(Figure(says="so", lines="a", key="a/c", n="n"))
+
+    def test_a_share_without_an_interval_gets_wilsons(self, lines: list[dict[str, Any]]) -> None:
+        lines += [{"found": 0.2, "n": 10, "commit": CLEAN}]
+        figure = Figure(says="so", lines="a", key="found", n="n", share=True, digits=4)
+        assert shown(figure, told(figure)) == "so .2000 [.0567, .5098]"  # 2 of 10, as tables have it
+        lines[0] |= {"low": 0.1, "high": 0.3}
+        figures._told.cache_clear()
+        own = Figure(says="so", lines="a", key="found", n="n", share=True, interval=("low", "high"), digits=1)
+        assert shown(own, told(own)) == "so .2 [.1, .3]"
 
     def test_lines_of_several_settings_are_no_figure(self, lines: list[dict[str, Any]]) -> None:
         lines += [*self.of([1], settings="one"), *self.of([0], settings="two")]

@@ -1,9 +1,13 @@
-"""Questions that take several steps: follow-up questions and chains, beside plain retrieval and the closed book, one writer.
+"""Questions that take several steps: follow-up questions, chains and strides, beside plain retrieval and the closed book.
 
     closed-book  `generate.closed_book`
     plain        hybrid search, the first three passages, `generate.cited`
     follow-up    `generate.follow_up` in two rounds of two questions, each answered as `plain` answers
     chain        `generate.chain` in at most four steps, each answered from the same passages in a few words
+    stride       `generate.stride`: its three passages are exchanged after every sixteen tokens
+    once         the same with the passages of its first search alone
+
+One writer answers in every way.
 
 Right is: the option (medqa, over medquad and openstax-medical) or the verdict (pubmedqa) that the answer names, or a reference
 answer in it (hotpotqa-100, musique-100). An answer that names none is wrong, and counted as unread. Every answer is one
@@ -25,7 +29,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.graphs import plain_nodes, writer_part
+from benchmarks.graphs import hybrid_nodes, plain_nodes, writer_part
 from benchmarks.make_samples import data_folder, records
 from benchmarks.record import RESULTS
 from benchmarks.ways import cost_cells, costs, difference_cell, mean_cell, parsed
@@ -110,13 +114,17 @@ def graph(way: str, model: str) -> dict[str, Any]:
     short = {**plain["answer"]["with"], "prompt": "answer_short", "max_tokens": 32}
     step = {**plain, "answer": {**plain["answer"], "with": short}}
     closed = {"answer": {"use": "generate.closed_book", "with": {"llm": "writer", "max_tokens": 96}}}
-    nodes = {"closed-book": closed, "plain": plain, "follow-up": follow_up, "chain": chain}[way]
-    asked = {"follow-up": plain, "chain": step}.get(way)
-    inner = {"graphs": {"one": {"nodes": asked, "output": "answer"}}} if asked else {}
+    growing = {"llm": "writer", "inner": "one", "passages": 3, "max_tokens": 96, "stride": STRIDES.get(way)}
+    stride = {"answer": {"use": "generate.stride", "with": growing}}
+    nodes = {"closed-book": closed, "plain": plain, "follow-up": follow_up, "chain": chain}.get(way, stride)
+    asked = {"follow-up": plain, "chain": step, **dict.fromkeys(STRIDES, hybrid_nodes(10))}.get(way)
+    inner = {"graphs": {"one": {"nodes": asked, "output": [*asked][-1]}}} if asked else {}
     return {"version": 1, "models": {"writer": writer_part(model)}, **inner, "nodes": nodes, "output": "answer"}
 
 
-WAYS = ("closed-book", "plain", "follow-up", "chain")
+STRIDES = {"stride": 16, "once": 96}
+"""Tokens between two searches; as many as an answer has: one search."""
+WAYS = ("closed-book", "plain", "follow-up", "chain", *STRIDES)
 
 
 def chosen(text: str, options: Mapping[str, str]) -> str | None:

@@ -10,8 +10,8 @@ with the words before (`--before`). Only what stands in the place of its search 
     style    the same of pages of the same part of the documentation
     own      the page's own text before what the component is given: nothing new, only more of it
 
-Told is the mean log-likelihood of a word, `nats`, a line a page: models with other tokens can be compared so. That answers
-get better by it is not measured here.
+Told is the mean log-likelihood of a word, `nats`, a line a page: models with other tokens can be compared so. Whether answers
+get better by it is for `multi_step plain once stride`.
 
     RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.stride [WAY ...] [--texts 20] [--words 192] [--stride 32]
         [--passages 2] [--before 128] [--engine transformers|vllm_offline|llama_cpp] [--model NAME]
