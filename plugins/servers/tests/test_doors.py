@@ -33,13 +33,15 @@ def test_a_folder_is_indexed_searched_evaluated_and_taken_out(address: str, tmp_
     assert address in rag("index", str(texts), "--index", address, "--graph", "bm25")
     found = json.loads(rag("search", "leave", "--index", address, "--graph", "bm25", "--json"))
     assert [hit["doc_id"] for hit in found["hits"]] == ["texts/a.md#1"]
-    assert "texts/b.md" in rag("ls", "--index", address)
     assert "every file as written" in rag("doctor", "--index", address)
     rag("remove", "texts/b.md", "--index", address)
-    assert "texts/b.md" not in rag("ls", "--index", address)
     (texts / "c.md").write_text("A note on leave.")
     rag("index", str(texts), "--index", address)
-    assert rag("ls", "--index", address).count("texts/") == 2
+    listed = rag("ls", "--index", address)
+    assert [name for name in ("texts/a.md", "texts/b.md", "texts/c.md") if name in listed] == [
+        "texts/a.md",
+        "texts/c.md",
+    ]
 
 
 def test_a_check_of_a_graph_stays_off_the_network(capsys: pytest.CaptureFixture[str]) -> None:
