@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rag.cli import main
+from tests.forks import Forks, forks
 
 
 @pytest.fixture(params=["milvus+lite", "qdrant+local"])
@@ -19,13 +19,18 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     return f"{request.param}://{tmp_path}/data.db/notes"
 
 
-def rag(*words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "rag", *words], capture_output=True, text=True, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    with forks(tmp_path_factory.mktemp("said"), "pymilvus", "qdrant_client") as made:
+        yield made
 
 
-def test_a_folder_is_indexed_searched_evaluated_and_taken_out(address: str, tmp_path: Path) -> None:
+def test_a_folder_is_indexed_searched_evaluated_and_taken_out(address: str, tmp_path: Path, commands: Forks) -> None:
+    def rag(*words: str) -> str:
+        done = commands.rag(*words, cwd=tmp_path, environment=os.environ)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "a.md").write_text("Paid leave is thirty days.")
