@@ -88,7 +88,7 @@ marked = $(shell grep -rlE 'mark\.($(1))\b' --include='test_*.py' tests plugins)
 
 # Three: what these tests wait for has models of its own in memory.
 test-marked: $(VENV)/.tested ## the slower checks: real models, evaluation data (RAGLINE_EVAL_DATA), packaging
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 $(DEALT) -m "data or models or slow" --durations=10 $(call marked,data|models|slow)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 $(DEALT) -m "(data or models or slow) and not browser" --durations=10 $(call marked,data|models|slow)
 
 # The build of vLLM for machines without a GPU lives outside the checkout and is kept. Its metadata pulls two
 # audio libraries that do not load beside the CPU build of torch; nothing here uses them.
@@ -131,8 +131,8 @@ test-ocr: ocr ## scanned pages, read by the real reader (installs the extra ocr)
 coverage: $(VENV)/.tested ## line coverage of product code
 	@$(BIN)/python -m pytest -m "not data and not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-demo: $(VENV)/.installed ## models, an index of docs/ and examples/corpus, ten questions, answers with citations
-	@$(BIN)/python examples/demo.py
+demo: $(VENV)/.installed ## models, an index of docs/ and examples/corpus, ten questions, answers with citations (OPTIONS=--few: five)
+	@$(BIN)/python examples/demo.py $(OPTIONS)
 
 demo-chat: $(VENV)/.serving ## the same index behind a chat page on this machine, until Ctrl-C (OPTIONS="--port 8080")
 	@$(BIN)/python examples/demo_chat.py $(OPTIONS)

@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
 
+from benchmarks import memory
 from benchmarks.attention_latency import median_of, seconds
 from benchmarks.first_stage import prepare
 from benchmarks.icr_cost import default_llm
@@ -101,7 +102,7 @@ def _grow(model: str, documents: int, out: Queue[float]) -> None:
 
 def memory_growth(model: str, documents: int) -> float:
     """MB by which a fresh process grows over one cold reranking."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(memory.START)
     out: Queue[float] = context.Queue()
     process = context.Process(target=_grow, args=(model, documents, out))
     process.start()
@@ -118,6 +119,9 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="the same once more with compiled layers")
     parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_profile.jsonl")
     options = parser.parse_args()
+    grown = {
+        n: memory_growth(options.model, n) for n in options.memory
+    }  # before this process has what a fork would share
     ranking, llm = candidates(options.documents), default_llm(options.model)
     reranker = warmed(llm, ranking)
     outside, largest = time_shares(reranker, ranking)
@@ -137,7 +141,6 @@ def main() -> None:
         )
         found |= {"compiled_ratio": round(eager / compiled, 3), "compiled_outside": round(outside, 4)}
         found |= {"compiled_first_s": round(first, 1)}
-    grown = {n: memory_growth(options.model, n) for n in options.memory}
     for n, mb in grown.items():
         print(f"{n:>4} documents: peak memory grows by {mb:.0f} MB, {mb / n:.2f} MB a document")
     if options.record:

@@ -36,6 +36,7 @@ PROCESSES.set_forkserver_preload(
         "rag.indexing",
         "rag.pipeline",
         "retrievers.stores.kernel",
+        "sentence_transformers",
     ]
 )
 """What most benchmarks import is imported once: each runs in a fork of a process that has it."""
@@ -117,7 +118,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "everyday": ["--megabytes", "1", "--runs", "1"],
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "2", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
-    "cited_answers": ["--limit", "2", "--closed-book", "--model", "smollm2-135m-instruct"],
+    "cited_answers": ["--limit", "1", "--passages", "2", "--closed-book", "--model", "smollm2-135m-instruct"],
     "verdicts": ["words", "encoder", "attention", "--wice", "2", "--ramdocs", "2"],
     "plugins.recipes.benchmarks.backtracing": [
         *["bm25", "dense", "single", "causal", "--sets", "news", "--n", "2", "--model", "smollm2-135m-instruct"],

@@ -199,6 +199,9 @@ def _differences(
 
 @cache
 def _ends(values: tuple[float, ...]) -> tuple[float, float]:
+    if values < (0.0,):  # those of the other method less this one
+        low, high = _ends(tuple(-value for value in values))
+        return -high, -low
     found = mean_interval(values)
     return found.low, found.high
 

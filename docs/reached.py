@@ -126,9 +126,9 @@ def _fitting(found: Mapping[Place, list[Match]], rarity: Mapping[str, float]) ->
     for at in found:
         row, column = _agreed(picked, rows[at[0]], at), _agreed(picked, columns[at[1:]], at)
         ways = (_rules(column, row), _rules(row, column), *_of_line(row, column), *_of_line(column, row))
-        fitting = [match for match in (picked[at], *found[at]) if any(rules <= match.features for rules in ways)]
-        if fitting:
-            kept[at] = fitting[0]
+        fitting = (match for match in (picked[at], *found[at]) if any(rules <= match.features for rules in ways))
+        if (first := next(fitting, None)) is not None:
+            kept[at] = first
     return kept
 
 
@@ -177,7 +177,7 @@ def _grouped(places: Iterable[Place], key: object) -> dict[object, list[Place]]:
 def _keep_named(found: dict[Place, list[Match]], group: Sequence[Place], named: set[str] | None) -> None:
     """Where a label is what lines say, only lines that say so."""
     if named:
-        kept = {at: [match for match in found[at] if named & match.features] for at in group}
+        kept = {at: [match for match in found[at] if not named.isdisjoint(match.features)] for at in group}
         if 2 * sum(map(bool, kept.values())) >= len(group):
             found.update(kept)
 
@@ -187,18 +187,20 @@ def _picked(
 ) -> dict[Place, Match]:
     """Of each cell the match that has most in common with those of its row and its column."""
     sums = {at: _Sums(each) for at, each in found.items() if each}
-    picked: dict[Place, list[Match]] = dict(found)
+    picked = {at: Match(0.0, frozenset(), -1) for at in found}
+    said = {at: sums[at].features if at in sums else frozenset[str]() for at in found}
     for _ in range(3):
         shared: dict[int, dict[str, int]] = {}
         for groups in beside.values():
             for group in groups:
                 if id(group) not in shared:
-                    counted = Counter(f for at in group for f in {f for match in picked[at] for f in match.features})
+                    counted = Counter(f for at in group for f in said[at])
                     weights = {f: rarity.get(f, 0.5) * n / len(group) for f, n in counted.items()}
                     shared[id(group)] = {f: round(weight * _EXACT) for f, weight in weights.items()}
         for at, each in sums.items():
-            picked[at] = [found[at][each.largest([shared[id(group)] for group in beside[at]])]]
-    return {at: each[0] if each else Match(0.0, frozenset(), -1) for at, each in picked.items()}
+            picked[at] = found[at][each.largest([shared[id(group)] for group in beside[at]])]
+            said[at] = picked[at].features
+    return picked
 
 
 class _Sums:
@@ -209,6 +211,8 @@ class _Sums:
         of_all = [self._ids.setdefault(f, len(self._ids)) for match in matches for f in match.features]
         self._features = np.array(of_all)
         self._starts = np.cumsum([0, *(len(match.features) for match in matches[:-1])])
+        self.features = frozenset(self._ids)
+        """All that any of them has."""
 
     def largest(self, shared: Sequence[Mapping[str, int]]) -> int:
         weights = np.array([sum(each.get(f, 0) for each in shared) for f in self._ids])

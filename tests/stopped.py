@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,22 +41,45 @@ def failing_at(step: int, stop: Callable[[], None]) -> Iterator[Callable[[], boo
             setattr(os, name, call)
 
 
-def killed_at(step: int, change: Callable[[], Any]) -> bool:
-    """The change in a process of its own, killed at its nth step; whether it had as many."""
+def killed(change: Callable[[], Any], *, once: Callable[[], bool] | None = None) -> bool:
+    """The change in a process of its own, which may kill itself, and is killed `once` that is so; whether it was.
+
+    A fork: it has imported what this process has, which takes a new one longer than the change.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads beside a fork: the child writes files, no more
         child = os.fork()
     if not child:
         try:
-            signal.alarm(60)
-            with failing_at(step, lambda: os.kill(os.getpid(), signal.SIGKILL)):
-                change()
+            signal.alarm(600)  # a busy machine takes its time
+            change()
             os._exit(0)
         finally:
             os._exit(1)
-    _, status = os.waitpid(child, 0)
+    ended = 0
+    while not ended:
+        if once is not None and once():
+            os.kill(child, signal.SIGKILL)
+            once = None
+        ended, status = os.waitpid(child, os.WNOHANG if once is not None else 0)
+        time.sleep(0.01 if once is not None else 0)
     assert status in (0, signal.SIGKILL), "the change failed by itself"
     return status == signal.SIGKILL
+
+
+def kill() -> None:
+    """This process, at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_at(step: int, change: Callable[[], Any]) -> bool:
+    """The change in a process of its own, killed at its nth step; whether it had as many."""
+
+    def stopped() -> None:
+        with failing_at(step, kill):
+            change()
+
+    return killed(stopped)
 
 
 def disk_full() -> None:

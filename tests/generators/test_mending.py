@@ -157,7 +157,7 @@ TEXTS = st.lists(st.tuples(WORDS, st.sampled_from(["", " ", " ", "  "])), max_si
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=st.one_of(TEXTS, st.text(max_size=80)), cuts=st.lists(st.integers(1, 9), min_size=1), cut=st.booleans())
 def test_pieces_change_nothing(text: str, cuts: list[int], cut: bool) -> None:
     mender, out, place = Mender(SAID), "", 0
@@ -169,7 +169,7 @@ def test_pieces_change_nothing(text: str, cuts: list[int], cut: bool) -> None:
     assert (out, mender.counts) == mended(text, cut=cut)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=st.one_of(TEXTS, st.text(max_size=80)), cut=st.booleans())
 def test_nothing_is_added_and_what_is_left_needs_no_mending_of_its_words(text: str, cut: bool) -> None:
     left, counts = mended(text, cut=cut)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-import subprocess
-import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,8 @@ from rag.indexing import IndexReport, build_index, index_key
 from retrievers.index.directory import LocalIndex
 from retrievers.index.settings import IndexSettings
 from retrievers.legs.lexical.retriever import BM25Retriever
+from tests.stopped import kill, killed
+from tests.threads import one_thread
 from tests.tiny_models import tiny_sentence_model
 
 TEXTS = ("wheels are trued", "frames are brazed", "forks are straight", "lamps are lit")
@@ -219,30 +218,17 @@ def test_the_key_follows_the_encoder_only_for_a_dense_leg(tmp_path: Path, encode
     assert len({key(encoder, "dense"), key(other_encoder, "dense"), key(encoder, "lexical", "dense")}) == 3
 
 
-KILLED_WHILE_ENCODING = """
-    import os, signal, sys
-    from pathlib import Path
-    from rag.indexing import build_index
-    from retrievers.index.settings import IndexSettings
-
-    source, path, encoder = sys.argv[1:]
-    settings = IndexSettings.model_validate({"dense": {"encoder": encoder}})
-
-    def die(what, done, total):
-        if what == "encode" and done >= 2048:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    build_index([Path(source)], path, settings=settings, legs=["dense"], progress=die)
-"""
-
-
 def test_a_killed_build_goes_on_from_its_last_shard(tmp_path: Path, encoder: Path) -> None:
     texts = [f"{n} {n * n}" for n in range(2500)]
     source, path = write_corpus(tmp_path / "beir", texts), tmp_path / "index"
-    command = [sys.executable, "-c", textwrap.dedent(KILLED_WHILE_ENCODING), str(source), str(path), str(encoder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == -9, done.stderr
     settings = IndexSettings.model_validate({"dense": {"encoder": str(encoder)}})
+
+    def die(what: str, done: int, total: int) -> None:
+        if what == "encode" and done >= 2048:
+            kill()
+
+    with one_thread():  # a fork has none of the others
+        assert killed(lambda: build_index([source], path, settings=settings, legs=["dense"], progress=die))
     report = build_index([source], path, settings=settings, legs=["dense"])
     assert (report.n_units, report.n_encoded) == (2500, 2500 - 2048)
     assert not (path / "work").exists()

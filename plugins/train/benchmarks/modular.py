@@ -52,7 +52,7 @@ LANGUAGES = ("en", "de", "zh")
 PAIRS = (("en", "de"), ("en", "zh"))
 """Languages of questions and of passages."""
 DEPTH = 40
-_SHORT = 160
+_SHORT = 60
 """Characters of a passage where it is only tried."""
 REDUCTIONS = (2, 16)
 OF_LANGUAGE = 2

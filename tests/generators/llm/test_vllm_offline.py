@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -361,28 +359,3 @@ def test_a_closed_engine_leaves_no_process_and_starts_again(llm: VLLMOfflineLLM)
     _, alive = psutil.wait_procs(engines, timeout=30)
     assert alive == []
     assert llm.complete(PROMPTS[:1], SHORT)[0].text == before
-
-
-def test_a_killed_program_takes_its_engine_along(tmp_path: Path) -> None:
-    import psutil
-
-    script = tmp_path / "program.py"
-    script.write_text(
-        "from generators.llm.vllm_offline import VLLMOfflineLLM\n"
-        "if __name__ == '__main__':\n"
-        "    VLLMOfflineLLM(max_model_len=512, kv_cache_gib=0.25).warm_up()\n"
-        "    print('up', flush=True)\n"
-        "    input()\n"
-    )
-    program = subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    with program:
-        assert program.stdout is not None
-        while (line := program.stdout.readline()) and line != b"up\n":
-            continue
-        assert line == b"up\n"
-        children = psutil.Process(program.pid).children(recursive=True)
-        program.kill()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert alive == []

@@ -46,7 +46,7 @@ TOPICS = [
     "goggles",
     "a receipt",
 ]
-ASKED = ["When do I need {}?", "Who decides on {}?", "What must I know of {}?", "How is {} handled here?"]
+ASKED = ["When do I need {}?", "How is {} handled here?"]
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,13 @@ def test_a_resumed_run_asks_the_engine_the_same_and_the_share_of_equal_answers_i
 ) -> None:
     """The engine's sums depend a little on the company a prompt has, so answers are counted, and all else is equal."""
     path = tmp_path / "questions.jsonl"
-    lines = [{"id": f"q{at}", "question": ASKED[at // 8].format(TOPICS[at % 8])} for at in range(32)]
+    lines = [{"id": f"q{at}", "question": ASKED[at // 8].format(TOPICS[at % 8])} for at in range(16)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run_batch(path, pipeline, out=tmp_path / "whole", batch=16)
-    run_batch(path, pipeline, out=tmp_path / "parts", batch=3, limit=11)
+    run_batch(path, pipeline, out=tmp_path / "whole", batch=8)
+    run_batch(path, pipeline, out=tmp_path / "parts", batch=3, limit=5)
     begun = (tmp_path / "parts" / ANSWERS).read_bytes()
     report = run_batch(path, pipeline, out=tmp_path / "parts", batch=5, resume=True)
-    assert (report.n_kept, report.n_answered, report.n_failed) == (11, 21, 0)
+    assert (report.n_kept, report.n_answered, report.n_failed) == (5, 11, 0)
     assert (tmp_path / "parts" / ANSWERS).read_bytes().startswith(begun)
 
     whole, parts = lines_of(tmp_path / "whole"), lines_of(tmp_path / "parts")
@@ -90,7 +90,7 @@ def test_a_resumed_run_asks_the_engine_the_same_and_the_share_of_equal_answers_i
     n_equal = sum(one["answer"] == other["answer"] for one, other in zip(whole, parts, strict=True))
     with capsys.disabled():
         sys.stdout.write(f"\nvLLM: {n_equal} of {len(whole)} answers of a resumed run equal those of a whole one\n")
-    assert len({line["answer"] for line in whole}) > 16
+    assert len({line["answer"] for line in whole}) > 8
     assert n_equal >= len(whole) // 2, "float32 should keep most answers"
 
 

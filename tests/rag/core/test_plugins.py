@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rag.core.our_plugins import OURS
+from tests.forks import Forks, forks
 
 MODULE = '''
 from collections.abc import Sequence
@@ -48,13 +50,22 @@ output: ranked
 """
 
 
+COMMANDS: list[Forks] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where the commands of this module are forked."""
+    with forks(tmp_path_factory.mktemp("said")) as made:
+        COMMANDS[:] = [made]
+        yield
+
+
 def rag(*arguments: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The command, with a folder of its own for models: the doctor reads every byte of those that are there."""
     home = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, *([str(path)] if path else [])])}
-    environment["RAGLINE_HOME"] = str(cwd / "home")
-    command = [sys.executable, "-m", "rag", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return COMMANDS[0].rag(*arguments, cwd=cwd, environment={**environment, "RAGLINE_HOME": str(cwd / "home")})
 
 
 @pytest.fixture

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,8 @@ from retrievers.encoders.sentence_encoder import SentenceEncoder
 from retrievers.encoders.sentence_folder import Role
 from retrievers.legs.dense.encode_units import encode_units
 from retrievers.stores.computed import digest_of
+from tests.stopped import killed
+from tests.threads import one_thread
 
 TEXTS = [f"day {i} of the ride" for i in range(20)]
 
@@ -110,32 +108,16 @@ def test_a_shard_holds_at_least_one_text(encoder: Watched, tmp_path: Path) -> No
         encode_units(TEXTS, encoder=encoder, work=tmp_path, shard=0)
 
 
-_ENDLESS = """
-import sys
-from pathlib import Path
-from retrievers.encoders.sentence_encoder import SentenceEncoder
-from retrievers.legs.dense.encode_units import encode_units
-
-model, work = sys.argv[1:]
-texts = [f"day {i} of the ride" for i in range(100_000)]
-encode_units(texts, encoder=SentenceEncoder(model=model, compute="float32"), work=Path(work), shard=16)
-"""
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_run_goes_on_from_its_last_shard(encoder: Watched, mean_bert: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(mean_bert), str(work)], env=environment)
-    try:
-        deadline = time.monotonic() + 600  # a busy machine takes its time to import
-        while len(list(work.glob("*-*.block"))) < 3 and time.monotonic() < deadline:
-            assert child.poll() is None
-            time.sleep(0.01)
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    assert child.returncode == -signal.SIGKILL
+
+    def endless() -> None:
+        many = [f"day {i} of the ride" for i in range(100_000)]
+        encode_units(many, encoder=SentenceEncoder(model=str(mean_bert), compute="float32"), work=work, shard=16)
+
+    with one_thread():  # a fork has none of the others
+        assert killed(endless, once=lambda: len(list(work.glob("*-*.block"))) >= 3)
     finished = len(list(work.glob("*-*.block")))
     assert finished >= 3
 

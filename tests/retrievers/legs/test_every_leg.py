@@ -6,9 +6,6 @@ import itertools
 import json
 import os
 import random
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from tests.explained import require_sums
 from tests.rag.random_filters import filters, random_metadata
 from tests.retrievers.tiny_encoders import WORDS
 from tests.small_legs import BLOCK, SmallModels, Way, answers, named_ways, small_blocks, usual_settings, ways
+from tests.stopped import kill, killed
 from tests.threads import one_thread
 
 N_DOCS = 40
@@ -238,28 +236,6 @@ def test_a_build_that_is_stopped_at_every_step_ends_as_one_that_was_not(
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
 
 
-KILLED = """
-    import os, signal, sys
-    from pathlib import Path
-
-    import torch
-
-    from rag.indexing import build_index
-    from retrievers.index.settings import IndexSettings
-    from tests.small_legs import small_blocks
-
-    corpus, place, settings, last, *legs = sys.argv[1:]
-    torch.set_num_threads(1)
-
-    def die(step, done, total):
-        if list((Path(place) / "work" / last).glob("*.block")):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with small_blocks():
-        build_index([corpus], place, settings=IndexSettings.model_validate_json(settings), legs=legs, progress=die)
-"""
-
-
 def test_a_killed_process_loses_a_block_at_most_of_one_leg(
     small_models: SmallModels, corpus: Path, tmp_path: Path, computed: list[tuple[str, int]]
 ) -> None:
@@ -267,11 +243,12 @@ def test_a_killed_process_loses_a_block_at_most_of_one_leg(
     made_of, legs = usual_settings(small_models), LEGS.shipped
     build_index([corpus], tmp_path / "whole", settings=made_of, legs=legs)
     at_once, last = list(computed), computed[-1][0]
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(corpus), str(tmp_path / "killed")]
-    killed = subprocess.run(
-        [*command, made_of.model_dump_json(), last, *legs], capture_output=True, text=True, check=False
-    )
-    assert killed.returncode == -9, killed.stderr
+
+    def die(step: str, done: int, total: int) -> None:
+        if list((tmp_path / "killed" / "work" / last).glob("*.block")):
+            kill()
+
+    assert killed(lambda: build_index([corpus], tmp_path / "killed", settings=made_of, legs=legs, progress=die))
     computed.clear()
     build_index([corpus], tmp_path / "killed", settings=made_of, legs=legs)
     assert computed == [call for call in at_once if call[0] == last][1:] == [(last, BLOCK)] * 2
