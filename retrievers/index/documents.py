@@ -35,6 +35,7 @@ TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
 
 _BEGIN = b'{"doc_id":"'
 """How the line of a unit begins that shares no metadata of another."""
+_ID = len(_BEGIN)
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _OTHERS = tuple(field.name for field in fields(Document) if field.name != "doc_id")
 _set, _new = object.__setattr__, object.__new__
@@ -130,7 +131,7 @@ class RecentRows:
     def remember(self, documents: Iterable[Document], rows: Iterable[int]) -> None:
         """Keep the rows of documents; where they have become too many, of these alone."""
         kept = self._rows if len(self._rows) < _MOST_RECENT else {}
-        kept.update((document.doc_id, row) for document, row in zip(documents, rows, strict=True))
+        kept.update(zip([document.doc_id for document in documents], rows, strict=True))
         self._rows = kept
 
     def of(self, doc_ids: Sequence[str]) -> list[int | None]:
@@ -279,7 +280,9 @@ class Documents(StoredDocuments):
 
     def many(self, rows: Iterable[int]) -> list[Document]:
         """Documents of these rows, in the order given."""
-        wanted = [self.within(row) for row in rows]
+        wanted = [int(row) for row in rows]
+        if wanted and not 0 <= min(wanted) <= max(wanted) < len(self):
+            wanted = [self.within(row) for row in wanted]
         begins, ends = self._offsets[wanted].tolist(), self._offsets[[row + 1 for row in wanted]].tolist()
         lines, waiting = self._lines, self._waiting
         documents = [waiting(lines[begin:end], row) for begin, end, row in zip(begins, ends, wanted, strict=True)]
@@ -288,8 +291,8 @@ class Documents(StoredDocuments):
 
     def _waiting(self, line: bytes, row: int) -> Document:
         """The document of a line, its doc_id read alone where that is easy."""
-        end = line.find(b'"', len(_BEGIN))
-        doc_id = line[len(_BEGIN) : end]
+        end = line.find(b'"', _ID)
+        doc_id = line[_ID:end]
         if end < 0 or b"\\" in doc_id or not line.startswith(_BEGIN):
             return self._read(line, row)
         try:
