@@ -35,7 +35,6 @@ TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
 
 _BEGIN = b'{"doc_id":"'
 """How the line of a unit begins that shares no metadata of another."""
-_ID = len(_BEGIN)
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _OTHERS = tuple(field.name for field in fields(Document) if field.name != "doc_id")
 _set, _new = object.__setattr__, object.__new__
@@ -291,8 +290,8 @@ class Documents(StoredDocuments):
 
     def _waiting(self, line: bytes, row: int) -> Document:
         """The document of a line, its doc_id read alone where that is easy."""
-        end = line.find(b'"', _ID)
-        doc_id = line[_ID:end]
+        end = line.find(b'"', len(_BEGIN))
+        doc_id = line[len(_BEGIN) : end]
         if end < 0 or b"\\" in doc_id or not line.startswith(_BEGIN):
             return self._read(line, row)
         try:

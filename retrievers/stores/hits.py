@@ -50,9 +50,8 @@ def put_in_order(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
     keys <<= 32
     keys |= (~rows).view(np.uint32)
     keys.sort(axis=1)
-    best_first = keys[:, ::-1]
-    rows[:] = ~best_first  # its lower half
-    scores.view(np.int32)[:] = best_first >> 32
+    rows[:] = ~keys[:, ::-1]  # of which the lower half
+    scores.view(np.int32)[:] = keys[:, ::-1] >> 32
 
 
 def merged(found: Sequence[Found], *, k: int) -> Found:
