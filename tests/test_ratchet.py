@@ -8,8 +8,8 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 71_932,
-    "lines of centre and plug-ins": 116_969,
+    "lines of the centre": 71_929,
+    "lines of centre and plug-ins": 116_966,
     "lines of centre and plug-ins that hold code": 77_637,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,

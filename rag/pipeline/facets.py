@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Any
 
 from rag.core.errors import SpecError
@@ -52,6 +53,5 @@ def facets_json(counted: Mapping[str, Facet]) -> dict[str, Any]:
 
 
 def _facet(counts: Mapping[str, int]) -> Facet:
-    names = sorted(counts, key=lambda name: (-counts[name], name))
-    shown = names[:MOST_VALUES]
-    return Facet(values=tuple((value_named(name), counts[name]) for name in shown), others=len(names) - len(shown))
+    shown = nsmallest(MOST_VALUES, counts, key=lambda name: (-counts[name], name))
+    return Facet(values=tuple((value_named(name), counts[name]) for name in shown), others=len(counts) - len(shown))

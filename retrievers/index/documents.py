@@ -130,7 +130,7 @@ class RecentRows:
     def remember(self, documents: Iterable[Document], rows: Iterable[int]) -> None:
         """Keep the rows of documents; where they have become too many, of these alone."""
         kept = self._rows if len(self._rows) < _MOST_RECENT else {}
-        kept.update((document.doc_id, row) for document, row in zip(documents, rows, strict=True))
+        kept.update(zip([document.doc_id for document in documents], rows, strict=True))
         self._rows = kept
 
     def of(self, doc_ids: Sequence[str]) -> list[int | None]:
@@ -279,7 +279,9 @@ class Documents(StoredDocuments):
 
     def many(self, rows: Iterable[int]) -> list[Document]:
         """Documents of these rows, in the order given."""
-        wanted = [self.within(row) for row in rows]
+        wanted = [int(row) for row in rows]
+        if wanted and not 0 <= min(wanted) <= max(wanted) < len(self):
+            wanted = [self.within(row) for row in wanted]
         begins, ends = self._offsets[wanted].tolist(), self._offsets[[row + 1 for row in wanted]].tolist()
         lines, waiting = self._lines, self._waiting
         documents = [waiting(lines[begin:end], row) for begin, end, row in zip(begins, ends, wanted, strict=True)]

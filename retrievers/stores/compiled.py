@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import IndexProblem
-from retrievers.stores.hits import Found, best_first, nothing_found
+from retrievers.stores.hits import Found, nothing_found, put_in_order
 
 Engine = Literal["auto", "numba", "numpy"]
 
@@ -122,7 +122,7 @@ class CompiledSearch:
         )
         _require(sound)
         self._scratch.append(scratch)
-        _put_in_order(out)
+        put_in_order(*out)
 
     def summed(self, columns: Sequence[Column]) -> Summed:
         """What every row scores, to the bit as in a search; for columns that lie anywhere.
@@ -208,10 +208,6 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _put_in_order(out: Found) -> None:
-    out[0][:], out[1][:] = best_first(*out)
 
 
 def _require(sound: bool) -> None:

@@ -13,8 +13,6 @@ Weighted = Mapping[str, float]
 Found = tuple[NDArray[np.int32], NDArray[np.float32]]
 """Rows and scores, best first, ties by row ascending; for a batch [n_queries, k], filled up with -1 and 0."""
 
-_LAST_ROW = 2**31 - 1
-
 
 def nothing_found(n_queries: int, k: int) -> Found:
     """Room for the hits of a batch."""
@@ -43,16 +41,17 @@ def best(rows: NDArray[np.int32], scores: NDArray[np.float32], *, k: int) -> Fou
     return rows[order], scores[order]
 
 
-def best_first(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> Found:
-    """A batch [n_queries, k] of hits in any order, scores not negative, put in rank order.
+def put_in_order(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
+    """Put a batch [n_queries, k] of hits in any order into rank order; scores are not negative, and 0 where a row is -1.
 
-    A row with score 0 is no hit, whatever its number. The bits of floats that are not negative sort as integers do, so score and
-    row fit in one integer, and one call sorts the batch."""
-    keys = scores.view(np.int32).astype(np.int64) << 32
-    keys |= _LAST_ROW - np.maximum(rows, 0)
-    keys = np.sort(keys, axis=1)[:, ::-1]
-    ordered = (keys >> 32).astype(np.int32).view(np.float32)
-    return np.where(ordered > 0, _LAST_ROW - (keys & _LAST_ROW), -1).astype(np.int32), ordered
+    The bits of floats that are not negative sort as integers do, so score and row fit in one integer, and one call sorts the
+    batch."""
+    keys = scores.view(np.int32).astype(np.int64)
+    keys <<= 32
+    keys |= (~rows).view(np.uint32)
+    keys.sort(axis=1)
+    rows[:] = ~keys[:, ::-1]  # of which the lower half
+    scores.view(np.int32)[:] = keys[:, ::-1] >> 32
 
 
 def merged(found: Sequence[Found], *, k: int) -> Found:

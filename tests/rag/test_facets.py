@@ -129,6 +129,16 @@ def test_of_many_values_some_are_told_and_the_others_counted(tmp_path: Path) -> 
     assert facet.others == 3_000 - MOST_VALUES
 
 
+def test_a_field_of_very_many_values_tells_as_few_as_any_other(tmp_path: Path) -> None:
+    many = [{"_id": f"d{i}", "text": "a wheel", "number": [*range(i * 500, i * 500 + 1_000)]} for i in range(99)]
+    build_index([written(tmp_path, many)], tmp_path / "index", legs=("lexical",))
+    with LocalIndex.open(tmp_path / "index") as opened:
+        facet = facets(opened, asked("wheel"), ["number"])["number"]
+    assert len(facet.values) == MOST_VALUES
+    assert {n for _, n in facet.values} == {2}, "the most frequent come first, however many there are"
+    assert facet.others == 50_000 - MOST_VALUES
+
+
 def test_an_index_in_parts_counts_what_is_left(tmp_path: Path) -> None:
     build_index([written(tmp_path, records())], tmp_path / "index", legs=("lexical",))
     add_documents([{"_id": "new", "text": "a wheel", "author": "Ann", "year": 1999}], tmp_path / "index")

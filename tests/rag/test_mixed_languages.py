@@ -74,6 +74,13 @@ def test_each_document_is_found_in_its_language(place: Path, code: str) -> None:
     assert found(place, QUESTIONS[code])[0][0] == f"notes/{code}.txt#1"
 
 
+def test_a_question_in_two_languages_finds_both(place: Path) -> None:
+    both = found(place, "paid leave und Urlaubstag der Beschäftigten")
+    assert {doc_id for doc_id, _ in both[:2]} == {"notes/en.txt#1", "notes/de.txt#1"}
+    assert found(place, "带薪假期 płatny urlop")[:2] != found(place, "带薪假期")[:2]
+    assert {doc_id for doc_id, _ in found(place, "带薪假期 płatny urlop")} == {"notes/zh.txt#1", "notes/pl.txt#1"}
+
+
 def test_a_graph_that_asks_for_it_runs_and_explains(place: Path) -> None:
     with load_pipeline(GRAPH, index=place) as pipeline:
         ranking = pipeline.search(QUESTIONS["de"])

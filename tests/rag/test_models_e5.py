@@ -145,7 +145,15 @@ def test_sentence_transformers_and_the_light_path_read_the_same_vectors(folder: 
     from retrievers.encoders.sentence_encoder import SentenceEncoder
     from retrievers.encoders.sentence_folder import read_sentence_folder
 
-    texts = ["fish", "ﬁs  h", "unknown ☃ text", "fish " * 40, ""]
+    texts = [
+        "fish",
+        "ﬁs  h",
+        "unknown ☃ text",
+        "☃",
+        "☃ ☃☃ ☃",
+        "fish " * 40,
+        "",
+    ]  # unknown alone; more than there is room for
     theirs = SentenceTransformer(str(folder), device="cpu").encode(texts, prompt_name="document")
     ours = SentenceEncoder(model=str(folder), compute="float32").encode(texts, role="document")
     assert np.abs(ours - theirs).max() < 1e-5

@@ -82,3 +82,23 @@ def test_the_command(index: Path, tmp_path: Path, rag: Command) -> None:
     assert "1 rated answers: 1 questions with 1 judged passages" in said
     assert rag(*asked, "--from-log", tmp_path / "none")[0] == 2
     assert "leave out the model" in rag(*asked, "--from-log", log, "--model", "m")[2]
+
+
+def test_a_gate_asks_and_weights_are_chosen_by_what_people_said(index: Path, tmp_path: Path, rag: Command) -> None:
+    rated = [entry(f"Is {word} paid?", "a") for word in ("leave", "thirty", "days", "it for days", "leave in days")]
+    rated += [entry(f"What of a {word}?", "b") for word in ("laptop", "report", "lost laptop", "laptop lost at once")]
+    with LocalIndex.open(index) as opened:
+        write_rated(rated, opened, tmp_path / "set")
+    words = {use: {"use": "retrieve.bm25", "k": 5, "with": {"near": use == "near"}} for use in ("near", "plain")}
+    fused = {"use": "fuse.weighted", "in": ["near", "plain"], "k": 5}
+    fused |= {"with": {"norm": "max", "weights": {"near": 0.5, "plain": 0.5}}}
+    graph = {"version": 1, "nodes": {**words, "fused": fused}, "output": "fused"}
+    (tmp_path / "graph.yaml").write_text(json.dumps(graph))
+    asked = {"dataset": "set", "graph": "graph.yaml", "measures": {"R@5": {"at_least": 0.9}}}
+    (tmp_path / "gate.yaml").write_text(json.dumps({"version": 1, "checks": {"people": asked}}))
+    code, said, errors = rag("lab", "gate", "--suite", tmp_path / "gate.yaml")
+    assert (code, errors) == (0, ""), said + errors
+    over = ["--over", "fused.weights.near=0.1:0.9:0.4", "--measures", "nDCG@10", "--out", tmp_path / "sweep"]
+    code, said, errors = rag("lab", "sweep", tmp_path / "graph.yaml", "--dataset", tmp_path / "set", *over)
+    assert code == 0, said + errors
+    assert (tmp_path / "sweep" / "best.yaml").exists()

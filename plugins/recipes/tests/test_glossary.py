@@ -47,6 +47,16 @@ def test_terms_are_said_otherwise(text: str, expected: list[str], tmp_path: Path
     assert others(text, read_glossary(written(tmp_path))) == expected
 
 
+RING = "terms: [[ab, bc], [bc, cd], [cd, ab], [ab, ab]]"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("ab", ["bc", "cd"]), ("bc cd", ["ab cd", "cd cd", "bc bc", "bc ab"]), ("de", [])]
+)
+def test_lists_that_lead_round_in_a_ring_end(text: str, expected: list[str], tmp_path: Path) -> None:
+    assert others(text, read_glossary(written(tmp_path, RING))) == expected
+
+
 def test_a_language_has_lists_of_its_own(tmp_path: Path) -> None:
     assert others("AU abgeben", read_glossary(written(tmp_path), language="pl")) == []
     assert others("PTO", read_glossary(written(tmp_path), language="pl"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rag import load_pipeline
 from rag.cli import main
 from rag.graphs import load_spec
 from rag.writing import picked_of
@@ -47,6 +49,23 @@ def test_the_built_in_graph_finds_by_names_and_by_what_passages_say_and_asks_no_
     assert not graph.models
     fused = graph.nodes[graph.output]
     assert {graph.nodes[name].use for name in fused.inputs} == {"retrieve.named", "retrieve.bm25", "retrieve.dense"}
+
+
+LOSE = ("hybrid-icr", "hybrid-attention", "hyde-checked", "snippets", "multi-hop", "follow-up", "decoder-vectors")
+
+
+@pytest.mark.parametrize("name", LOSE)
+def test_a_graph_that_a_plain_search_beats_names_itself_its_model_and_a_figure(name: str) -> None:
+    graph = load_spec(name).graph
+    assert graph.note.startswith(f"graph {name}")
+    assert re.search(r"with its model of \d+(\.\d+)?[MB]\b", graph.note)
+    assert re.search(r"\[[-+.\d]+, [-+.\d]+\]|-?\.\d\d", graph.note)
+
+
+def test_whoever_loads_it_is_told(index: Path, caplog: pytest.LogCaptureFixture) -> None:
+    note = load_spec("follow-up").graph.note
+    with load_pipeline(lexical("follow-up", ["none"]), index=index), load_pipeline("bm25", index=index):
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [note]
 
 
 def test_all_that_is_named(index: Path) -> None:

@@ -98,3 +98,16 @@ def test_what_quotes_or_cites_a_document_goes_with_it(tmp_path: Path, index: Pat
         assert [each.question for each in log.entries()] == [
             each.question for each in before if each.question not in holding
         ]
+
+
+def test_what_is_said_of_an_answer_that_was_erased_is_refused_and_kept_nowhere(tmp_path: Path, index: Path) -> None:
+    file = tmp_path / "asked.db"
+    kept = Entry(question="How many days?", answer="Thirty.", status="answered", cited=("texts/d02.md#1",))
+    with closing(QuestionLog(file)) as log:
+        said = {"entry": log.add(kept), "good": True, "comment": "a xylophone"}
+    assert erase_from_index(["texts/d02.md"], index, also=[file]).clean
+    with walled(index, log_file=file) as asking:
+        refused = asking.post("/v1/feedback", json=said)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_entry")
+    assert refused.json()["error"]["message"] == "No such answer of yours is kept."
+    assert not any(b"xylophone" in path.read_bytes() for path in tmp_path.iterdir() if path.is_file())

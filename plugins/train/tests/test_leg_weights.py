@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from rag import build_index
 from rag.cli import main
 from rag.errors import SpecError
+from rag.files import Entry, QuestionLog
 from rag.indexes import IndexSettings
 from rag.types import Document, Query, Ranking, ScoredDocument
 from ragline_train.leg_weights import agreement, leg_weights
@@ -98,6 +100,19 @@ class TestCommand:
         capsys.readouterr()
         assert self.weigh(folder) == 0
         assert "2 questions, no judgements; lists of 'found', judged by 'tokens'" in capsys.readouterr().out
+
+    def test_questions_of_a_log_are_read(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with closing(QuestionLog(folder / "asked.db")) as log:
+            for question in ("days of leave", "steel frames"):
+                log.add(Entry(question=question, answer="So.", status="answered"))
+        assert main(["log", str(folder / "asked.db"), "--json"]) == 0
+        (folder / "asked.jsonl").write_text(capsys.readouterr().out)
+        told = []
+        for name in ("asked.jsonl", "questions.txt"):
+            graph, place = str(folder / "graph.yaml"), str(folder / "idx")
+            assert main(["weigh", str(folder / name), "--graph", graph, "--index", place, "--json"]) == 0
+            told.append(json.loads(capsys.readouterr().out)["lists"])
+        assert told[0] == told[1]
 
     def test_a_graph_without_a_judge_is_refused(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         graph = (folder / "graph.yaml").read_text().replace("retrieve.late_interaction", "retrieve.bm25")

@@ -378,6 +378,11 @@ EXITS = {
     "unknown graph": (2, "search x --index {index} --graph bm52", "Did you mean 'bm25'"),
     "no index": (4, "search x --index {index}-absent --graph bm25", "absent"),
     "no such leg": (4, "search x --index {index} --graph dense", "no dense leg"),
+    "weights for legs that are not there": (
+        4,
+        "search x --index {index} --graph hybrid-full",
+        "no sparse leg; built with",
+    ),
     "nothing to index": (2, "index {index}-absent --index {index}-new --graph bm25", "absent"),
     "graph without search": (2, "search x --index {index} --graph closed-book", "no node of this graph ranks"),
     "answers of a search graph": (2, "ask x --index {index} --graph bm25", "ends in rankings"),
