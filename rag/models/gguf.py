@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ _BIASES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v":
 
 _PRE = {"llama": "smollm", "qwen2": "qwen2"}
 """Architectures that are read, and the kind of tokenizer of each."""
+_ROWS = 256
+"""Rows of a matrix are joined to so many: the library takes sixteen at a time, and short ones as long as long ones."""
 _PAIRED = "llama"
 """Stores rows of queries and keys with rotary pairs side by side."""
 
@@ -81,7 +84,9 @@ def _write_model(reader: Any, folder: Path, name: str) -> None:
     config = _config(reader, name)
     weights = {}
     for tensor in reader.tensors:
-        values = dequantize(tensor.data, tensor.tensor_type)
+        data = np.asarray(tensor.data)
+        joined = dequantize(data.reshape(gcd(len(data), _ROWS), -1), tensor.tensor_type)
+        values = joined.reshape([int(n) for n in reversed(tensor.shape)])
         if name == _PAIRED and ".attn_q." in tensor.name:
             values = halves_of_heads(values, config.num_attention_heads)
         elif name == _PAIRED and ".attn_k." in tensor.name:
