@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 72_335,
-    "lines of centre and plug-ins": 117_372,
-    "lines of centre and plug-ins that hold code": 77_910,
+    "lines of the centre": 72_344,
+    "lines of centre and plug-ins": 117_381,
+    "lines of centre and plug-ins that hold code": 77_915,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

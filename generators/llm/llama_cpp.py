@@ -7,7 +7,7 @@ import queue
 import secrets
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -186,13 +186,11 @@ class LlamaCppLLM:
         self._loaded.try_reader()
 
     def load_beside(self) -> None:
-        """Begin to load in a thread of its own: llama.cpp lays the weights out anew, which takes seconds."""
+        """Begin to load in threads of their own: llama.cpp lays the weights out anew, which takes seconds, as torch does."""
         if self._engine is None:
-            threading.Thread(target=self._load_quietly, name="llama-load").start()
-
-    def _load_quietly(self) -> None:
-        with suppress(Exception):  # told by the call that needs it
-            self._loaded.try_reader()
+            readers = (self._torch.load,) if self._torch else ()
+            for load in (*readers, lambda: self._loaded.try_reader()):
+                threading.Thread(target=_quietly, args=(load,), name="llama-load").start()
 
     def load(self) -> Load:
         """Requests in its slots, and those that wait for one."""
@@ -349,3 +347,8 @@ class LlamaCppLLM:
                     reader=self._torch,
                 )
             return self._engine
+
+
+def _quietly(load: Callable[[], object]) -> None:
+    with suppress(Exception):  # told by the call that needs it
+        load()

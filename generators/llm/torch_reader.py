@@ -22,7 +22,7 @@ from rag.core.errors import MissingModel
 from rag.core.memory import this_machine
 from rag.core.stopping import unwanted
 from rag.models import packaged_model, resolve
-from rag.models.processor import bfloat16_pays, knows_bfloat16
+from rag.models.processor import bfloat16_pays
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,15 @@ class TorchReader:
         self._folder, self._dtype, self._lock = folder, dtype, threading.RLock()
         self._decoder: Any = None
         self._pairs = False
+
+    def load(self) -> None:
+        """Load now instead of at the first prompt.
+
+        Raises:
+            MissingModel: the weights are not there, or do not load.
+        """
+        with self._lock:
+            self._loaded()
 
     def read(self, ids: Sequence[int]) -> SlotStates | None:
         """What llama.cpp would keep of these tokens; None where nobody wants them any more, or float16 cannot hold it."""
@@ -118,7 +127,7 @@ def _pays(name: str, n_bytes: int) -> bool:
     model, ram = packaged_model(name), this_machine().ram
     if model is None or model.gguf is None or model.gguf.n_bytes < _PAYS_FROM or (ram and ram < _ROOM * n_bytes):
         return False
-    return knows_bfloat16() and bfloat16_pays()
+    return bfloat16_pays()
 
 
 def _folder(name: str, n_bytes: int) -> Path:

@@ -27,17 +27,14 @@ def bfloat16_pays() -> bool:
     They are with AMX, and with AVX512-BF16 on AMD. Intel's processors without AMX (or with AMX hidden by a virtual
     machine) have the same instruction at a fraction of the rate: there bfloat16 took 1.6 times as long as float32.
     """
-    import torch
+    if flags := _said("flags").split():  # torch takes a second to import
+        amx, avx512 = "amx_tile" in flags, "avx512_bf16" in flags
+    else:
+        import torch
 
-    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
-        return True
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()) and vendor() == "AuthenticAMD"
-
-
-def knows_bfloat16() -> bool:
-    """Whether the processor says that it multiplies bfloat16, or says nothing. Without torch, which takes a second to import."""
-    flags = _said("flags")
-    return not flags or "bf16" in flags
+        amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)()
+        avx512 = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+    return bool(amx or (avx512 and vendor() == "AuthenticAMD"))
 
 
 def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

@@ -49,8 +49,11 @@ def test_auto_takes_bfloat16_only_where_it_is_faster(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
     monkeypatch.setattr("rag.models.processor.vendor", lambda: maker)
-    assert choose_compute("auto") == expected
-    assert choose_dtype("auto", "cpu") == getattr(torch, expected)
+    flags = " ".join(["fpu", *["amx_tile"] * amx, *["avx512_bf16"] * avx512])
+    for said in (flags, ""):  # by the system, and by torch where it says nothing
+        monkeypatch.setattr("rag.models.processor._said", lambda _, said=said: said)
+        assert choose_compute("auto") == expected
+        assert choose_dtype("auto", "cpu") == getattr(torch, expected)
     assert choose_compute("bfloat16") == "bfloat16"
 
 
