@@ -123,12 +123,6 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load(folder: Path, *, tokenizer: Any, device: str, dtype: Any) -> Loaded:
-    """A decoder, beside its tokenizer. Raises as `load_weights`."""
-    model = load_weights(folder, device=device, dtype=dtype)
-    return Loaded(model=model, tokenizer=tokenizer, ends=_ends(model, tokenizer))
-
-
-def load_weights(folder: Path, *, device: str, dtype: Any) -> Any:
     """Read the weights. Code that the folder brings along is never run, pickled weights are never read.
 
     Raises:
@@ -139,7 +133,7 @@ def load_weights(folder: Path, *, device: str, dtype: Any) -> Any:
         model = auto.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True)
     placed = cast(Any, model).to(device).eval()
     share_keys(placed)
-    return placed
+    return Loaded(model=placed, tokenizer=tokenizer, ends=_ends(model, tokenizer))
 
 
 def copy_mark(folder: Path, *, device: str, dtype: Any) -> Hashable:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from generators.llm.loading import load_weights
+from generators.llm.plain_decoder import PlainDecoder
 from generators.llm.slot_states import Rows, SlotStates
 from rag.core.errors import MissingModel
 from rag.core.memory import this_machine
@@ -47,7 +47,7 @@ class TorchReader:
 
     def __init__(self, folder: Callable[[], Path], *, dtype: str = "bfloat16") -> None:
         self._folder, self._dtype, self._lock = folder, dtype, threading.RLock()
-        self._decoder: Any = None
+        self._decoder: PlainDecoder | None = None
         self._pairs = False
 
     def load(self) -> None:
@@ -62,16 +62,15 @@ class TorchReader:
     def read(self, ids: Sequence[int]) -> SlotStates | None:
         """What llama.cpp would keep of these tokens; None where nobody wants them any more, or float16 cannot hold it."""
         import torch
-        from transformers import DynamicCache
 
         with self._lock, torch.inference_mode():
-            decoder, cache = self._loaded(), DynamicCache()
+            decoder, layers = self._loaded(), list[Any]()
             for start in range(0, len(ids), _AT_ONCE):
                 if unwanted():
                     return None
-                decoder(torch.tensor([ids[start : start + _AT_ONCE]]), past_key_values=cache, use_cache=True)
-            keys = [self._rows(layer.keys, pairs=self._pairs) for layer in cache.layers]
-            values = [self._rows(layer.values) for layer in cache.layers]
+                layers = decoder.read(ids[start : start + _AT_ONCE], layers)
+            keys = [self._rows(key, pairs=self._pairs) for key, _ in layers]
+            values = [self._rows(value) for _, value in layers]
         if not all(np.isfinite(rows).all() for rows in (*keys, *values)):
             return None
         return SlotStates(ids=ids, keys=keys, values=values)
@@ -87,19 +86,17 @@ class TorchReader:
                 return True
         return False
 
-    def _loaded(self) -> Any:
+    def _loaded(self) -> PlainDecoder:
         if self._decoder is None:
-            import torch
-
-            self._decoder = load_weights(self._folder(), device="cpu", dtype=getattr(torch, self._dtype)).base_model
+            self._decoder = PlainDecoder(self._folder(), self._dtype)
         return self._decoder
 
     @staticmethod
     def _rows(heads: Any, *, pairs: bool = False) -> Rows:
-        """Torch [1, n_heads, n_tokens, width of a head] -> float16 [n_tokens, n_heads * width of a head]."""
+        """Torch [n_heads, n_tokens, width of a head] -> float16 [n_tokens, n_heads * width of a head]."""
         import torch
 
-        rows = heads[0].transpose(0, 1)
+        rows = heads.transpose(0, 1)
         if pairs:
             rows = rows.unflatten(-1, (2, -1)).transpose(-1, -2)
         found: Rows = rows.flatten(1).to(torch.float16).numpy()

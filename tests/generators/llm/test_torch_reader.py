@@ -9,6 +9,7 @@ import pytest
 
 from generators.llm.llama_cpp import LlamaCppLLM
 from generators.llm.llama_engine import LlamaEngine
+from generators.llm.plain_decoder import PlainDecoder
 from generators.llm.slot_states import SlotStates
 from generators.llm.slots import Slots
 from generators.llm.torch_reader import Reader, TorchReader, reader_of
@@ -71,6 +72,21 @@ def test_what_it_reads_is_written_on_as_llama_cpp_would(both: Both) -> None:
     assert len(both.speeds) - n_speeds == 2, "of those of two hundred tokens and more"
 
 
+def test_it_reads_as_transformers_does(both: Both) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    ids = prompt(5, 90)
+    with torch.inference_mode():
+        model = AutoModelForCausalLM.from_pretrained(both.folder, dtype=torch.float32)
+        cache = model(torch.tensor([ids]), use_cache=True).past_key_values
+        plain = PlainDecoder(both.folder, "float32")
+        ours = plain.read(ids[60:], plain.read(ids[:60]))
+    for (key, value), layer in zip(ours, cache.layers, strict=True):
+        torch.testing.assert_close(key, layer.keys[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(value, layer.values[0], rtol=1e-4, atol=1e-4)
+
+
 def test_scores_are_those_of_llama_cpp(both: Both) -> None:
     ids, tail = prompt(11, 300), [7, 8, 9]
     ours, theirs = both.helped.score(ids, tail)[0], both.alone.score(ids, tail)[0]
@@ -123,7 +139,7 @@ def test_a_reader_that_does_not_load_is_told_of_and_not_used(tmp_path: Path, cap
     gguf = write(tmp_path / "tiny.gguf", floats=True, architecture="qwen2", window=1024)
     engine = LlamaEngine(gguf, window=1024, slots=1, threads=1, reader=TorchReader(lambda: tmp_path / "none"))
     written(engine, prompt(61, 300))
-    assert "none" in caplog.text
+    assert "none' is not as it is written here" in caplog.text
     assert engine.try_reader() is None
 
 
