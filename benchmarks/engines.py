@@ -182,7 +182,11 @@ def main() -> None:
     parser.add_argument("--alone", type=int, default=4, help="questions that are asked one by one")
     parser.add_argument("--tokens", type=int, default=64, help="most tokens of an answer")
     parser.add_argument("--vllm-python", default=sys.executable, help="interpreter of an environment with vLLM")
-    parser.add_argument("--record", action=Record, help="append to results/engines.jsonl")
+    parser.add_argument(
+        "--record",
+        action=Record,
+        help="append to results/engines.jsonl; who reads for one file, to results/readers.jsonl",
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := set(given.engines) - set(ENGINES):
@@ -209,7 +213,10 @@ def main() -> None:
             line = {"engine": engine, "model": given.model, "questions": len(asked), **found, **judged(answers, items)}
             print(json.dumps(line), flush=True)
             if given.record:
-                record("engines", {**line, "tokens": given.tokens, "answers": answers})
+                record(
+                    "readers" if set(given.engines) == set(READERS) else "engines",
+                    {**line, "tokens": given.tokens, "answers": answers},
+                )
 
 
 if __name__ == "__main__":
