@@ -174,7 +174,7 @@ def check_chat(flow: Flow, graph: str) -> None:
         assert process.stderr is not None
         told = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())
         assert told is not None
-        with OpenAI(base_url=f"{told[0]}/v1", api_key="none", timeout=300) as client:
+        with OpenAI(base_url=f"{told[0]}/v1", api_key="none", timeout=1200) as client:
             asked = [{"role": "user", "content": "How many days of paid leave?"}]
             made = client.post("/chat/completions", body={"model": "g", "messages": asked}, cast_to=dict[str, Any])
         assert made["ragline"]["sources"]

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[3]
 QUESTION = "How many days of paid annual leave do I have?"
-PATIENCE_S = 540
+PATIENCE_S = 1200
 
 
 @dataclass
