@@ -119,9 +119,8 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="the same once more with compiled layers")
     parser.add_argument("--record", action=Record, help="append to benchmarks/results/attention_profile.jsonl")
     options = parser.parse_args()
-    grown = {
-        n: memory_growth(options.model, n) for n in options.memory
-    }  # before this process has what a fork would share
+    # Before this process has what a fork would share.
+    grown = {n: memory_growth(options.model, n) for n in options.memory}
     ranking, llm = candidates(options.documents), default_llm(options.model)
     reranker = warmed(llm, ranking)
     outside, largest = time_shares(reranker, ranking)

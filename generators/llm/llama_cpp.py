@@ -174,9 +174,8 @@ class LlamaCppLLM:
             smaller=f"lower context_window or slots of {self.model_name}",
         )
         needs = [Need(what=f"weights of {Path(self.model_name).name}", n_bytes=file_bytes), slots]
-        if self._torch:
-            read = f"weights of {Path(self.model_name).name} in bfloat16, to read by"
-            n_bytes = bfloat16_bytes(self.model_name)
+        if packaged and self._torch:
+            read, n_bytes = f"weights of {packaged.name} in bfloat16, to read by", bfloat16_bytes(packaged)
             needs.append(Need(what=read, n_bytes=n_bytes, mapped=True, smaller="set reader: llama.cpp"))
         return needs
 

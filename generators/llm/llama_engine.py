@@ -197,41 +197,44 @@ class LlamaEngine:
         with self._trying:
             if self._reader is None or self._agrees:
                 return self._reader
-            with self._slots.taken(_TRIED) as slot:
-                if slot is None:
-                    return None
-                request = {"prompt": _TRIED, "n_predict": 1, "id_slot": slot[0], **_PLAIN}
-                _require_served(self._server.handle_completions(request))
-                data = self._door.save(slot[0])
             try:
+                with self._slots.taken(_TRIED) as slot:
+                    if slot is None:
+                        return None
+                    request = {"prompt": _TRIED, "n_predict": 1, "id_slot": slot[0], **_PLAIN}
+                    _require_served(self._server.handle_completions(request))
+                    data = self._door.save(slot[0])
                 self._agrees = self._reader.agrees(SlotStates.unpacked(data, slot[0], self._slots.n))
-                refused = "they do not agree"
-            except (RagError, ValueError) as error:
-                refused = str(error)
-            if not self._agrees:
-                log.warning("llm.llama_cpp: llama.cpp reads its prompts itself, and torch does not: %s", refused)
-                self._reader = None
+                if not self._agrees:
+                    self._read_alone("they do not agree")
+            except (RagError, OSError, ValueError) as error:
+                self._read_alone(error)
             return self._reader
+
+    def _read_alone(self, why: object) -> None:
+        log.warning("llm.llama_cpp: llama.cpp reads its prompts itself, and torch does not: %s", why)
+        self._reader = None
 
     @contextmanager
     def _slot_for(self, ids: Sequence[int]) -> Iterator[_Slot | None]:
         reader = self.try_reader() if len(ids) > _WORTH else None
         with self._slots.taken(ids) as slot:
-            if slot is None:
-                yield None
-            else:
-                number, begun = slot
-                worth = reader is not None and len(ids) - begun > max(_WORTH, begun)
-                handed = reader is not None and worth and self._hand_over(number, ids, reader)
-                yield _Slot(number=number, before=begun if handed else None)
+            handed = bool(slot and reader and self._hand_over(*slot, ids, reader))
+            yield slot and _Slot(number=slot[0], before=slot[1] if handed else None)
 
-    def _hand_over(self, slot: int, ids: Sequence[int], reader: TorchReader) -> bool:
-        """All but the last token: what follows it is for llama.cpp to say."""
+    def _hand_over(self, slot: int, before: int, ids: Sequence[int], reader: TorchReader) -> bool:
+        """All but the last token, if it pays: what follows that one is for llama.cpp to say."""
+        if len(ids) - before <= max(_WORTH, before):
+            return False
         begun = perf_counter()
         states = reader.read(ids[:-1])
         if states is None:
             return False
-        self._door.restore(slot, states.packed(slot, self._slots.n))
+        try:
+            self._door.restore(slot, states.packed(slot, self._slots.n))
+        except (StageError, OSError) as error:  # such as a full disk
+            self._read_alone(error)
+            return False
         if len(ids) >= _TIMED and self._slots.load().busy == 1:
             self._read(len(ids) / (perf_counter() - begun))
         return True

@@ -1,6 +1,6 @@
 """A Llama or Qwen2, as `rag.models.gguf` writes its folder, in torch alone: what it makes of a prompt, and no word after it.
 
-transformers has both, and takes five seconds to import, which the first answer of a command would wait for.
+transformers has both, and takes seconds to import, which the first answer of a command would wait for.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,28 +101,32 @@ class StateDoor:
         Raises:
             StageError: llama.cpp refuses.
         """
-        return self._ask(slot, "save", b"")
-
-    def restore(self, slot: int, states: bytes) -> None:
-        """Let a slot have read what a file says. Raises as `save`."""
-        self._ask(slot, "restore", states)
-
-    def _ask(self, slot: int, action: str, states: bytes) -> bytes:
-        file = self.folder / f"{slot}.states"
+        file = self._file(slot)
         try:
-            file.write_bytes(states)
-            reply = self._post(f"/slots/{slot}?action={action}", {"filename": file.name})
-            if reply.status_code != 200:
-                raise StageError(f"llm.llama_cpp: llama.cpp does not {action} what a slot has read: {reply.text[:200]}")
+            self._ask(slot, "save", file)
             return file.read_bytes()
         finally:
             file.unlink(missing_ok=True)
 
-    def _post(self, path: str, request: dict[str, Any]) -> Any:
+    def restore(self, slot: int, states: bytes) -> None:
+        """Let a slot have read what a file says. Raises as `save`."""
+        file = self._file(slot)
+        try:
+            file.write_bytes(states)
+            self._ask(slot, "restore", file)
+        finally:
+            file.unlink(missing_ok=True)
+
+    def _file(self, slot: int) -> Path:
+        return self.folder / f"{slot}.states"
+
+    def _ask(self, slot: int, action: str, file: Path) -> None:
         from httpx2 import Client, HTTPError, HTTPTransport
 
         with Client(transport=HTTPTransport(uds=str(self.socket)), base_url="http://llama", timeout=60) as client:
             try:
-                return client.post(path, json=request)
+                reply = client.post(f"/slots/{slot}?action={action}", json={"filename": file.name})
             except HTTPError as cause:
                 raise StageError(f"llm.llama_cpp: llama.cpp does not answer on its socket: {cause}") from cause
+        if reply.status_code != 200:
+            raise StageError(f"llm.llama_cpp: llama.cpp does not {action} what a slot has read: {reply.text[:200]}")

@@ -19,9 +19,8 @@ class Slots:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self._free = {
-            number: Ids() for number in range(n)
-        }  # what each has read, the one that is free the longest first
+        # What each free one has read; the one that is free the longest comes first.
+        self._free = {number: Ids() for number in range(n)}
         self._line: deque[object] = deque()
         self._changed = Condition()
 

@@ -11,6 +11,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ from rag.core.errors import MissingModel
 from rag.core.memory import this_machine
 from rag.core.stopping import unwanted
 from rag.models import packaged_model, resolve
+from rag.models.assembled import PartedFile
+from rag.models.folder import home
+from rag.models.packaged import PackagedModel
 from rag.models.processor import bfloat16_pays
 
 log = logging.getLogger(__name__)
@@ -108,29 +112,31 @@ def reader_of(name: str, asked: Reader) -> TorchReader | None:
 
     It pays where the processor multiplies bfloat16, and the machine has memory for the weights in it.
     """
-    n_bytes = bfloat16_bytes(name)
-    if not n_bytes or asked == "llama.cpp" or (asked == "auto" and not _pays(name, n_bytes)):
+    model = packaged_model(name)
+    if (
+        model is None
+        or model.gguf is None
+        or asked == "llama.cpp"
+        or (asked == "auto" and not _pays(model, model.gguf))
+    ):
         return None
-    return TorchReader(lambda: _folder(name, n_bytes))
+    return TorchReader(partial(_folder, model))
 
 
-def bfloat16_bytes(name: str) -> int:
-    """Of the weights of a packaged GGUF file; 0 of others."""
-    model = packaged_model(name)
-    return 2 * model.n_parameters if model and model.gguf else 0
+def bfloat16_bytes(model: PackagedModel) -> int:
+    """Of its weights."""
+    return 2 * model.n_parameters
 
 
-def _pays(name: str, n_bytes: int) -> bool:
-    model, ram = packaged_model(name), this_machine().ram
-    if model is None or model.gguf is None or model.gguf.n_bytes < _PAYS_FROM or (ram and ram < _ROOM * n_bytes):
-        return False
-    return bfloat16_pays()
+def _pays(model: PackagedModel, file: PartedFile) -> bool:
+    ram = this_machine().ram
+    return file.n_bytes >= _PAYS_FROM and not (ram and ram < _ROOM * bfloat16_bytes(model)) and bfloat16_pays()
 
 
-def _folder(name: str, n_bytes: int) -> Path:
-    model = packaged_model(name)
-    if model and not model.path.is_dir():
-        if (free := shutil.disk_usage(resolve(name, offline=True).path.parent).free) < 2 * n_bytes:
+def _folder(model: PackagedModel) -> Path:
+    n_bytes = bfloat16_bytes(model)
+    if not model.path.is_dir():
+        if (free := shutil.disk_usage(home()).free) < 2 * n_bytes:
             raise MissingModel(f"to read faster takes {n_bytes:,} bytes of disk, and {free:,} are free")
         log.warning("model %s is laid out for faster reading, once: %s MB", model.name, f"{n_bytes / 1e6:,.0f}")
-    return resolve(model.name if model else name, offline=True).path
+    return resolve(model.name, offline=True).path
