@@ -3,9 +3,11 @@
 An index of a set has words and vectors of all-MiniLM; its hybrid and multilingual-E5-small, half and half, teach. The start and
 what came of it are then asked the set's judged questions over the whole corpus, by the leg or the reranker that a graph would
 name them in, and nDCG@10 is compared question by question (paired randomisation, 95% interval). A reranker's start is the hybrid
-that it reorders: its own head is new. A row without a gain is a row.
+that it reorders: its own head is new. A row without a gain is a row. With `--teach` the judged questions of another split of the
+set teach as well; one that is nearly a question that tells is left out and counted.
 
-    RAGLINE_EVAL_DATA=... python -m plugins.train.benchmarks.teaching RECIPE SET [--minutes 5 | --steps N] [--seed 0] [--record]
+    RAGLINE_EVAL_DATA=... python -m plugins.train.benchmarks.teaching RECIPE SET [--teach SPLIT] [--minutes 5 | --steps N]
+        [--seed 0] [--record]
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from rag.files import write_atomically
 from rag.indexes import IndexSettings, LocalIndex
 from rag.types import Document, Query, Ranking
 from ragline_train.pseudo import Case
+from ragline_train.teaching.guard import Guard
 from ragline_train.teaching.lessons import Lessons
 from ragline_train.teaching.recipes import RECIPES, recipe_named
 from ragline_train.teaching.recipes.reranker import FIRST_STAGE
@@ -120,6 +123,20 @@ def kept_lessons(index: LocalIndex, data: Data, place: Path) -> Lessons:
     return Lessons(**cases, left_out=said["left_out"], teacher=said["teacher"])
 
 
+def data_of(a_set: Set, *, own: int, teach: str | None, seed: int) -> tuple[Data, int]:
+    """What teaches: questions of the corpus itself, and the judged ones of the split `teach` but for those that are nearly one
+    that tells; and how many these are.
+    """
+    if teach is None:
+        judged = {query.qid: query.text for query in a_set.dataset.queries}
+        return Data(own=own, judged=judged, second=SECOND, seed=seed), 0
+    judged = {query.qid: query.text for query in a_set.queries}
+    qrels, guard = a_set.dataset.qrels(teach), Guard(judged)
+    asked = a_set.dataset.queries_of(qrels)
+    kept = [query for query in asked if guard.leak(query.text) is None]
+    return Data(own=own, queries=kept, qrels=qrels, judged=judged, second=SECOND, seed=seed), len(asked) - len(kept)
+
+
 def _case(said: dict[str, Any]) -> Case:
     documents = tuple(Document(**{**each, "contents": ()}) for each in said["candidates"])
     return Case(**{**said, "candidates": documents, "grades": tuple(said["grades"]), "first": tuple(said["first"])})
@@ -141,16 +158,13 @@ def told(before: Evaluation, after: Evaluation) -> dict[str, Any]:
 
 
 def lines(
-    recipe: str, a_set: Set, settings: Settings, out: Path, work: Path, *, own: int, depth: int
+    recipe: str, a_set: Set, settings: Settings, out: Path, work: Path, *, data: Data, depth: int
 ) -> list[dict[str, Any]]:
     """Teach, and ask both."""
-    judged = {query.qid: query.text for query in a_set.dataset.queries}
-    data = Data(own=own, judged=judged, second=SECOND, seed=settings.seed)
     begun = perf_counter()
     with LocalIndex.open(a_set.index) as index:
-        lessons = kept_lessons(
-            index, data, work / "lessons" / f"{a_set.name.replace('/', '-')}-{own}-{settings.seed}.json"
-        )
+        name = f"{a_set.name.replace('/', '-')}-{data.own}-{len(data.queries)}-{settings.seed}.json"
+        lessons = kept_lessons(index, data, work / "lessons" / name)
         made = perf_counter() - begun
         result = train(recipe, index=index, out=out, data=data, settings=settings, lessons=lessons, say=_say)
         there = recipe == "encoder" and settings.model == index.model_names(("dense",))[0][0]
@@ -195,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", choices=list(RECIPES))
     parser.add_argument("set", metavar="SET")
+    parser.add_argument("--teach", metavar="SPLIT", help="judged questions of this split teach as well, such as train")
     parser.add_argument("--model", help="what is taught")
     parser.add_argument("--encoder", default="all-minilm-l6-v2", help="of the index that teaches")
     parser.add_argument("--minutes", type=float, default=5.0)
@@ -225,9 +240,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed=given.seed,
     )
     a_set = opened_set(given.set, given.work, encoder=given.encoder, limit=given.limit)
-    name = f"{given.recipe}-{given.set.replace('/', '-')}-{given.seed}"
-    out = given.work / "taught" / name
-    for line in lines(given.recipe, a_set, settings, out, given.work, own=given.own, depth=given.depth):
+    data, alike = data_of(a_set, own=given.own, teach=given.teach, seed=given.seed)
+    taught_by = f"{given.set.replace('/', '-')}{'-' + given.teach if given.teach else ''}"
+    out = given.work / "taught" / f"{given.recipe}-{taught_by}-{given.seed}"
+    for line in lines(given.recipe, a_set, settings, out, given.work, data=data, depth=given.depth):
         shown = (
             "nothing gained"
             if not line["gained"]
@@ -238,7 +254,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print(f"{given.recipe:13} {given.set:12} {line.get('system', ''):26} {shown}", flush=True)
         if given.record:
-            record("teaching", line | {"second": SECOND, "encoder": given.encoder, "limit": given.limit})
+            asked = {"encoder": given.encoder, "limit": given.limit, "teach": given.teach, "alike": alike}
+            record("teaching", line | {"second": SECOND} | asked)
     return 0
 
 
