@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ class Both:
         (folder / "converted").mkdir()
         convert(gguf, folder / "converted")
         self.speeds: list[float] = []
+        self.architecture = architecture
         self.folder = folder / "converted"
         self.reader = self.new_reader()
         self.alone = LlamaEngine(gguf, window=1024, slots=slots, threads=1)
@@ -140,6 +142,26 @@ def test_a_reader_that_does_not_load_is_told_of_and_not_used(tmp_path: Path, cap
     engine = LlamaEngine(gguf, window=1024, slots=1, threads=1, reader=TorchReader(lambda: tmp_path / "none"))
     written(engine, prompt(61, 300))
     assert "none' is not as it is written here" in caplog.text
+    assert engine.try_reader() is None
+
+
+@pytest.mark.parametrize("what", ["no room on the disk", "one that llama.cpp refuses"])
+def test_a_hand_over_that_fails_costs_a_warning_and_no_answer(
+    what: str, tmp_path: Path, both: Both, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = both.new_reader()
+    gguf = write(tmp_path / "tiny.gguf", floats=True, architecture=both.architecture, window=1024)
+    engine = LlamaEngine(gguf, window=1024, slots=1, threads=1, reader=reader)
+    assert engine.try_reader() is reader
+    if what == "no room on the disk":
+        shutil.rmtree(engine._door.folder)
+    else:
+        read = reader.read(prompt(71, 299))
+        assert read is not None
+        vars(reader)["read"] = lambda _: SlotStates(ids=read.ids, keys=read.keys[:1], values=read.values[:1])
+    for seed in (71, 72):
+        assert written(engine, prompt(seed, 300)).text == written(both.alone, prompt(seed, 300)).text
+    assert caplog.text.count("llama.cpp reads its prompts itself") == 1
     assert engine.try_reader() is None
 
 
