@@ -82,9 +82,10 @@ class CosineReranker:
             return [replace(ranking, hits=ranking.hits[:k], outcome=OK, usage=NO_USAGE) for ranking in rankings]
         works = [Work.of(ranking, self.depth) for ranking in rankings]
         started = perf_counter()
-        queries = self._encoder.encode([work.ranking.query.text for work in works], role="query")
         texts = [document.full_text for work in works for document in work.documents]
+        # Documents first: what reads a lone query without torch is not loaded where torch is needed anyway.
         vectors = iter(self._kept.many(texts, lambda places: self._read([texts[place] for place in places])))
+        queries = self._encoder.encode([work.ranking.query.text for work in works], role="query")
         reranked = []
         for work, query in zip(works, queries, strict=True):
             close = np.array([next(vectors) @ query for _ in work.documents], dtype=np.float64)
@@ -101,7 +102,6 @@ class CosineReranker:
     def warm_up(self) -> None:
         """Load now instead of at the first call, where it is to be used."""
         if not self._in_index:
-            self._encoder.encode(["warm"], role="query")
             self._encoder.encode([_LONG], role="document")
 
     def memory(self) -> list[Need]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.core.errors import MissingModel
+from rag.models.gguf_facts import opened
 from rag.models.gguf_tokenizer import roles_of, value_of, write_tokenizer
 
 _OUTSIDE = {
@@ -52,9 +53,7 @@ def convert(gguf: Path, folder: Path) -> None:
     Raises:
         MissingModel: the file is not of the one kind that is read here.
     """
-    from gguf import GGUFReader
-
-    reader = GGUFReader(str(gguf))
+    reader = opened(gguf)
     name = _require(reader, "general.architecture", _PRE, gguf)
     _require(reader, "tokenizer.ggml.model", ("gpt2",), gguf)
     _require(reader, "tokenizer.ggml.pre", (_PRE[name],), gguf)

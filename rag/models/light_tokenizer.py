@@ -43,7 +43,15 @@ class LightTokenizer:
     @property
     def bos_token_id(self) -> int | None:
         """The id of the token that begins a text; None where there is none."""
-        token = self.special_tokens_map.get("bos_token")
+        return self._id_of("bos_token")
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The id of the token that fills a text up; None where there is none."""
+        return self._id_of("pad_token")
+
+    def _id_of(self, role: str) -> int | None:
+        token = self.special_tokens_map.get(role)
         return None if token is None else self.convert_tokens_to_ids(token)
 
     @property

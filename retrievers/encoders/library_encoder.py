@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from rag.core.quiet import no_progress_bar
 from retrievers.encoders.kinds import Batch, Compute, Requested
 from retrievers.encoders.sentence_folder import Role, module_classes, sentence_options
 from retrievers.encoders.tokenizer import readable
+
+if TYPE_CHECKING:
+    from retrievers.encoders.tokenizer import TextTokens
 
 _TEXTS_PER_BATCH = 32
 _OF_TEXTS = ("text", "message")
@@ -75,18 +79,19 @@ class LibraryEncoder:
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """By the tokenizer of the model's first module, or of a router's default route."""
-        import transformers
+        with self._lock:
+            return self._tokens.spans(texts)
+
+    @cached_property
+    def _tokens(self) -> TextTokens:
+        """A copy: how the library's own cuts and fills up is not to change."""
         from tokenizers import Tokenizer
 
-        from retrievers.encoders.tokenizer import TextTokens
+        from retrievers.encoders.tokenizer import TextTokens, backend_of
 
-        with self._lock:
-            tokenizer = self._model.tokenizer
-            if isinstance(tokenizer, Tokenizer):  # as static embeddings keep it
-                library: Any = transformers
-                tokenizer = library.PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-            tokens = TextTokens(tokenizer, max_length=1, lower_case=False, where=self._folder)
-            return tokens.spans(texts)
+        own = self._model.tokenizer  # static embeddings keep the bare one
+        backend = own if isinstance(own, Tokenizer) else backend_of(own, where=self._folder)
+        return TextTokens(copy.deepcopy(backend), max_length=1, lower_case=False, where=self._folder)
 
     def memory(self) -> list[Need]:
         """Weights in float32; what a batch takes is not known beforehand."""
@@ -99,6 +104,7 @@ class LibraryEncoder:
     def release(self) -> None:
         """Let go of the weights."""
         with self._lock:
+            self.__dict__.pop("_tokens", None)
             loaded = self.__dict__.pop("_model", None) is not None
         if loaded:
             gc.collect()

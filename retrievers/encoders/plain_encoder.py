@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from retrievers.encoders.plain_bert import PlainBert
     from retrievers.encoders.tokenizer import TextTokens
 
 _TEXTS_PER_SPAN_CALL = 256
@@ -297,9 +298,12 @@ class PlainEncoder:
         return TextTokens.load(self._how.transformer, max_length=self._how.max_length, lower_case=self._how.lower_case)
 
     @cached_property
-    def _transformer(self) -> PreTrainedModel:
-        from retrievers.encoders.transformer import attend_both_ways, load_transformer
+    def _transformer(self) -> PreTrainedModel | PlainBert:
+        from retrievers.encoders.plain_bert import PlainBert
+        from retrievers.encoders.transformer import attend_both_ways, device, load_transformer
 
+        if self._encoding.attention != "bidirectional" and device() == "cpu" and LightBert.reads(self._how):
+            return PlainBert(self._how.transformer, compute=self.compute)
         model = load_transformer(self._how.transformer, compute=self.compute)
         if self._encoding.attention == "bidirectional":
             attend_both_ways(model, folder=self._folder)

@@ -9,10 +9,16 @@ from unicodedata import category
 
 from rag.core.errors import SpecError
 from rag.models.importing import import_transformers
+from rag.models.light_tokenizer import LightTokenizer
 from retrievers.encoders.sentence_folder import json_object
 
 _MARKS = "▁Ġ"
 """What vocabularies put before a token that begins a word; `##` is punctuation itself."""
+
+_AS_THE_FILE_SAYS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_OF_BERT = ("BertTokenizer", "BertTokenizerFast")
+"""Classes of transformers: those that take tokenizer.json as it is, and those that ask the config about case."""
+_MORE_SPECIAL = ("additional_special_tokens", "extra_special_tokens")
 
 BEFORE, BETWEEN = "Rewrite the following paragraph:", "\nThe rewritten paragraph:"
 """What stands before the first copy of an echo and before the second. The words decide vectors, so an index keeps them."""
@@ -22,58 +28,60 @@ class TextTokens:
     """A model's tokenizer. Not to be called by two threads at once: it keeps truncation as a setting.
 
     Args:
+        backend: a `tokenizers.Tokenizer`.
+        special_ids: tokens that stand for no text.
+        pad_id: what fills a batch up; masked everywhere, so any id does for a tokenizer that has none.
         max_length: tokens of a text that `ids` gives, special ones among them.
+        where: whose it is, for messages.
         vocabulary: tokens that the model knows; None where nobody says.
-    Raises:
-        SpecError: it is not a fast one, which alone knows spans; `where` says whose it is.
     """
 
     def __init__(
-        self, tokenizer: Any, *, max_length: int, lower_case: bool, where: Path, vocabulary: int | None = None
+        self,
+        backend: Any,
+        *,
+        special_ids: Sequence[int] = (),
+        pad_id: int = 0,
+        max_length: int,
+        lower_case: bool,
+        where: Path,
+        vocabulary: int | None = None,
     ) -> None:
-        if not tokenizer.is_fast:
-            raise SpecError(f"model folder '{where}': its tokenizer has no tokenizer.json, which is needed for spans")
-        self._tokenizer = tokenizer
+        self._backend, self.special_ids, self.pad_id = backend, [*special_ids], pad_id
         self.max_length = max_length
         self._lower_case = lower_case
         self._where, self._vocabulary = where, vocabulary
+        backend.no_padding()
 
     @classmethod
     def load(cls, folder: Path, *, max_length: int, lower_case: bool) -> TextTokens:
-        """The tokenizer in `folder`.
+        """The tokenizer in `folder`: by its file alone where that says all, else by transformers, which takes seconds to import.
 
         Raises:
-            SpecError: transformers cannot load it, or it is not a fast one.
+            SpecError: transformers cannot load it, or it is not a fast one, which alone knows spans.
         """
-        auto = import_transformers().AutoTokenizer
-        try:
-            tokenizer = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError) as cause:
-            raise SpecError(f"model folder '{folder}': transformers cannot load its tokenizer ({cause})") from cause
+        light = file_says_all(folder)
+        tokenizer: Any = LightTokenizer(folder) if light else _by_transformers(folder)
         said = json_object(folder / "config.json")
         size = said.get("vocab_size", (said.get("text_config") or {}).get("vocab_size"))
-        vocabulary = size if isinstance(size, int) else None
-        return cls(tokenizer, max_length=max_length, lower_case=lower_case, where=folder, vocabulary=vocabulary)
-
-    @property
-    def pad_id(self) -> int:
-        """What fills a batch up; masked everywhere, so any id does for a tokenizer that has none."""
-        return int(self._tokenizer.pad_token_id or 0)
-
-    @property
-    def special_ids(self) -> list[int]:
-        """Tokens that stand for no text."""
-        return [int(id_) for id_ in self._tokenizer.all_special_ids]
+        return cls(
+            tokenizer.backend_tokenizer if light else backend_of(tokenizer, where=folder),
+            special_ids=[int(id_) for id_ in tokenizer.all_special_ids],
+            pad_id=int(tokenizer.pad_token_id or 0),
+            max_length=max_length,
+            lower_case=lower_case,
+            where=folder,
+            vocabulary=size if isinstance(size, int) else None,
+        )
 
     def punctuation_ids(self) -> list[int]:
         """Tokens of the vocabulary that are punctuation alone."""
-        named = ((id_, name.strip(_MARKS)) for name, id_ in self._tokenizer.get_vocab().items())
+        named = ((id_, name.strip(_MARKS)) for name, id_ in self._backend.get_vocab().items())
         return [id_ for id_, name in named if name and all(category(each).startswith("P") for each in name)]
 
     def names(self, ids: Sequence[int]) -> list[str]:
         """What each token is called in the vocabulary."""
-        named: list[str] = self._tokenizer.convert_ids_to_tokens([int(id_) for id_ in ids])
-        return named
+        return [self._backend.id_to_token(int(id_)) for id_ in ids]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with special ones, cut at the length limit.
@@ -81,26 +89,18 @@ class TextTokens:
         Raises:
             SpecError: the tokenizer gave a token that the model does not know.
         """
-        if not texts:
-            return []
-        cleaned = [readable(text.lower() if self._lower_case else text) for text in texts]
-        encoded = self._tokenizer(
-            cleaned, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
-        )
-        return self._known(encoded["input_ids"])
+        self._backend.enable_truncation(self.max_length)
+        return self._known([one.ids for one in self._encoded(texts)])
 
     def pieces(self, texts: Sequence[str], *, most: int | None = None) -> list[list[int]]:
         """Token ids without special ones, to be put together with others; `most` of each text, or all."""
+        self._backend.no_truncation()
+        return self._known([one.ids[:most] for one in self._encoded(texts, add_special_tokens=False)])
+
+    def _encoded(self, texts: Sequence[str], **how: bool) -> list[Any]:
         cleaned = [readable(text.lower() if self._lower_case else text) for text in texts]
-        encoded = self._tokenizer(
-            cleaned,
-            add_special_tokens=False,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        return self._known([ids[:most] for ids in encoded["input_ids"]])
+        encoded: list[Any] = self._backend.encode_batch(cleaned, **how)
+        return encoded
 
     def _known(self, ids: list[list[int]]) -> list[list[int]]:
         highest = max((max(one) for one in ids if one), default=-1)
@@ -114,9 +114,9 @@ class TextTokens:
 
     def opening_ids(self) -> list[int]:
         """The special tokens that come before any text."""
-        encoded = self._tokenizer("a", return_special_tokens_mask=True, return_attention_mask=False)
-        ids: list[int] = encoded["input_ids"]
-        return ids[: encoded["special_tokens_mask"].index(0)]
+        encoded = self._backend.encode("a")
+        ids: list[int] = encoded.ids
+        return ids[: encoded.special_tokens_mask.index(0)]
 
     def prompt_length(self, prompt: str) -> int:
         """Tokens that `prompt` puts before a text, with the special ones that come first."""
@@ -125,19 +125,44 @@ class TextTokens:
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """(start, end) in characters of every token, without special ones; nothing is cut."""
-        if not texts:
-            return []
-        encoded = self._tokenizer(
-            [readable(text) for text in texts],
-            add_special_tokens=False,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            return_offsets_mapping=True,
-            verbose=False,  # it would warn that a text is longer than the model reads
-        )
-        return [[(int(start), int(end)) for start, end in spans] for spans in encoded["offset_mapping"]]
+        self._backend.no_truncation()
+        encoded = self._backend.encode_batch(list(map(readable, texts)), add_special_tokens=False)
+        return [one.offsets for one in encoded]
+
+
+def file_says_all(folder: Path) -> bool:
+    """Whether tokenizer.json alone gives the ids that transformers gives, and tokenizer_config.json names the special tokens.
+
+    Of a BERT, that is: for other families transformers may make the tokenizer anew, whatever the file says.
+    """
+    if json_object(folder / "config.json").get("model_type") != "bert":
+        return False
+    said = json_object(folder / "tokenizer_config.json")
+    if not isinstance(said.get("pad_token"), str) or any(said.get(each) for each in _MORE_SPECIAL):
+        return False
+    if said.get("tokenizer_class") in _AS_THE_FILE_SAYS:
+        return (folder / "tokenizer.json").is_file()
+    kept = json_object(folder / "tokenizer.json").get("normalizer") or {}
+    return said.get("tokenizer_class") in _OF_BERT and said.get("do_lower_case", True) == kept.get("lowercase")
+
+
+def backend_of(tokenizer: Any, *, where: Path) -> Any:
+    """The `tokenizers.Tokenizer` of one of transformers.
+
+    Raises:
+        SpecError: it is not a fast one, which alone knows spans.
+    """
+    if not tokenizer.is_fast:
+        raise SpecError(f"model folder '{where}': its tokenizer has no tokenizer.json, which is needed for spans")
+    return tokenizer.backend_tokenizer
+
+
+def _by_transformers(folder: Path) -> Any:
+    auto = import_transformers().AutoTokenizer
+    try:
+        return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as cause:
+        raise SpecError(f"model folder '{folder}': transformers cannot load its tokenizer ({cause})") from cause
 
 
 def readable(text: str) -> str:

@@ -7,6 +7,7 @@ Zen 5 cores.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +27,7 @@ Compute = Literal["float32", "bfloat16"]
 
 _ATTENTION = "ragline_matmul"
 # Scores of one head are n_tokens^2 numbers here, which torch's fused kernel never writes out.
-_LONGEST_MATMUL_ATTENTION = 1024
+LONGEST_MATMUL_ATTENTION = 1024
 # Only the encoder half of these turns a text into token vectors.
 _ENCODER_HALVES = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 # Two texts that differ in their last token alone.
@@ -151,8 +152,8 @@ def attend_both_ways(model: PreTrainedModel, *, folder: Path) -> None:
         )
 
 
-def _use_one_dnn(model: PreTrainedModel) -> None:
-    """Multiply weights through oneDNN, which uses all vector units of the processor.
+def one_dnn_product() -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None:
+    """States, weights and bias -> their product through oneDNN, which uses all vector units of the processor; None without AVX-512.
 
     torch gives float32 products to MKL, which keeps to AVX2 on processors that are not Intel's: 210 against 440
     GFLOP/s where there is AVX-512, and the same results to 1e-6. In bfloat16 both are oneDNN, and this saves a copy.
@@ -160,15 +161,25 @@ def _use_one_dnn(model: PreTrainedModel) -> None:
     import torch
 
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return
+        return None
     try:
         multiply = torch.ops.mkldnn._linear_pointwise
     except AttributeError:
+        return None
+    return lambda states, weight, bias: multiply(states, weight, bias, "none", [], "")
+
+
+def _use_one_dnn(model: PreTrainedModel) -> None:
+    import torch
+
+    product = one_dnn_product()
+    if product is None:
         return
+    multiply = product
 
     class OneDnnLinear(torch.nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
-            return multiply(input, self.weight, self.bias, "none", [], "")  # type: ignore[no-any-return]
+            return multiply(input, self.weight, self.bias)
 
     for module in model.modules():
         if type(module) is torch.nn.Linear:
@@ -203,30 +214,32 @@ def _matmul_attention(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attention of encoders, query, key and value [n_texts, n_heads, n_tokens, width]; all else goes to SDPA."""
-    import torch
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if (
         causal
         or position_bias is not None
         or key.shape[1] != query.shape[1]
-        or query.shape[2] > _LONGEST_MATMUL_ATTENTION
+        or query.shape[2] > LONGEST_MATMUL_ATTENTION
     ):
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         kwargs |= {"scaling": scaling, "is_causal": is_causal, "position_bias": position_bias}
         whole: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return whole
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return matmul_attention(query, key, value, attention_mask, scale=scale), None
+
+
+def matmul_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, scale: float) -> Tensor:
+    """Each [n_texts, n_heads, n_tokens, width] -> [n_texts, n_tokens, n_heads, width]. `mask`: True where a token is seen."""
+    import torch
+
     scores = (query * scale) @ key.transpose(-1, -2)
-    if attention_mask is not None:
+    if mask is not None:
         lowest = torch.finfo(scores.dtype).min
-        scores = (
-            scores.masked_fill_(~attention_mask, lowest)
-            if attention_mask.dtype == torch.bool
-            else scores + attention_mask
-        )
+        scores = scores.masked_fill_(~mask, lowest) if mask.dtype == torch.bool else scores + mask
     weights = torch.softmax(scores, dim=-1, out=scores)
-    return (weights @ value).transpose(1, 2).contiguous(), None
+    return (weights @ value).transpose(1, 2).contiguous()
 
 
 def _first_sees_last(model: PreTrainedModel) -> bool:
