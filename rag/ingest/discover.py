@@ -6,13 +6,15 @@ import errno
 import os
 import re
 import stat
+import zlib
 from codecs import getincrementaldecoder
 from dataclasses import dataclass, field, replace
+from gzip import GzipFile
 from pathlib import Path, PurePath
 
 from rag.ingest.clean import Cleaner
 from rag.ingest.corpora import is_corpus
-from rag.ingest.formats import is_content, is_library, parser_of, suffix
+from rag.ingest.formats import is_content, is_library, parser_of, suffix, unpacked_name
 from rag.ingest.types import Discovery, Layout, Problem, SourceFile, distinct
 
 _JUNK = frozenset({"node_modules", "__pycache__", "__MACOSX"})
@@ -190,12 +192,12 @@ def _is_maildir(folder: Path) -> bool:
 
 
 def _is_bare_text(entry: os.DirEntry[str]) -> bool:
-    """Whether a file that has an ending in no more than name begins as UTF-8 text.
+    """Whether a file that has an ending in no more than name begins as UTF-8 text, packed or not.
 
     `GPL-3` has none, `Apache-2.0` a number, and what is in capitals has what it is of: `README.Debian`, `NEWS.old`. A
     mailbox is none: it is read mail by mail, where it is called one.
     """
-    name = PurePath(entry.name)
+    name = PurePath(unpacked_name(entry.name))
     ending = name.suffix[1:]
     bare = not ending or (ending.isascii() and ending.isdigit()) or _IN_CAPITALS.fullmatch(name.stem)
     if not bare or parser_of(entry.name) or is_library(entry.name) or not entry.is_file(follow_symlinks=False):
@@ -204,8 +206,9 @@ def _is_bare_text(entry: os.DirEntry[str]) -> bool:
         # Never waits, and follows no link, whatever is there by now.
         descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as stream:
-            start = getincrementaldecoder("utf-8")().decode(stream.read(_LOOKED_AT))
-    except (OSError, UnicodeDecodeError):
+            opened = stream if name.name == entry.name else GzipFile(fileobj=stream)
+            start = getincrementaldecoder("utf-8")().decode(opened.read(_LOOKED_AT))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError):
         return False
     return bool(start) and not start.startswith("From ") and _CONTROL.search(start) is None
 

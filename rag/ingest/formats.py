@@ -29,7 +29,7 @@ PARSERS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml",
     ".zip": "zip",
     ".ini": "ini", ".cfg": "ini", ".conf": "ini",
-    **{f".{section}": "man" for section in range(1, 9)},
+    **{f".{section}{more}": "man" for section in range(1, 9) for more in ("", *["p", "pm", "perl", "posix", "ssl", "tcl", "x"])},
 }  # fmt: skip
 """Suffix -> parser. Every suffix of `LANGUAGES` that is not here goes to `code`. With `.gz` behind it a suffix means
 the same."""

@@ -68,6 +68,8 @@ def test_text_whose_ending_is_none_is_read(tmp_path: Path) -> None:
         "HOWTOPLAY.de": "Für alle.".encode(),
         "README.Debian": b"words",
         "GPL-3": b"a" * 65_535 + "ü".encode() + b"\xff",  # cut within a letter, and looked at no further
+        "UPGRADE.gz": gzip.compress(b"words"),
+        "sa-learn.1p.gz": gzip.compress(b".TH words"),
     }
     ignored = {
         "Latin": "Für alle.".encode("latin-1"),
@@ -78,6 +80,10 @@ def test_text_whose_ending_is_none_is_read(tmp_path: Path) -> None:
         "libtext.so.3": b"words",
         "empty": b"",
         "notes.2nd": b"words",
+        "Packed.gz": gzip.compress("Für alle.".encode("latin-1")),
+        "Broken.gz": b"\x1f\x8bwords",
+        "cut.gz": gzip.compress(b"words")[:-9],
+        "words.gz": b"words",
         "notes.xls": b"words",
     }
     for name, data in {**read, **ignored}.items():
