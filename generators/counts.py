@@ -16,6 +16,7 @@ from generators.tally_question import Asked, Known, has_form, read_question
 from generators.tally_tables import name_of_table
 from rag.core.arguments import require_positive
 from rag.core.filters import Filter, both
+from rag.core.filters.operators import Equal, OneOf
 from rag.core.protocols import LLM
 from rag.core.ranking import in_this_order
 from rag.core.types import NO_USAGE, OK, Context, Outcome, Settled
@@ -111,7 +112,7 @@ class CountsAssembler:
             if not has_form(question):
                 continue
             known = self._planner.known(context.query.where)
-            found = [str(hit.document.metadata.get("source")) for hit in context.passages]
+            found = [hit.document.metadata for hit in context.passages]
             read = read_question(question, known, found=found)
             if read is None:
                 continue
@@ -136,8 +137,10 @@ class CountsAssembler:
 
     def _settled(self, counting: _Counting) -> Context:
         plan = counting.planned.plan
-        if isinstance(plan, Plan) and counting.asked.most:
-            plan = replace(plan, where=without_invented(plan.where, counting.context.query.root.text))
+        question, most = counting.context.query.root.text, counting.asked.most
+        if isinstance(plan, Plan) and (most or not coded(plan.where, question, counting.planned.fields)):
+            may_go = (Equal, OneOf) if most else (OneOf,)  # one value alone may be what the question calls otherwise
+            plan = replace(plan, where=without_invented(plan.where, question, of=may_go))
         left = _unread(plan, counting) if isinstance(plan, Plan) else ""
         if isinstance(plan, Plan) and not left:
             return self._carried_out(plan, counting)

@@ -109,16 +109,19 @@ def invented(where: Filter | None, question: str) -> str:
     return ""
 
 
-def without_invented(where: Filter | None, question: str) -> Filter | None:
+def without_invented(where: Filter | None, question: str, *, of: tuple[type, ...] = (Equal, OneOf)) -> Filter | None:
     """A filter without the parts that ask for a word which the question does not say, nor one that begins like it.
 
-    A model that is shown the values of a field puts one of them into its filter where nobody asked for it.
+    A model that is shown the values of a field puts one of them, or all, into its filter where nobody asked for it.
+
+    Args:
+        of: operators of the parts that may go.
     """
     parts = where.parts if isinstance(where, AllOf) else () if where is None else (where,)
     said = words_of(question)
 
     def is_asked(part: Filter) -> bool:
-        value = invented(part, question) if isinstance(part, Condition) and isinstance(part.operator, Equal) else ""
+        value = invented(part, question) if isinstance(part, Condition) and isinstance(part.operator, of) else ""
         return not value or any(word.startswith(value.casefold()[:_SAME]) for word in said)
 
     kept = tuple(filter(is_asked, parts))

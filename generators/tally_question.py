@@ -8,6 +8,7 @@ many days of leave" asks for what one passage says.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +30,9 @@ from generators.tally_words import (
     SUM,
     THINGS,
 )
-from retrievers.index.fields import Field
+from retrievers.index.fields import OF_CHUNKS, Field
+
+Metadata = Mapping[str, Any]
 
 _DATE = re.compile(r"\b(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?\b")
 _SUPERLATIVE = re.compile(r"[^\W\d_]{3,}(?:iest|est|ste|sten|ster|stes)")
@@ -107,9 +110,12 @@ class Known:
         }
         return found.pop() if len(found) == 1 else ()
 
-    def table_of_most(self, found: Sequence[str]) -> tuple[str, ...]:
-        """What `source` says of the table that more than half of some sources are of; empty where there is none."""
-        return next((own for own in self.tables.values() if 2 * sum(each in own for each in found) > len(found)), ())
+    def table_of_most(self, found: Sequence[Metadata]) -> tuple[str, ...]:
+        """What `source` says of the table that more than half of these are rows of; empty where there is none."""
+        sources = [str(each.get("source")) for each in found]
+        return next(
+            (own for own in self.tables.values() if 2 * sum(each in own for each in sources) > len(sources)), ()
+        )
 
     def _names_each(self, each: Field) -> bool:
         return each.name == "source" or len(each.values) > max(20, _TOO_MANY * self.n)
@@ -134,18 +140,20 @@ def has_form(question: str) -> bool:
     return any(True for _ in _after(words, FORMS)) or _has_superlative(words)
 
 
-def read_question(question: str, known: Known, *, found: Sequence[str] = ()) -> Asked | None:
+def read_question(question: str, known: Known, *, found: Sequence[Metadata] = ()) -> Asked | None:
     """What is asked of all documents; None where a question asks for what passages say.
 
     Args:
-        found: what `source` says of each passage that was found. Where most are rows of one table, the most, the least and the
-            mean are asked of that table.
+        found: of each passage that was found. Where most are rows of one table, a sum, the most, the least and the mean are
+            asked of that table, and a number of rows where several of those have a name that the question has.
     """
-    said = _Said(_short(question), question[:_MOST_CHARACTERS], known)
-    if not said.sources and (sources := said.summed_table()):
+    said, table = _Said(_short(question), question[:_MOST_CHARACTERS], known), known.table_of_most(found)
+    if not said.sources and (sources := said.summed_table(table)):
         return Asked(sources)
     number = said.counts() or said.sums()
-    if not number and said.most() and (table := known.table_of_most(found)):
+    if not number and table and said.counts_rows(found):
+        return Asked(table)
+    if not number and table and said.most():
         return Asked(table, number=False, most=True)
     return Asked(said.sources, number) if number or said.lists() or said.ends() else None
 
@@ -183,14 +191,26 @@ class _Said:
                 return self._has_thing(self.words) or self._evidence > 1
         return False
 
+    def counts_rows(self, found: Sequence[Metadata]) -> bool:
+        """How many address blocks are registered to Phytec Messtechnik? Several of the rows that were found have the name."""
+        names, phrases = _shared_names(found), set(_phrases(self.words))
+        fields = frozenset[str]().union(*(names[phrase] for phrase in phrases if phrase in names))
+        asked = any(CAN.isdisjoint(self.words[end : end + _NEAR + 1]) for end in _after(self.words, COUNT))
+        others = {name for each in found for name in each if name not in fields and name not in OF_CHUNKS}
+        return asked and bool(fields) and phrases.isdisjoint(_forms(others))
+
     def sums(self) -> bool:
         """What is the total amount of the orders from Berlin?"""
         return bool(self._names and self._tables and any(_after(self.words, SUM)))
 
-    def summed_table(self) -> tuple[str, ...]:
-        """How much precipitation did Seattle have in March 2014 altogether? The table is called seattle-weather."""
+    def summed_table(self, of_most: tuple[str, ...]) -> tuple[str, ...]:
+        """How much precipitation did Seattle have in March 2014 altogether? The table is called seattle-weather.
+
+        Args:
+            of_most: the table that most of what was found are rows of.
+        """
         asked = self._names and any(_after(self.words, SUM))
-        return self._known.table_by_a_word(self.words) if asked else ()
+        return (self._known.table_by_a_word(self.words) or of_most) if asked else ()
 
     def lists(self) -> bool:
         """List all items on the topic ..."""
@@ -215,6 +235,18 @@ class _Said:
 
     def _has_thing(self, words: Sequence[str]) -> bool:
         return any(word in THINGS or word in self._known.things for word in words)
+
+
+def _shared_names(found: Sequence[Metadata]) -> dict[str, frozenset[str]]:
+    """Values of two words and more that at least two of these have in the same field -> the fields that have each."""
+    seen = Counter(
+        (" ".join(words_of(value)), name)
+        for each in found
+        for name, value in each.items()
+        if isinstance(value, str) and len(value) <= _MOST_CHARACTERS and name not in ("source", *OF_CHUNKS)
+    )
+    shared = [(phrase, name) for (phrase, name), n in seen.items() if n > 1 and " " in phrase]
+    return {phrase: frozenset(name for other, name in shared if other == phrase) for phrase, _ in shared}
 
 
 def _forms(names: Iterable[str]) -> frozenset[str]:

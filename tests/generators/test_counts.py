@@ -206,6 +206,26 @@ def test_the_most_and_the_mean_are_of_the_table_whose_rows_were_found(index: Loc
     assert (other.settled, other.passages, model.seen) == (None, PASSAGES, [])
 
 
+def test_a_sum_and_a_number_are_of_the_table_whose_rows_were_found(index: LocalIndex) -> None:
+    amounts = [Decimal(row["amount"].replace(",", "")) for row in rows()]
+    shared = {"source": "docs/orders.csv", "customer": "Novak of Rome"}
+    orders = in_this_order([Document(doc_id=f"o{n}", text="", metadata=shared) for n in range(3)])
+    copied = plan(
+        "sum", where="city in ('Rome', 'Berlin', 'Oslo')", field="amount"
+    )  # of values that the model was shown
+    context, _ = counted(index, "What is the amount altogether?", copied, found=orders)
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{sum(amounts):,.2f}: amount of 90 rows")
+    assert context.settled.text.endswith("over all rows of docs/orders.csv.")
+    question, where = "How many parcels went to Novak of Rome?", "customer = 'Novak' and city = 'Rome'"
+    context, _ = counted(index, question, plan("count", where=where), found=orders)
+    n = sum((row["customer"], row["city"]) == ("Novak", "Rome") for row in rows())
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{n} row")
+    other, model = counted(index, question, plan("count", where=where))
+    assert (other.settled, model.seen) == (None, [])
+
+
 @pytest.mark.parametrize("question", ["How many days of leave do I have?", "Who pays for orders from Berlin?", ""])
 def test_other_questions_keep_their_passages_and_cost_no_call(index: LocalIndex, question: str) -> None:
     context, model = counted(index, question)

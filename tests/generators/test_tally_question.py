@@ -116,6 +116,31 @@ def test_a_table_that_is_named_is_the_only_one_that_is_counted(question: str, as
     assert read_question(question, FOLDER) == asked
 
 
+ROW = {"source": "docs/orders.csv", "buyer": "Phytec Messtechnik GmbH", "city": "Berlin", "amount": "100"}
+ROW["index_text"] = "how many rooms"
+
+
+@pytest.mark.parametrize(
+    ("question", "found", "asked"),
+    [
+        ("How many address blocks are registered to Phytec Messtechnik GmbH?", [ROW, ROW], Asked(ORDERS)),
+        ("How many address blocks are registered to Phytec Messtechnik GmbH?", [ROW, ROW | {"buyer": "Phytec"}], None),
+        ("How many euros is the amount of an order of Phytec Messtechnik GmbH?", [ROW, ROW], None),
+        ("How many files can Phytec Messtechnik GmbH open?", [ROW, ROW], None),
+        ("Who is Phytec Messtechnik GmbH?", [ROW, ROW], None),
+        ("How many people live in Berlin?", [ROW, ROW], None),
+        ("How many rooms does a flat have?", [ROW, ROW], None),
+        ("What was the amount altogether?", [ROW], Asked(ORDERS)),
+        ("What was the amount altogether?", [{"source": "docs/leave.md"}, ROW], None),
+    ],
+)
+def test_rows_that_were_found_say_which_table_is_counted(
+    question: str, found: list[dict[str, str]], asked: Asked | None
+) -> None:
+    assert read_question(question, FOLDER, found=found) == asked
+    assert read_question(question, FOLDER) is None
+
+
 def test_a_long_text_is_none_of_these_and_costs_nothing() -> None:
     long = "how many orders from Berlin " * 100_000
     assert not has_form(long)
