@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from calendar import monthrange
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -109,7 +109,7 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
     if _as_called(where, fields) in fields:  # no condition: it names what is looked at
         where = ""
     try:
-        tree = parse_where(where, limits=REQUEST) if where else None
+        tree = parse_where(_quoted(where, fields), limits=REQUEST) if where else None
     except SpecError as error:
         return Unplanned(trouble="bad_filter", detail=str(error)[:300])
     field, tree = _as_called(field, fields), _with_names(tree, fields)
@@ -212,6 +212,19 @@ def _as_called(name: str, fields: Mapping[str, Field]) -> str:
     """The one field that is called alike but for letter case, blanks and underscores; the name itself where none or several are."""
     alike = [each for each in fields if folded(each.replace("_", " ")) == folded(name.replace("_", " "))]
     return alike[0] if name not in fields and len(alike) == 1 else name
+
+
+def _quoted(where: str, fields: Iterable[str]) -> str:
+    """A filter with quotes around the names of several words, which models write as they stand in a table.
+
+    >>> print(_quoted("Body Mass (g) > 40 and note = 'Body Mass (g)'", ["Body Mass (g)", "note"]))
+    "Body Mass (g)" > 40 and note = 'Body Mass (g)'
+    """
+    names = sorted((name for name in fields if re.search(r"[^\w.-]", name)), key=len, reverse=True)
+    if not names:
+        return where
+    quoted_or_named = rf"\"[^\"]*\"|'[^']*'|(?<!\w)(?P<name>{'|'.join(map(re.escape, names))})(?!\w)"
+    return re.sub(quoted_or_named, lambda at: json.dumps(at[0], ensure_ascii=False) if at["name"] else at[0], where)
 
 
 def _with_names(tree: Filter | None, fields: Mapping[str, Field]) -> Filter | None:
