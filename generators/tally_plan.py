@@ -106,12 +106,15 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
     if operation not in get_args(Operation):
         known = did_you_mean(operation[:80], get_args(Operation))
         return Unplanned(trouble="unknown_operation", detail=f"no operation {operation[:80]!r}. {known}")
-    if _as_called(where, fields) in fields:  # no condition: it names what is looked at
+    if _as_called(where, fields) in fields or (
+        table and folded(where) == folded(table)
+    ):  # what is looked at: no condition
         where = ""
     try:
         tree = parse_where(_quoted(where, fields), limits=REQUEST) if where else None
     except SpecError as error:
-        return Unplanned(trouble="bad_filter", detail=str(error)[:300])
+        reason = str(error).partition("\n")[0]
+        return Unplanned(trouble="bad_filter", detail=f"the model wrote a condition that is none ({reason[:120]})")
     field, tree = _as_called(field, fields), _with_names(tree, fields)
     if operation in ("earliest", "latest") and not field:
         field = _ordering(fields)

@@ -26,7 +26,7 @@ PARSERS = {
     ".rtf": "rtf",
     ".eml": "mail", ".mbox": "mbox", ".msg": "msg", ".ipynb": "notebook",
     ".csv": "csv", ".tsv": "csv",
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".xml": "xml", ".docbook": "xml",
     ".zip": "zip",
     ".ini": "ini", ".cfg": "ini", ".conf": "ini",
     **{f".{section}{more}": "man" for section in range(1, 9) for more in ("", *["p", "pm", "perl", "posix", "ssl", "tcl", "x"])},
@@ -48,7 +48,7 @@ NAMES = {
 """Names of files without a suffix, lower case -> parser."""
 
 VERSIONS = {
-    "csv": 3, "jsonl": 2, "json": 2, "xml": 2, "rst": 4, "tex": 2, "html": 4, "markdown": 3, "pdf": 3, "epub": 3, "mail": 3,
+    "csv": 3, "jsonl": 2, "json": 2, "xml": 2, "rst": 4, "tex": 2, "html": 5, "markdown": 3, "pdf": 4, "epub": 3, "mail": 3,
     "msg": 3, "notebook": 3, "docx": 2, "xlsx": 2, "odt": 2, "pptx": 2, "man": 2,
 }  # fmt: skip
 """Parsers that give other units than their files first gave, each with a number that is raised when that happens again.

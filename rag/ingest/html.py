@@ -24,6 +24,9 @@ _DROPPED = [
 ]  # fmt: skip
 
 
+_NO_TEXT = "[hidden], [aria-hidden=true], [role=navigation], .sphinxsidebar, a.headerlink"
+
+
 def parse(data: bytes, name: str, note: Note) -> list[ParsedDocument]:
     """One document, titled by its only h1, else by its title element.
 
@@ -58,7 +61,7 @@ def _write(
     said: Callable[[str], bool] = lambda text: False,
 ) -> str:
     page_title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for tag in [*soup.find_all(_DROPPED), *soup.select("[hidden], [aria-hidden=true], a.headerlink")]:
+    for tag in [*soup.find_all(_DROPPED), *soup.select(_NO_TEXT)]:
         tag.decompose()
     for anchor in soup.select(", ".join(f"{heading} a[href^='#']" for heading in HEADINGS)):
         if not any(map(str.isalnum, anchor.get_text())):

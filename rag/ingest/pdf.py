@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, repeat
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from rag.ingest.layout import Layout
 from rag.ingest.ocr import PageReader, placed
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
 
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\xad": ""})
+_ACCENTS = {"´": "\u0301", "`": "\u0300", "¨": "\u0308", "ˆ": "\u0302", "˜": "\u0303", "¸": "\u0327"}
+_LOOSE = re.compile(r"(?P<accent>[´`¨ˆ˜¸])(?P<letter>[acenouıAEOUCN])")
+_LOOSE_IN_WORDS = re.compile(r"[^\W\d_][´¨ˆ][aeouı]")
 _HYPHENATED = re.compile(r"[a-zß-ÿ]-[a-zß-ÿ]")
 _NARROW = 40  # characters; narrower text is a table or a list of names, where every line stands for itself
 _MARKER = re.compile(r"\A\s*(?:[-*•‣–·▪]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s")
@@ -173,7 +177,7 @@ def _texts(reader: PdfReader, data: bytes, note: Note) -> Iterator[str]:
         except Exception as cause:  # pypdf raises many kinds on unusual pages, and the others are worth having
             refused.append(f"page {number}: {type(cause).__name__}: {str(cause)[-100:]}")
             text = seen
-        yield text
+        yield _composed(text)
     if refused:
         note(f"pages as pdfium sees them, as pypdf gives up: {len(refused)}, first {refused[0]}")
 
@@ -192,6 +196,19 @@ def _text(page: PageObject, seen: str) -> str:
     columns = sum(len(row) > 1 and max(map(len, row)) >= _NARROW for row in rows)
     complete = len("".join(looks.split())) >= 0.99 * len("".join(drawn.split()))
     return "\n".join(map(_CELLS.join, rows)) if tabular > 2 * columns and tabular > 2 and complete else drawn
+
+
+def _composed(text: str) -> str:
+    """A page whose accents stand before their letters, as old files of TeX draw them: `amplifi´ee`, `pr`es`.
+
+    Of fewer than three in words none is put on its letter: what looks like one may be a quote.
+    """
+    if len(_LOOSE_IN_WORDS.findall(text)) < 3:
+        return text
+    letters = {
+        at[0]: normalize("NFC", at["letter"].replace("ı", "i") + _ACCENTS[at["accent"]]) for at in _LOOSE.finditer(text)
+    }
+    return _LOOSE.sub(lambda at: letters[at[0]] if len(letters[at[0]]) == 1 else at[0], text)
 
 
 def _seen(data: bytes, n_pages: int) -> Iterator[str]:

@@ -206,6 +206,17 @@ def test_the_most_and_the_mean_are_of_the_table_whose_rows_were_found(index: Loc
     assert (other.settled, other.passages, model.seen) == (None, PASSAGES, [])
 
 
+def test_a_condition_that_names_the_table_alone_is_none(index: LocalIndex) -> None:
+    amounts = [Decimal(row["amount"].replace(",", "")) for row in rows()]
+    question = "What is the total amount of the orders?"
+    context, _ = counted(index, question, plan("sum", where="orders", field="amount"))
+    assert context.settled is not None
+    assert context.settled.text.startswith(f"{sum(amounts):,.2f}: amount of 90 rows")
+    context, _ = counted(index, question, plan("sum", where="all of them", field="amount"))
+    assert context.settled is not None
+    assert "the model wrote a condition that is none (where, column 5: no operator 'of'" in context.settled.text
+
+
 def test_a_sum_and_a_number_are_of_the_table_whose_rows_were_found(index: LocalIndex) -> None:
     amounts = [Decimal(row["amount"].replace(",", "")) for row in rows()]
     shared = {"source": "docs/orders.csv", "customer": "Novak of Rome"}

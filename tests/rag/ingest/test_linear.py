@@ -22,7 +22,7 @@ import rag.ingest
 from rag.ingest import Limits, Reader, SourceFile, chunk, discover, word_spans
 from rag.ingest.settings import ChunkSettings
 
-TIMES, MOST = 8, 16
+TIMES, MOST = 16, 32
 """At so many times the length a pattern may take so many times as long."""
 LENGTH = 1_000
 """Characters of the shorter text. Above the largest number of repetitions that a pattern asks for."""

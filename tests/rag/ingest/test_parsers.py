@@ -104,7 +104,8 @@ def test_html_is_its_main_part_without_scripts_and_navigation(notes: Noted) -> N
 
 
 def test_html_without_a_main_part_loses_only_its_edges(notes: Noted) -> None:
-    document = _html("<title>T</title><body><h1>A</h1>x<h1>B</h1>y<aside>ad</aside><footer>f</footer></body>", notes)
+    edges = "<aside>ad</aside><footer>f</footer><div role='navigation'>next</div><div class='sphinxsidebar'>index</div>"
+    document = _html(f"<title>T</title><body><h1>A</h1>x<h1>B</h1>y{edges}</body>", notes)
     assert document.title == "T"
     assert _blocks(document) == [("A", ("A",)), ("x", ("A",)), ("B", ("B",)), ("y", ("B",))]
 

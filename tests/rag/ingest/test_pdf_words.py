@@ -123,3 +123,10 @@ def test_a_page_with_a_font_that_pypdf_refuses_is_as_it_is_seen_and_that_is_told
     assert "Above warp six the engines may be damaged." in "".join(texts)
     [note] = told
     assert note.startswith("pages as pdfium sees them, as pypdf gives up: 1, first page 2: LimitReachedError")
+
+
+def test_accents_that_stand_before_their_letters_are_put_on_them() -> None:
+    old = "amplifi´ee 51 fois, int´egr´e pr`es de `a Fran¸cais, o`u na¨ıve r´eseau, `foo`"
+    assert pdf._composed(old) == "amplifiée 51 fois, intégré près de à Français, où naïve réseau, `foo`"
+    for kept in ("run `echo a` and a`b, x´y", "a´b c´d", "5´ and 6´"):
+        assert pdf._composed(kept) == kept
