@@ -203,7 +203,7 @@ def make(given: Given) -> Make:
         registry, method = TABLES[stage]
         component = registry.get(name)
         values: dict[str, Any] = {**SMALL.get(f"{stage}.{name}", {}), **more}
-        if f"{stage}.{name}" == "rerank.cosine":  # whose own model is a real one
+        if f"{stage}.{name}" in ("rerank.cosine", "rerank.late_interaction"):  # whose own model is a real one
             values.setdefault("model", plain["encoder"])
         if f"{stage}.{name}" == "transform.captions":  # whose model has to see
             tower = given.index.manifest.settings.section("pictures").tower
