@@ -106,9 +106,8 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
     if operation not in get_args(Operation):
         known = did_you_mean(operation[:80], get_args(Operation))
         return Unplanned(trouble="unknown_operation", detail=f"no operation {operation[:80]!r}. {known}")
-    if _as_called(where, fields) in fields or (
-        table and folded(where) == folded(table)
-    ):  # what is looked at: no condition
+    is_table = bool(table) and folded(where) == folded(table)
+    if is_table or _as_called(where, fields) in fields:  # no condition: it names what is looked at
         where = ""
     try:
         tree = parse_where(_quoted(where, fields), limits=REQUEST) if where else None
@@ -226,7 +225,9 @@ def _quoted(where: str, fields: Iterable[str]) -> str:
     names = sorted((name for name in fields if re.search(r"[^\w.-]", name)), key=len, reverse=True)
     if not names:
         return where
-    quoted_or_named = rf"\"[^\"]*\"|'[^']*'|(?<!\w)(?P<name>{'|'.join(map(re.escape, names))})(?!\w)"
+    quoted_or_named = (
+        rf"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?<!\w)(?P<name>{'|'.join(map(re.escape, names))})(?!\w)"
+    )
     return re.sub(quoted_or_named, lambda at: json.dumps(at[0], ensure_ascii=False) if at["name"] else at[0], where)
 
 

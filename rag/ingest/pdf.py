@@ -205,10 +205,12 @@ def _composed(text: str) -> str:
     """
     if len(_LOOSE_IN_WORDS.findall(text)) < 3:
         return text
-    letters = {
-        at[0]: normalize("NFC", at["letter"].replace("ı", "i") + _ACCENTS[at["accent"]]) for at in _LOOSE.finditer(text)
-    }
-    return _LOOSE.sub(lambda at: letters[at[0]] if len(letters[at[0]]) == 1 else at[0], text)
+    return _LOOSE.sub(_on_its_letter, text)
+
+
+def _on_its_letter(loose: re.Match[str]) -> str:
+    letter = normalize("NFC", loose["letter"].replace("ı", "i") + _ACCENTS[loose["accent"]])
+    return letter if len(letter) == 1 else loose[0]
 
 
 def _seen(data: bytes, n_pages: int) -> Iterator[str]:

@@ -87,11 +87,13 @@ class LibraryEncoder:
         """A copy: how the library's own cuts and fills up is not to change."""
         from tokenizers import Tokenizer
 
-        from retrievers.encoders.tokenizer import TextTokens, backend_of
+        from retrievers.encoders.tokenizer import TextTokens, require_fast
 
         own = self._model.tokenizer  # static embeddings keep the bare one
-        backend = own if isinstance(own, Tokenizer) else backend_of(own, where=self._folder)
-        return TextTokens(copy.deepcopy(backend), max_length=1, lower_case=False, where=self._folder)
+        if not isinstance(own, Tokenizer):
+            require_fast(own, where=self._folder)
+            own = own.backend_tokenizer
+        return TextTokens(copy.deepcopy(own), max_length=1, lower_case=False, where=self._folder)
 
     def memory(self) -> list[Need]:
         """Weights in float32; what a batch takes is not known beforehand."""

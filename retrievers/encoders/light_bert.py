@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.core.errors import SpecError
 from retrievers.encoders.sentence_folder import SentenceFolder
+from retrievers.encoders.tokenizer import file_says_all
 
 Array = NDArray[np.float32]
 
@@ -24,7 +26,6 @@ MOST_TOKENS = 64
 """Of a text. Beyond either, torch is worth its seconds."""
 
 _POOLING = ("mean", "cls")
-_TOKENIZERS = ("BertTokenizer", "BertTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
@@ -53,18 +54,17 @@ class LightBert:
         folder = how.transformer
         try:
             config = json.loads((folder / "config.json").read_bytes())
-            tokenizer = json.loads((folder / "tokenizer_config.json").read_bytes())
+            ids_are_known = file_says_all(folder)
             with _opened(folder) as file:
                 stored = {
                     name: file.get_slice(name).get_dtype() for name in list(file.keys()) if name.endswith("weight")
                 }
-        except (OSError, ValueError, RuntimeError):
+        except (OSError, ValueError, RuntimeError, SpecError):
             return False
         return bool(
             _WORDS in stored
             and set(stored.values()) == {"F32"}
-            and (folder / "tokenizer.json").is_file()
-            and tokenizer.get("tokenizer_class") in _TOKENIZERS
+            and ids_are_known
             and config.get("model_type") == "bert"
             and config.get("hidden_act") == "gelu"
             and config.get("position_embedding_type", "absolute") == "absolute"

@@ -1,18 +1,17 @@
 """A BERT encoder in torch alone: what transformers makes of the same folder, to the bit.
 
-Its classes take five seconds to import, which the first text of a command would wait for.
+The first text of a command would wait for the import of that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.core.errors import SpecError
-from retrievers.encoders.transformer import Compute, matmul_attention, one_dnn_product
+from retrievers.encoders.transformer import LONGEST_MATMUL_ATTENTION, Compute, linear_product, matmul_attention
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +46,7 @@ class PlainBert:
         self.device = torch.device("cpu")
         self._compute = compute
         self._weights = {name: each.to(getattr(torch, compute)) for name, each in weights.items() if "pool" not in name}
-        self._product: Callable[[Tensor, Tensor, Tensor], Tensor] = one_dnn_product() or torch.nn.functional.linear
+        self._product = linear_product()
 
     def __call__(self, *, input_ids: Tensor, attention_mask: Tensor | None) -> Hidden:
         from torch.nn.functional import embedding, gelu
@@ -82,7 +81,7 @@ class PlainBert:
     def _attended(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         from torch.nn.functional import scaled_dot_product_attention
 
-        if self._compute == "bfloat16":
+        if self._compute == "bfloat16" and query.shape[2] <= LONGEST_MATMUL_ATTENTION:
             return matmul_attention(query, key, value, mask, scale=query.shape[-1] ** -0.5)
         mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=query.shape[-1] ** -0.5)
         return mixed.transpose(1, 2).contiguous()

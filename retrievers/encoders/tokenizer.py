@@ -60,12 +60,11 @@ class TextTokens:
         Raises:
             SpecError: transformers cannot load it, or it is not a fast one, which alone knows spans.
         """
-        light = file_says_all(folder)
-        tokenizer: Any = LightTokenizer(folder) if light else _by_transformers(folder)
+        tokenizer: Any = LightTokenizer(folder) if file_says_all(folder) else _by_transformers(folder)
         said = json_object(folder / "config.json")
         size = said.get("vocab_size", (said.get("text_config") or {}).get("vocab_size"))
         return cls(
-            tokenizer.backend_tokenizer if light else backend_of(tokenizer, where=folder),
+            tokenizer.backend_tokenizer,
             special_ids=[int(id_) for id_ in tokenizer.all_special_ids],
             pad_id=int(tokenizer.pad_token_id or 0),
             max_length=max_length,
@@ -146,23 +145,20 @@ def file_says_all(folder: Path) -> bool:
     return said.get("tokenizer_class") in _OF_BERT and said.get("do_lower_case", True) == kept.get("lowercase")
 
 
-def backend_of(tokenizer: Any, *, where: Path) -> Any:
-    """The `tokenizers.Tokenizer` of one of transformers.
-
-    Raises:
-        SpecError: it is not a fast one, which alone knows spans.
-    """
+def require_fast(tokenizer: Any, *, where: Path) -> None:
+    """Raise SpecError unless a tokenizer of transformers is a fast one, which alone knows spans."""
     if not tokenizer.is_fast:
         raise SpecError(f"model folder '{where}': its tokenizer has no tokenizer.json, which is needed for spans")
-    return tokenizer.backend_tokenizer
 
 
 def _by_transformers(folder: Path) -> Any:
     auto = import_transformers().AutoTokenizer
     try:
-        return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as cause:
         raise SpecError(f"model folder '{folder}': transformers cannot load its tokenizer ({cause})") from cause
+    require_fast(tokenizer, where=folder)
+    return tokenizer
 
 
 def readable(text: str) -> str:

@@ -221,9 +221,8 @@ def test_a_sum_and_a_number_are_of_the_table_whose_rows_were_found(index: LocalI
     amounts = [Decimal(row["amount"].replace(",", "")) for row in rows()]
     shared = {"source": "docs/orders.csv", "customer": "Novak of Rome"}
     orders = in_this_order([Document(doc_id=f"o{n}", text="", metadata=shared) for n in range(3)])
-    copied = plan(
-        "sum", where="city in ('Rome', 'Berlin', 'Oslo')", field="amount"
-    )  # of values that the model was shown
+    shown = "city in ('Rome', 'Berlin', 'Oslo')"  # values that the model was shown, and nobody asked for
+    copied = plan("sum", where=shown, field="amount")
     context, _ = counted(index, "What is the amount altogether?", copied, found=orders)
     assert context.settled is not None
     assert context.settled.text.startswith(f"{sum(amounts):,.2f}: amount of 90 rows")

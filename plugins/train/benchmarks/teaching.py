@@ -25,7 +25,7 @@ from benchmarks.make_samples import data_folder
 from benchmarks.record import Record, record
 from rag import build_index
 from rag.evaluate import Dataset, Evaluation, Qrels, evaluate, load_beir, paired_randomisation
-from rag.files import write_atomically
+from rag.files import data_sha256, write_atomically
 from rag.indexes import IndexSettings, LocalIndex
 from rag.types import Document, Query, Ranking
 from ragline_train.pseudo import Case
@@ -163,7 +163,8 @@ def lines(
     """Teach, and ask both."""
     begun = perf_counter()
     with LocalIndex.open(a_set.index) as index:
-        name = f"{a_set.name.replace('/', '-')}-{data.own}-{len(data.queries)}-{settings.seed}.json"
+        taught = data_sha256([query.qid for query in data.queries])[:8]
+        name = f"{a_set.name.replace('/', '-')}-{data.own}-{taught}-{settings.seed}.json"
         lessons = kept_lessons(index, data, work / "lessons" / name)
         made = perf_counter() - begun
         result = train(recipe, index=index, out=out, data=data, settings=settings, lessons=lessons, say=_say)
