@@ -160,9 +160,7 @@ def _recorded(name: str) -> list[dict[str, Any]]:
 
 def _lines_of(figure: Figure, where: Mapping[str, Any]) -> list[dict[str, Any]]:
     wanted = {key: value if isinstance(value, tuple) else (value,) for key, value in where.items()}
-    lines = [
-        line for line in _recorded(figure.lines) if all(_at(line, key) in values for key, values in wanted.items())
-    ]
+    lines = [line for line in _recorded(figure.lines) if all(at(line, key) in values for key, values in wanted.items())]
     if not lines:
         raise SpecError(f"benchmarks/results/{figure.lines}.jsonl has no line with {dict(where)}")
     return [line for line in lines if is_clean(line)] or lines
@@ -196,8 +194,8 @@ def _only_setup(figure: Figure, lines: Sequence[Line]) -> Sequence[Line]:
 def _of_one(figure: Figure, line: Line) -> Told:
     if not figure.n:
         raise SpecError(f"{_name(figure)}: its line has no qid, so `n` must say where it tells the number of questions")
-    ends = [_number(figure, _at(line, key), key) for key in figure.interval]
-    value, n = _value(figure, line), int(_number(figure, _at(line, figure.n), figure.n))
+    ends = [_number(figure, at(line, key), key) for key in figure.interval]
+    value, n = _value(figure, line), int(_number(figure, at(line, figure.n), figure.n))
     ends = ends or ([*_wilson(value, n)] if figure.share else [])
     return Told(
         value=value,
@@ -218,12 +216,12 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _value(figure: Figure, line: Line) -> float:
-    found = _at(line, figure.key)
+    found = at(line, figure.key)
     if figure.equals is not None:
         return float(found == figure.equals)
     if not figure.against:
         return _number(figure, found, figure.key)
-    other = _at(line, figure.against)
+    other = at(line, figure.against)
     if figure.by == "equal":
         return float(found == other)
     return float((_number(figure, found, figure.key) - _number(figure, other, figure.against)) ** 2)
@@ -235,7 +233,7 @@ def _number(figure: Figure, value: Any, key: str) -> float:
     return float(value)
 
 
-def _at(line: Line, key: str) -> Any:
+def at(line: Line, key: str) -> Any:
     """What stands there; None where nothing does. A number in a key is a place in a list."""
     value: Any = line
     for part in key.split("/"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmarks.record import RESULTS
+from docs.exact import is_said, value_of
 from docs.page_figures import Number, Section, numbers, sections
 from docs.reached import Said, pool_of, reach_table
 from rag.core.yaml_source import parse_yaml
@@ -39,6 +40,11 @@ class Except(BaseModel):
     )
     unreached: str = Field(
         default="", description="Measured. Its line is lost or was never kept, or no rule knows how it comes of lines."
+    )
+
+    told: Mapping[str, str] = Field(
+        default={},
+        description="A number as it is written, and the place of lines that it is of, as `docs.exact` reads it.",
     )
 
     @property
@@ -78,12 +84,13 @@ def unreached(section: Section, said: Except, page: str = "") -> Iterator[tuple[
     for table, kept in reached:
         for row, cells in enumerate(table.rows):
             for column, cell in enumerate(cells):
-                yield from (("unreached", each) for at, each in enumerate(cell) if (row, column, at) not in kept)
+                missing = [each for at, each in enumerate(cell) if (row, column, at) not in kept]
+                yield from (("unreached", each) for each in missing if each.text not in said.told)
     told = Said(pool, reached)
     labels = {label for table in section.tables for label in (*table.header, *table.labels)}
     for sentence in section.sentences:
         for number, is_reached in told.reached(_without(sentence)):
-            if not is_reached:
+            if not is_reached and number.text not in said.told:
                 whole = "whole" if re.fullmatch(r"[\d,]+", number.text) else "unreached"
                 yield "other" if sentence in labels else whole, number
 
@@ -99,6 +106,12 @@ def amiss(page: str, text: str) -> Iterator[str]:
     for section in sections(text):
         said = excepted.get(section.heading, Except())
         found, wanted = Counter(number.text for _, number in unreached(section, said, text)), said.numbers
+        for text_of, words in said.told.items():
+            (number,) = numbers(text_of)
+            if not is_said(number, words):
+                yield f"'{section.heading}': {text_of} is {value_of(words):.6g} by '{words}'"
+            if text_of not in _of_all(section):
+                yield f"'{section.heading}': take off the list what the page does not say: {text_of}"
         if more := found - wanted:
             yield f"'{section.heading}': no line has {' '.join(more.elements())}"
         if less := wanted - _of_all(section):
@@ -133,6 +146,8 @@ def main() -> None:
                 kept[at].append(number.text)
             fields = [f"lines: [{', '.join(said.lines)}]"] * bool(said.lines)
             fields += [f'{name}: "{" ".join(some)}"' for name, some in kept.items() if some]
+            fields += ["told:"] * bool(said.told)
+            fields += [f"  {json.dumps(number)}: {json.dumps(words)}" for number, words in said.told.items()]
             if fields:
                 written += [f"    {json.dumps(section.heading)}:", *(f"      {each}" for each in fields)]
         sys.stdout.write("\n".join(written) + " {}" * (len(written) == 1) + "\n")

@@ -1,0 +1,83 @@
+"""What one number of a page is of, said in a few words, where no rule finds its line.
+
+million what=build engine=ragline: of/lexical          the last line that says so, at this place
+mean fusion split=test: gains/rrf/difference           over all such lines
+least misspelt set=cacm|cosqa: clean_near less clean   of lines of either set, one place less another
+fusion_cost: ms/added to ms/search                     or in proportion to it
+mean fusion chosen=corpus 0.3: choice/*/corpus 0.3     over all that stands where the star is
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from statistics import fmean, median
+from typing import Any
+
+from benchmarks.record import recorded
+from docs.figures import at, is_clean
+from docs.page_figures import Number
+from rag.core.errors import SpecError
+from rag.evaluate.significance import mean_interval
+
+SCALES = (1.0, 1e3, 1e6, 100.0, 1e-3, 1e-6, 2.0**-20, 2.0**-10)
+"""A line may have seconds where a page has milliseconds, or bytes where it has megabytes."""
+
+_OF_ALL: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "mean": fmean,
+    "median": median,
+    "least": min,
+    "most": max,
+    "sum": sum,
+    "count": len,
+    "low": lambda values: mean_interval(values).low,
+    "high": lambda values: mean_interval(values).high,
+}
+_SAID = re.compile(r"(?:(?P<of>\w+) )?(?P<file>\w+)(?P<where>(?: [^\s:=]+=(?:[^:]|:(?! ))+?)*): (?P<place>.+)")
+_WHERE = re.compile(r" ([^\s:=]+)=(.*?)(?= [^\s:=]+=|$)")
+_FIRST = re.compile(r"[-+]?\d*\.?\d+")
+_TWO = re.compile(r"(.+?) (less|to) (.+)")
+
+
+def is_said(number: Number, said: str) -> bool:
+    """Whether the number is what its words come to, rounded as the page has it. Without a sign its size is meant.
+
+    Raises:
+        SpecError: the words are of no known form, or no line, or no number of one, fits them.
+    """
+    value = value_of(said) if number.text[0] in "+-" else abs(value_of(said))
+    edge = number.half * 1.000001
+    return any(abs(value * scale - number.value) <= edge for scale in SCALES)
+
+
+@cache
+def value_of(said: str) -> float:
+    """What the words come to, as lines have it."""
+    found = _SAID.fullmatch(said)
+    if found is None or found["of"] not in (None, *_OF_ALL):
+        raise SpecError(f"'{said}': not of the form '[{'|'.join(_OF_ALL)}] FILE key=value ...: PLACE [less|to PLACE]'")
+    where = dict(_WHERE.findall(found["where"]))
+    fitting = [line for line in recorded(found["file"]) if all(_is(at(line, key), each) for key, each in where.items())]
+    lines = [line for line in fitting if is_clean(line)] or fitting
+    values = [value for line in lines for value in _values(line, found["place"])]
+    if not values:
+        raise SpecError(f"'{said}': none of {len(lines)} lines that fit has a number there")
+    return float(_OF_ALL[found["of"]](values)) if found["of"] else values[-1]
+
+
+def _is(value: Any, said: str) -> bool:
+    return value is not None and str(value) in said.split("|")
+
+
+def _values(line: Any, place: str) -> list[float]:
+    if two := _TWO.fullmatch(place):
+        pairs = zip(_values(line, two[1]), _values(line, two[3]), strict=False)
+        return [first - second if two[2] == "less" else first / second for first, second in pairs]
+    before, star, after = place.partition("/*")
+    value = at(line, before) if before else line
+    if star:
+        return [number for name in sorted(value or ()) for number in _values(value[name], after.removeprefix("/"))]
+    if isinstance(value, str) and (said := _FIRST.match(value)):
+        return [float(said[0])]
+    return [float(value)] if isinstance(value, bool | int | float) else []
