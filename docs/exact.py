@@ -57,13 +57,29 @@ def value_of(said: str) -> float:
     found = _SAID.fullmatch(said)
     if found is None or found["of"] not in (None, *_OF_ALL):
         raise SpecError(f"'{said}': not of the form '[{'|'.join(_OF_ALL)}] FILE key=value ...: PLACE [less|to PLACE]'")
-    where = dict(_WHERE.findall(found["where"]))
-    fitting = [line for line in recorded(found["file"]) if all(_is(at(line, key), each) for key, each in where.items())]
-    lines = [line for line in fitting if is_clean(line)] or fitting
+    first, minus, second = found["where"].partition(" minus ")
+    where = dict(_WHERE.findall(first))
+    lines = _fitting(found["file"], where)
     values = [value for line in lines for value in _values(line, found["place"])]
+    if minus:
+        others = {_item(line): line for line in _fitting(found["file"], where | dict(_WHERE.findall(f" {second}")))}
+        pairs = [(line, others[item]) for item, line in {_item(line): line for line in lines}.items() if item in others]
+        values = [
+            a - b for pair in pairs for a, b in zip(*(_values(line, found["place"]) for line in pair), strict=True)
+        ]
     if not values:
         raise SpecError(f"'{said}': none of {len(lines)} lines that fit has a number there")
     return float(_OF_ALL[found["of"]](values)) if found["of"] else values[-1]
+
+
+def _fitting(file: str, where: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+    """Lines that say so; of these the ones of committed code, where there are any."""
+    fitting = [line for line in recorded(file) if all(_is(at(line, key), each) for key, each in where.items())]
+    return [line for line in fitting if is_clean(line)] or fitting
+
+
+def _item(line: Mapping[str, Any]) -> tuple[Any, Any]:
+    return line.get("set"), line.get("qid")
 
 
 def _is(value: Any, said: str) -> bool:

@@ -17,6 +17,9 @@ LINES: list[dict[str, Any]] = [
     {"set": "cacm", "way": "a model:ours", "nDCG@10": 0.6, "to": {"low": 0.1}, "s": 0.0042, "commit": "0123456789ab"},
     {"set": "cosqa", "way": "plain", "nDCG@10": 0.2, "to": {"low": 0.3}, "s": 0.0012, "commit": "0123456789ab"},
     {"set": "cosqa", "way": "plain", "nDCG@10": 0.9, "to": {"low": 0.3}, "s": 0.0012, "commit": "0123456789ab+"},
+    {"set": "time", "qid": "1", "way": "a", "right": True, "commit": "0123456789ab"},
+    {"set": "time", "qid": "2", "way": "a", "right": True, "commit": "0123456789ab"},
+    {"set": "time", "qid": "2", "way": "b", "right": False, "commit": "0123456789ab"},
     {"of": {"a/b": {"x": 1.0, "y": 4.0}, "c": {"x": 3.0, "y": 4.0}}, "told": "-0.12 [-0.20, -0.04]", "commit": "0123456789ab"},
 ]  # fmt: skip
 
@@ -46,6 +49,9 @@ def _lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("mean some: of/*/y less of/*/x", 2.0),
         ("some: told", -0.12),
         ("low some: of/*/y", 4.0),
+        ("mean some way=a: right", 1.0),
+        ("mean some way=a minus way=b: right", 1.0),  # of the one question that both have
+        ("count some set=time way=a minus way=b: right", 1),
     ],
 )
 def test_words_come_to_what_lines_have(said: str, value: float) -> None:
@@ -74,7 +80,7 @@ def test_a_number_is_held_to_its_last_digit(written: str, said: str, is_so: bool
     [
         ("some set=cacm nDCG@10", "not of the form"),
         ("worst some: nDCG@10", "not of the form"),
-        ("some set=time: nDCG@10", "none of 0 lines"),
+        ("some set=poquad: nDCG@10", "none of 0 lines"),
         ("some set=cacm: MAP", "none of 2 lines"),
     ],
 )
