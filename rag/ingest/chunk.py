@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rag.core.contents import Content
 from rag.core.types import Document
 from rag.ingest.packing import pack, pack_turns
-from rag.ingest.pieces import Piece, Ruler, pieces
+from rag.ingest.pieces import Piece, Ruler, fits, pieces
 from rag.ingest.types import ParsedDocument
 
 if TYPE_CHECKING:
@@ -105,9 +105,11 @@ def turns(texts: Sequence[str], encode: Encode) -> list[bool]:
 def _pieces(document: ParsedDocument, settings: ChunkSettings, spans: Ruler) -> list[Piece]:
     """What chunks are packed from; nothing for a corpus record that stays whole."""
     most = settings.corpus_tokens if document.whole else 0
-    if most and (len(document.text) <= most or len(document.title) > _LONGEST_TITLE):
+    if most and (most == inf or len(document.text) <= most or len(document.title) > _LONGEST_TITLE):
         return []  # a token has a character at least; and each chunk would have the title
-    found = list(pieces(document, limit=settings.tokens, spans=spans)) if most < inf else []
+    if most and fits(document.text, most, spans):
+        return []
+    found = list(pieces(document, limit=settings.tokens, spans=spans))
     return [] if most and _size(found) <= most else found
 
 

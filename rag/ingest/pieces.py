@@ -41,6 +41,11 @@ def word_spans(texts: Sequence[str]) -> list[list[tuple[int, int]]]:
     return [[match.span() for match in _WORDS.finditer(text)] for text in texts]
 
 
+def fits(text: str, limit: float, spans: Ruler) -> bool:
+    """Whether a text that a ruler may see whole has at most `limit` tokens. It costs less than its pieces do."""
+    return len(text) <= _LONGEST_PIECE and len(_token_ends(text, *spans([text]))) <= limit
+
+
 def pieces(document: ParsedDocument, *, limit: int, spans: Ruler) -> Iterator[Piece]:
     """Pieces of at most `limit` tokens, in order, that together hold every character that is not space."""
     todo = _candidates(document)
@@ -92,7 +97,8 @@ def _token_ends(text: str, tokens: Sequence[tuple[int, int]]) -> list[int]:
         if end - start > _LONGEST_TOKEN:
             ends += range(start + _LONGEST_TOKEN, end, _LONGEST_TOKEN)
         ends.append(end)
-        done = max(done, end)
+        if end > done:  # a call of max is half of this loop
+            done = end
     return sorted(ends + _virtual_ends(text, done, len(text)))
 
 
