@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rag.core.types import Document
 from rag.ingest import Block, ParsedDocument, Ruler, chunk, code, word_spans
 from rag.ingest.layout import Layout
+from rag.ingest.pieces import fits, pieces
 from rag.ingest.settings import ChunkSettings
 
 WORDS = [f"word{i}" for i in range(400)]
@@ -237,6 +238,13 @@ def test_a_corpus_record_stays_whole_up_to_a_quarter_more_than_a_chunk() -> None
         assert (found == same) is whole
     never = ChunkSettings(tokens=16, corpora=False)
     assert len(chunk(_record(" ".join(WORDS)), settings=never, spans=word_spans)) == 1
+
+
+@settings(max_examples=150)
+@given(text=_text, limit=st.integers(1, 40), ruler=st.sampled_from([word_spans, _three_letter_spans]))
+def test_a_record_counts_as_many_tokens_as_its_pieces(text: str, limit: int, ruler: Ruler) -> None:
+    whole = sum(piece.size for piece in pieces(_record(text), limit=10_000, spans=ruler))
+    assert fits(text, limit, ruler) is (whole <= limit)
 
 
 def test_a_corpus_record_with_an_endless_title_stays_whole() -> None:

@@ -54,6 +54,22 @@ def test_time_between_two_documents_counts_and_not_what_the_reader_does_with_the
         assert len(list(documents)) == 19
 
 
+def test_the_processors_time_is_not_asked_for_at_every_record(
+    tmp_path: Path, at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call into the kernel takes as long as the record itself."""
+    path, asked, thread_time = tmp_path / "corpus.jsonl", list[float](), time.thread_time
+    path.write_text("".join(f'{{"_id": "{i}", "text": "x"}}\n' for i in range(5_000)))
+
+    def counted() -> float:
+        asked.append(thread_time())
+        return asked[-1]
+
+    monkeypatch.setattr(time, "thread_time", counted)
+    assert len(read(at(path, layout="corpus"))) == 5_000
+    assert len(asked) < 2_500
+
+
 def test_empty_lines_between_records_keep_the_numbers_of_lines(tmp_path: Path, at: At) -> None:
     told: list[Problem] = []
     path = packed(tmp_path / "corpus.jsonl.gz", b"\n" * 1_000_000, 2, end=b'not json\n{"_id": "a", "text": "x"}\n')
