@@ -63,7 +63,7 @@ def row(system: str, **said: str) -> str:
             "take `bare` out",
         ),
         ("model: qwen2.5-coder-0.5b-instruct\n", "model: llama\n", "do not say the model 'llama'"),
-        ("  plain: a coin has .5 of either\n", "", "need what stands beside them"),
+        ("  plain: a coin has .5\n", "", "need what stands beside them"),
         ("where: {set: scifact, model: all-minilm-l6-v2}", "where: {set: scifact}", "differ in"),
         ('- system: "Merlin"\n', '- system: "ProtST"\n', "two entries for ProtST"),
         ("of: media\n  word: loader", "of: text\n  word: loader", "entries are of 'text', and the list has 28"),
@@ -207,9 +207,10 @@ class TestFigures:
             told(Figure(says="right", lines="a", key="x"))
 
 
-def test_lines_that_are_not_clean_are_counted() -> None:
-    counted = unclean()
-    assert all(without + changed for _, without, changed in counted.values())
-    assert all(lines >= without + changed for lines, without, changed in counted.values())
-    assert "legs" not in counted
-    assert "walks" in counted
+def test_lines_that_are_not_clean_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = {"old": ["", "unknown", CLEAN], "changed": [CLEAN + "+", CLEAN], "clean": [CLEAN]}
+    for name in commits:
+        (tmp_path / f"{name}.jsonl").touch()
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(figures, "_recorded", lambda name: [{"commit": each} for each in commits[name]])
+    assert unclean() == {"old": (3, 2, 0), "changed": (2, 0, 1)}

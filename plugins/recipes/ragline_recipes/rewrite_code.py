@@ -32,7 +32,8 @@ class RewriteCodeTransform:
     Costs 1 + n calls per document, once: what was written is kept by the content, the prompts, the parameters and the
     model's weights. A document for which nothing usable was written is indexed as it is.
 
-    Not here, of what the paper has: four demonstrations before a program is summed up; fine-tuning.
+    Not here, of what the paper has: fine-tuning. Its four demonstrations before a program is summed up are drawn from
+    training pairs; here they are four fixed ones of our own.
 
     Args:
         llm: the model that writes; in a graph, a name from `models`.
