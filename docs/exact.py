@@ -87,13 +87,17 @@ def _is(value: Any, said: str) -> bool:
 
 
 def _values(line: Any, place: str) -> list[float]:
-    if two := _TWO.fullmatch(place):
+    if not (values := _there(line, place)) and (two := _TWO.fullmatch(place)):
         pairs = zip(_values(line, two[1]), _values(line, two[3]), strict=False)
         return [first - second if two[2] == "less" else first / second for first, second in pairs]
+    return values
+
+
+def _there(line: Any, place: str) -> list[float]:
     before, star, after = place.partition("/*")
     value = at(line, before) if before else line
     if star:
-        return [number for name in sorted(value or ()) for number in _values(value[name], after.removeprefix("/"))]
+        return [number for name in sorted(value or ()) for number in _there(value[name], after.removeprefix("/"))]
     if isinstance(value, str) and (said := _FIRST.match(value)):
         return [float(said[0])]
     return [float(value)] if isinstance(value, bool | int | float) else []
