@@ -8,9 +8,9 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 72_685,
-    "lines of centre and plug-ins": 117_722,
-    "lines of centre and plug-ins that hold code": 78_129,
+    "lines of the centre": 72_677,
+    "lines of centre and plug-ins": 117_715,
+    "lines of centre and plug-ins that hold code": 78_123,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
     "modules with one importer, under 60 lines": 16,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -195,6 +196,8 @@ def _build(
         say(f"{n:,} passages newly read for '{node}'{_in_words(kept[node]) if node in kept else ''}")
     for line in _left_out(report):
         warn(line)
+    for name in report.ignored:
+        logging.getLogger(__name__).info("no reader for %s", name)
 
 
 def _wanted(given: Namespace) -> tuple[IndexSettings | None, Sequence[str] | None]:

@@ -251,8 +251,23 @@ class Population:
     fit: float = 1.0
 
 
+class _OfQuery:
+    """What belongs to one query has its ids."""
+
+    __slots__ = ()
+    query: Query
+
+    @property
+    def qid(self) -> str:
+        return self.query.qid
+
+    @property
+    def outer_qid(self) -> str:
+        return self.query.outer_qid
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking:
+class Ranking(_OfQuery):
     """Hits of one query in rank order. `source` is the node that made it. Iterates and indexes like its hits.
 
     `population` and `other_scores` are there once the list is completed for a fusion (`rag.ranking.completed`):
@@ -269,14 +284,6 @@ class Ranking:
     population: Population | None = None
     other_scores: Mapping[str, float] = field(default_factory=dict, hash=False)
     near: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
-
-    @property
-    def qid(self) -> str:
-        return self.query.qid
-
-    @property
-    def outer_qid(self) -> str:
-        return self.query.outer_qid
 
     @property
     def doc_ids(self) -> tuple[str, ...]:
@@ -344,7 +351,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(_OfQuery):
     """What a generator reads. `passages[i]` is cited as [i + 1]; `n_tokens` counts the passages alone.
 
     `settled`: the answer, where it was worked out before a generator was asked.
@@ -356,14 +363,6 @@ class Context:
     settled: Settled | None = None
     outcome: Outcome = OK
     usage: Usage = NO_USAGE
-
-    @property
-    def qid(self) -> str:
-        return self.query.qid
-
-    @property
-    def outer_qid(self) -> str:
-        return self.query.outer_qid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,7 +434,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(_OfQuery):
     """An answer, the context it was written from, the passages it cites, and what checks say of its sentences.
 
     `confidence`: the calibrated chance that it is right; None where nobody calibrated one. `likelihood`: the mean
@@ -455,14 +454,6 @@ class Answer:
     finish_reason: str = "stop"
     outcome: Outcome = OK
     usage: Usage = NO_USAGE
-
-    @property
-    def qid(self) -> str:
-        return self.query.qid
-
-    @property
-    def outer_qid(self) -> str:
-        return self.query.outer_qid
 
     def __repr__(self) -> str:
         from rag.core.shown import answer_line

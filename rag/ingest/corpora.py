@@ -25,8 +25,7 @@ from rag.ingest.unpack import damage_told, opened, require_ratio
 
 _SHAPES = (("_id", "text"), ("id", "contents"))  # BEIR; FlashRAG and Pyserini
 _SNIFFED = 1 << 20
-_FRESH = 0.05
-"""Seconds for which the processor's time is good enough for the next document too."""
+_FRESH = 0.05  # seconds for which the processor's time is good enough for the next document too
 _EMPTY = re.compile(rb"\n+")
 
 
@@ -135,11 +134,8 @@ def _lines(lines: io.BufferedReader, packed: int, limits: Limits, clock: _Clock)
 
 
 class _Clock:
-    """How much of the processor's time passed without a document.
-
-    To ask for that time is a call into the kernel, so for every record it would cost as much as the record does. Less of it
-    passes than by the clock, which is asked in its place as long as it tells enough.
-    """
+    """How much of the processor's time passed without a document. To ask for that is a call into the kernel, as dear as a
+    record, so it is asked only where the clock, of which more passes, does not tell enough."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._fresh = seconds, min(_FRESH, seconds / 10)
@@ -152,6 +148,6 @@ class _Clock:
             self._asked, self._start = now, time.thread_time()
 
     def check(self) -> None:
-        by_clock = time.perf_counter() - self._asked
-        if by_clock > self._seconds and time.thread_time() - self._start > self._seconds:
+        late = time.perf_counter() - self._asked > self._seconds
+        if late and time.thread_time() - self._start > self._seconds:
             raise ReadError(f"not one document within {self._seconds:g} s of the processor's time")

@@ -7,8 +7,8 @@ asked member by member.
 
 from __future__ import annotations
 
+import operator
 import re
-from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -110,10 +110,8 @@ class Range(Operator):
         object.__setattr__(self, "value", plain_value(self.value))
         object.__setattr__(self, "bound", bound)
 
-    @staticmethod
-    @abstractmethod
-    def compare(value: float, bound: float) -> bool:
-        """Whether a value passes, given its number or its count of days or microseconds, and the bound's."""
+    compare: ClassVar[staticmethod[[Any, Any], bool]]
+    """Whether a value passes, given its number or its count of days or microseconds, and the bound's."""
 
     def holds(self, value: Any) -> bool:
         if not isinstance(self.bound, Moment):
@@ -133,10 +131,7 @@ class Greater(Range):
 
     name: ClassVar[str] = "gt"
     symbol: ClassVar[str] = ">"
-
-    @staticmethod
-    def compare(value: float, bound: float) -> bool:
-        return value > bound
+    compare = staticmethod(operator.gt)
 
 
 @dataclass(frozen=True)
@@ -145,10 +140,7 @@ class GreaterOrEqual(Range):
 
     name: ClassVar[str] = "gte"
     symbol: ClassVar[str] = ">="
-
-    @staticmethod
-    def compare(value: float, bound: float) -> bool:
-        return value >= bound
+    compare = staticmethod(operator.ge)
 
 
 @dataclass(frozen=True)
@@ -157,10 +149,7 @@ class Less(Range):
 
     name: ClassVar[str] = "lt"
     symbol: ClassVar[str] = "<"
-
-    @staticmethod
-    def compare(value: float, bound: float) -> bool:
-        return value < bound
+    compare = staticmethod(operator.lt)
 
 
 @dataclass(frozen=True)
@@ -169,10 +158,7 @@ class LessOrEqual(Range):
 
     name: ClassVar[str] = "lte"
     symbol: ClassVar[str] = "<="
-
-    @staticmethod
-    def compare(value: float, bound: float) -> bool:
-        return value <= bound
+    compare = staticmethod(operator.le)
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,9 @@ class ReversedReranker:
         ]
 
 
-def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_what_is_not_in_an_index_is_told_in_exact_words(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     """What has no reader by suffix, what could not be read, what was read in part, and what was only mended."""
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -200,6 +202,8 @@ def test_what_is_not_in_an_index_is_told_in_exact_words(capsys: pytest.CaptureFi
     for n in range(20):
         (folder / f"d.k{n:02}").write_text("x")
     assert " 1 .k09, 10 of other kinds: no reader for these (" in run(capsys, *command)[2].splitlines()[-1]
+    run(capsys, *command, "-v")
+    assert {f"no reader for mixed/{name}" for name in ("a.xls", "Picture", "d.k00", "d.k19")} <= set(caplog.messages)
 
 
 def test_a_first_build_that_reads_twice_tells_everything_once(
