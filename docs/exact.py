@@ -15,14 +15,11 @@ from functools import cache
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.record import recorded
-from docs.figures import at, is_clean
+from docs.figures import at, clean_ones, lines_of
 from docs.page_figures import Number
+from docs.reached import SCALES
 from rag.core.errors import SpecError
 from rag.evaluate.significance import mean_interval
-
-SCALES = (1.0, 1e3, 1e6, 100.0, 1e-3, 1e-6, 2.0**-20, 2.0**-10)
-"""A line may have seconds where a page has milliseconds, or bytes where it has megabytes."""
 
 _OF_ALL: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
@@ -74,8 +71,7 @@ def value_of(said: str) -> float:
 
 def _fitting(file: str, where: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
     """Lines that say so; of these the ones of committed code, where there are any."""
-    fitting = [line for line in recorded(file) if all(_is(at(line, key), each) for key, each in where.items())]
-    return [line for line in fitting if is_clean(line)] or fitting
+    return clean_ones([line for line in lines_of(file) if all(_is(at(line, key), each) for key, each in where.items())])
 
 
 def _item(line: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -88,7 +84,8 @@ def _is(value: Any, said: str) -> bool:
 
 def _values(line: Any, place: str) -> list[float]:
     if not (values := _there(line, place)) and (two := _TWO.fullmatch(place)):
-        pairs = zip(_values(line, two[1]), _values(line, two[3]), strict=False)
+        firsts, seconds = _values(line, two[1]), _values(line, two[3])
+        pairs = zip(firsts, seconds, strict=True) if firsts and seconds else ()
         return [first - second if two[2] == "less" else first / second for first, second in pairs]
     return values
 

@@ -145,7 +145,7 @@ def unclean() -> dict[str, tuple[int, int, int]]:
     """File -> lines, those without a commit, those of changed code; of files that have any of the latter two."""
     counts = {}
     for file in sorted(RESULTS.glob("*.jsonl")):
-        commits = [str(line.get("commit", "")) for line in _recorded(file.stem)]
+        commits = [str(line.get("commit", "")) for line in lines_of(file.stem)]
         without = sum(not each or each == "unknown" for each in commits)
         changed = sum(each.endswith("+") for each in commits)
         if without or changed:
@@ -154,15 +154,21 @@ def unclean() -> dict[str, tuple[int, int, int]]:
 
 
 @cache
-def _recorded(name: str) -> list[dict[str, Any]]:
+def lines_of(name: str) -> list[dict[str, Any]]:
+    """The lines of a file, read once."""
     return recorded(name)
 
 
 def _lines_of(figure: Figure, where: Mapping[str, Any]) -> list[dict[str, Any]]:
     wanted = {key: value if isinstance(value, tuple) else (value,) for key, value in where.items()}
-    lines = [line for line in _recorded(figure.lines) if all(at(line, key) in values for key, values in wanted.items())]
+    lines = [line for line in lines_of(figure.lines) if all(at(line, key) in values for key, values in wanted.items())]
     if not lines:
         raise SpecError(f"benchmarks/results/{figure.lines}.jsonl has no line with {dict(where)}")
+    return clean_ones(lines)
+
+
+def clean_ones(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of committed code; all, where there are none."""
     return [line for line in lines if is_clean(line)] or lines
 
 

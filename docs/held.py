@@ -106,15 +106,16 @@ def amiss(page: str, text: str) -> Iterator[str]:
     for section in sections(text):
         said = excepted.get(section.heading, Except())
         found, wanted = Counter(number.text for _, number in unreached(section, said, text)), said.numbers
+        on_page = _of_all(section)
         for text_of, words in said.told.items():
             (number,) = numbers(text_of)
             if not is_said(number, words):
                 yield f"'{section.heading}': {text_of} is {value_of(words):.6g} by '{words}'"
-            if text_of not in _of_all(section):
+            if text_of not in on_page:
                 yield f"'{section.heading}': take off the list what the page does not say: {text_of}"
         if more := found - wanted:
             yield f"'{section.heading}': no line has {' '.join(more.elements())}"
-        if less := wanted - _of_all(section):
+        if less := wanted - on_page:
             yield f"'{section.heading}': take off the list what the page does not say: {' '.join(less.elements())}"
 
 

@@ -25,7 +25,7 @@ from docs.page_figures import Number, Table, numbers
 Place = tuple[int, int, int]
 """Row, column, and place in the cell."""
 
-_SCALES = (1.0, 1e3, 1e6, 100.0, 1e-3, 1e-6, 1e-5, 2.0**-20, 2.0**-10)
+SCALES = (1.0, 1e3, 1e6, 100.0, 1e-3, 1e-6, 1e-5, 2.0**-20, 2.0**-10)
 """A line may have seconds where a page has milliseconds, or bytes where it has megabytes."""
 _AGREED = 0.75
 """The share of other cells that makes a rule for a cell."""
@@ -58,7 +58,7 @@ class Pool:
             if kind not in _UNSAID and plain(value):
                 self.named[plain(value)].add(feature)
 
-    def of(self, number: Number, scales: Sequence[float] = _SCALES) -> list[Match]:
+    def of(self, number: Number, scales: Sequence[float] = SCALES) -> list[Match]:
         """Those that are written like this one."""
         found = []
         for scale in (100.0, 1.0) if number.text.endswith("%") else scales:

@@ -27,7 +27,7 @@ LINES: list[dict[str, Any]] = [
 @pytest.fixture(autouse=True)
 def _lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     value_of.cache_clear()
-    monkeypatch.setattr(exact, "recorded", lambda name: LINES)
+    monkeypatch.setattr(exact, "lines_of", lambda name: LINES)
     yield
     value_of.cache_clear()
 

@@ -27,7 +27,7 @@ class TestHolding:
             {"set": "s", "qid": str(place), "right": place < 7, "commit": "0123456789ab"} for place in range(10)
         ]
         figures._told.cache_clear()
-        monkeypatch.setattr(figures, "_recorded", lambda name: lines)
+        monkeypatch.setattr(figures, "lines_of", lambda name: lines)
 
     @pytest.fixture
     def page(self) -> Page:

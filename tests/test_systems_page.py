@@ -133,7 +133,7 @@ class TestFigures:
     def lines(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         kept: list[dict[str, Any]] = []
         figures._told.cache_clear()
-        monkeypatch.setattr(figures, "_recorded", lambda name: kept)
+        monkeypatch.setattr(figures, "lines_of", lambda name: kept)
         return kept
 
     @staticmethod
@@ -212,5 +212,5 @@ def test_lines_that_are_not_clean_are_counted(tmp_path: Path, monkeypatch: pytes
     for name in commits:
         (tmp_path / f"{name}.jsonl").touch()
     monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    monkeypatch.setattr(figures, "_recorded", lambda name: [{"commit": each} for each in commits[name]])
+    monkeypatch.setattr(figures, "lines_of", lambda name: [{"commit": each} for each in commits[name]])
     assert unclean() == {"old": (3, 2, 0), "changed": (2, 0, 1)}

@@ -97,7 +97,7 @@ def _token_ends(text: str, tokens: Sequence[tuple[int, int]]) -> list[int]:
         if end - start > _LONGEST_TOKEN:
             ends += range(start + _LONGEST_TOKEN, end, _LONGEST_TOKEN)
         ends.append(end)
-        if end > done:  # a call of max is half of this loop
+        if end > done:  # max would be a call for every token
             done = end
     return sorted(ends + _virtual_ends(text, done, len(text)))
 
