@@ -5,6 +5,8 @@ mean fusion split=test: gains/rrf/difference           over all such lines
 least misspelt set=cacm|cosqa: clean_near less clean   of lines of either set, one place less another
 fusion_cost: ms/added to ms/search                     or in proportion to it
 mean fusion chosen=corpus 0.3: choice/*/corpus 0.3     over all that stands where the star is
+mean walks method=walk minus method=words: right       question by question less what the same lines say of the other
+mean walks method=walk beside method=shown: right      of questions alone that such a line has too
 """
 
 from __future__ import annotations
@@ -54,9 +56,13 @@ def value_of(said: str) -> float:
     found = _SAID.fullmatch(said)
     if found is None or found["of"] not in (None, *_OF_ALL):
         raise SpecError(f"'{said}': not of the form '[{'|'.join(_OF_ALL)}] FILE key=value ...: PLACE [less|to PLACE]'")
-    first, minus, second = found["where"].partition(" minus ")
+    words, _, beside = found["where"].partition(" beside ")
+    first, minus, second = words.partition(" minus ")
     where = dict(_WHERE.findall(first))
     lines = _fitting(found["file"], where)
+    if beside:
+        known = {_item(line) for line in _fitting(found["file"], where | dict(_WHERE.findall(f" {beside}")))}
+        lines = [line for line in lines if _item(line) in known]
     values = [value for line in lines for value in _values(line, found["place"])]
     if minus:
         others = {_item(line): line for line in _fitting(found["file"], where | dict(_WHERE.findall(f" {second}")))}

@@ -52,6 +52,9 @@ def _lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("mean some way=a: right", 1.0),
         ("mean some way=a minus way=b: right", 1.0),  # of the one question that both have
         ("count some set=time way=a minus way=b: right", 1),
+        ("count some set=time way=a: right", 2),
+        ("count some set=time way=a beside way=b: right", 1),  # of the question that b was asked too
+        ("mean some way=a minus way=b beside way=b: right", 1.0),
     ],
 )
 def test_words_come_to_what_lines_have(said: str, value: float) -> None:

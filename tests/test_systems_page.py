@@ -113,10 +113,9 @@ def test_a_mark_that_is_no_longer_true_is_refused() -> None:
 
 def test_what_stands_beside_is_over_the_same_questions() -> None:
     """Of the same lines by question, and by number where lines do not list them."""
-    shown, voted = "where: {method: found-1}, key: told", "where: {method: nearest-5}, key: told"
-    swapped = TEXT.replace(shown, "where: {method: nearest-1}, key: told", 1)
-    swapped = swapped.replace(voted, "where: {method: found-4}, key: told", 1)
-    with pytest.raises(SpecError, match="50 of the 150 questions of the figure beside have no line"):
+    swapped = TEXT.replace("where: {method: icr}", "where: {method: fused}", 1)
+    swapped = swapped.replace("where: {method: cosine}", "where: {method: icr}", 1)
+    with pytest.raises(SpecError, match="2184 of the 2464 questions of the figure beside have no line"):
         systems_page(swapped)
     with pytest.raises(SpecError, match=r"beside it is over 225 questions, its own figures over \[300\]"):
         systems_page(
