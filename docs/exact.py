@@ -60,12 +60,16 @@ def value_of(said: str) -> float:
     first, minus, second = words.partition(" minus ")
     where = dict(_WHERE.findall(first))
     lines = _fitting(found["file"], where)
+
+    def by_item(more: str) -> Mapping[tuple[Any, Any], Mapping[str, Any]]:
+        return {_item(line): line for line in _fitting(found["file"], where | dict(_WHERE.findall(f" {more}")))}
+
     if beside:
-        known = {_item(line) for line in _fitting(found["file"], where | dict(_WHERE.findall(f" {beside}")))}
+        known = by_item(beside)
         lines = [line for line in lines if _item(line) in known]
     values = [value for line in lines for value in _values(line, found["place"])]
     if minus:
-        others = {_item(line): line for line in _fitting(found["file"], where | dict(_WHERE.findall(f" {second}")))}
+        others = by_item(second)
         pairs = [(line, others[item]) for item, line in {_item(line): line for line in lines}.items() if item in others]
         values = [
             a - b for pair in pairs for a, b in zip(*(_values(line, found["place"]) for line in pair), strict=True)

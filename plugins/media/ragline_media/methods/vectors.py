@@ -64,7 +64,7 @@ def moved(
     item of the gallery has a part in it. The vector is moved along it by `step` and brought to length 1.
 
     A step of .01 moves nothing that one can measure, and 1 gained most of those tried. Where the other tower's vectors of the
-    gallery are kept, ranking the first k by these gains more; this is for one that is too slow for that.
+    gallery are kept, these alone rank better; this is for one that is too slow for that.
 
     Args:
         question: float32 [d], of length 1.
