@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
-import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,8 +65,8 @@ class Reader:
         self._limits = limits
         self._report, self._keep = report, keep
         self._cuts_corpora, self._ocr, self._figures = cuts_corpora, ocr, figures and keep is not None
-        self._idle: list[Worker] = []
-        self._lock = threading.Lock()
+        # Without a lock: the garbage collector ends a stream that was left, in the midst of whatever a thread does.
+        self._idle: deque[Worker] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -78,9 +78,7 @@ class Reader:
 
     def close(self) -> None:
         """End the parsing processes. The reader can still be used, and starts new ones."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for worker in idle:
+        while worker := self._rested():
             worker.close()
 
     def read(self, file: SourceFile) -> list[ParsedDocument]:
@@ -180,15 +178,22 @@ class Reader:
         yield from self._frames(request, seconds)
 
     def _frames(self, request: Mapping[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
-        with self._lock:
-            self._idle = [worker for worker in self._idle if worker.alive]
-            worker = self._idle.pop() if self._idle else Worker(self._limits)
+        worker = self._rested() or Worker(self._limits)
         try:
             yield from worker.ask({**request, "limits": asdict(self._limits)}, seconds=seconds)
         finally:
             if worker.alive:
-                with self._lock:
-                    self._idle.append(worker)
+                self._idle.append(worker)
+
+    def _rested(self) -> Worker | None:
+        """One that can be asked, which nobody else gets then."""
+        while True:
+            try:
+                worker = self._idle.pop()
+            except IndexError:
+                return None
+            if worker.alive:
+                return worker
 
 
 def _check(file: SourceFile, limits: Limits) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from rag.ingest import Limits, Reader
+from rag.core.errors import IngestError
+from rag.ingest import Limits, Reader, SourceFile
+from rag.ingest.sandbox import Worker
 from rag.ingest.types import ReadError
 
 
@@ -50,3 +54,36 @@ def test_what_is_no_file_is_not_opened(calling: Reader, tmp_path: Path) -> None:
         calling.call("builtins:len", tmp_path / "large")
     with pytest.raises(FileNotFoundError):
         calling.call("builtins:len", tmp_path / "absent")
+
+
+def test_a_stream_that_the_collector_ends_holds_nobody_up(
+    tmp_path: Path, at: Callable[..., SourceFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come wherever memory is asked for, so also where a process is started for another stream."""
+
+    def started(limits: Limits) -> Worker:
+        gc.collect(0)
+        return Worker(limits)
+
+    monkeypatch.setattr("rag.ingest.read.Worker", started)
+    (tmp_path / "a.xlsx").write_text("no workbook")
+    file = at(tmp_path / "a.xlsx")
+
+    def refused() -> IngestError | None:
+        try:
+            reader.read(file)
+        except IngestError as error:
+            return error
+        return None
+
+    reader = Reader()
+    error = refused()  # its traceback has the stream
+    gc.collect()  # the stream is old now, and what has it is new
+    left: list[object] = [error]
+    left.append(left)
+    del left, error
+    reading = Thread(target=refused, daemon=True)
+    reading.start()
+    reading.join(60)
+    assert not reading.is_alive()
+    reader.close()
