@@ -10,9 +10,8 @@ Each question has its documents as context, ordered by the default encoder's cos
     mixed           from all documents
     RAG-1, RAG-5    from the first and the first five documents that a hybrid search over those of all questions finds
 
-Ways to defend it, in answers as long as the components have them, and what a search alone brings:
+Ways to defend it, in answers as long as `generate.vote` has them, and what a search alone brings:
 
-    closed-book, right-alone, cited  as closed, oracle and mixed
     found-1, found-5  no answer and no model: whether these are a misleading document of the question, or have one among them
     vote            `generate.vote`: each document alone, one vote each
     vote-relevance  the same, weighed by the cosine
@@ -63,17 +62,14 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "mixed": ("cited", SHORT),
     "RAG-1": ("cited", SHORT),
     "RAG-5": ("cited", SHORT),
-    "closed-book": ("closed_book", {}),
-    "right-alone": ("cited", {}),
-    "cited": ("cited", {}),
     "vote-misleading": ("vote", SHORT),
     "vote": ("vote", {}),
     "vote-relevance": ("vote", {"weigh": "relevance"}),
     "vote-agreement": ("vote", {"agreement": 0.5}),
 }
 FOUND = ("found-1", "found-5")
-CLOSED, MISLEADING = ("closed", "closed-book"), ("misleading", "vote-misleading")
-KINDS = {"oracle": ("correct",), **dict.fromkeys(MISLEADING, ("misinfo",)), "right-alone": ("correct",)}
+MISLEADING = ("misleading", "vote-misleading")
+KINDS = {"oracle": ("correct",), **dict.fromkeys(MISLEADING, ("misinfo",))}
 TOGETHER = 10
 """Questions that vLLM is asked at a time; llama.cpp one."""
 Item = dict[str, Any]
@@ -171,7 +167,7 @@ def answered(way: str, some: Sequence[Item], model: str, llm: Any) -> list[Answe
     generator = component(way, model).make(llm=llm)
     kinds = {"kinds": KINDS[way]} if way in KINDS else {}
     contexts = [found(item, int(way[-1])) if way.startswith("RAG-") else context_of(item, **kinds) for item in some]
-    answers: list[Answer] = generator.generate([context.query if way in CLOSED else context for context in contexts])
+    answers: list[Answer] = generator.generate([context.query if way == "closed" else context for context in contexts])
     return answers
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from rag.core.errors import IngestError
@@ -66,14 +64,12 @@ class Reader:
         self._report, self._keep = report, keep
         self._cuts_corpora, self._ocr, self._figures = cuts_corpora, ocr, figures and keep is not None
         # Without a lock: the garbage collector ends a stream that was left, in the midst of whatever a thread does.
-        self._idle: deque[Worker] = deque()
+        self._idle: list[Worker] = []
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ class Current(Generic[Served]):
     """What is served now. Safe to use from any thread."""
 
     def __init__(self, first: Served) -> None:
-        self._lock = threading.RLock()  # which its own thread may hold: the garbage collector ends blocks that were left
+        self._lock = threading.RLock()  # its own thread may hold it when the garbage collector ends a block
         self._newest = _Generation(first)
 
     @property
