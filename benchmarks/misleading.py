@@ -10,7 +10,7 @@ Each question has its documents as context, ordered by the default encoder's cos
     mixed           from all documents
     RAG-1, RAG-5    from the first and the first five documents that a hybrid search over those of all questions finds
 
-Ways to defend it, in answers as long as `generate.vote` has them, and what a search alone brings:
+Ways to defend it, answers of any length, and what a search alone brings:
 
     found-1, found-5  no answer and no model: whether these are a misleading document of the question, or have one among them
     vote            `generate.vote`: each document alone, one vote each

@@ -26,7 +26,7 @@ from rag.indexing import build_index
 from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.http.indexes import _question
-from ragline_serve.service.generations import Current
+from ragline_serve.service.generations import Current, _Generation
 from retrievers.index.generations import CURRENT, HOLD, generations
 from retrievers.index.settings import IndexSettings
 from tests.scripted_graph import graph
@@ -299,6 +299,25 @@ def test_the_last_user_of_an_older_one_closes_it_and_nobody_else() -> None:
     assert closed == ["first"]
     current.replace("third", close=lambda: closed.append("second"))
     assert closed == ["first", "second"]
+
+
+def test_a_use_may_end_in_the_midst_of_a_replacement_of_the_same_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the garbage collector ends a stream that was left: it comes wherever memory is asked for."""
+    current, closed = Current("first"), list[str]()
+    left = current.use()
+    left.__enter__()
+
+    def made(newer: str) -> _Generation[str]:
+        left.__exit__(None, None, None)
+        return _Generation(newer)
+
+    monkeypatch.setattr("ragline_serve.service.generations._Generation", made)
+    replacing = threading.Thread(
+        target=lambda: current.replace("second", close=lambda: closed.append("first")), daemon=True
+    )
+    replacing.start()
+    replacing.join(DEADLINE_S)
+    assert (current.now, closed) == ("second", ["first"])
 
 
 def test_questions_come_from_prose_and_of_tables_only_where_there_is_nothing_else(tmp_path: Path) -> None:
