@@ -1,7 +1,7 @@
 """One model in several engines on this processor: first token, tokens a second, memory, and whether answers stay as good.
 
-Every engine has the same prompts, of clapnq questions with the passages that BM25 finds for them, laid out once; each in a
-process of its own, one after the other, so that peak memory is its own and none runs beside another:
+Every engine has the same prompts, of clapnq questions with the passages of cut documents that BM25 finds for them, laid out
+once; each in a process of its own, one after the other, so that peak memory is its own and none runs beside another:
 
     llama.cpp   the published file, weights of four to six bits
     with-torch  the same, and long prompts are read by torch in bfloat16
@@ -61,6 +61,7 @@ def prompts_and_items(n: int) -> tuple[list[Prompt], list[dict[str, Any]]]:
     qids = [qid for pair in zip(*kinds, strict=True) for qid in pair][:n]
     spec: Any = {
         "version": 1,
+        "index": {"chunking": {"corpora": True}},
         "nodes": {"bm25": {"use": "retrieve.bm25", "in": "query", "k": PASSAGES}},
         "output": "bm25",
     }
