@@ -40,15 +40,13 @@ _DEAD = "llm.vllm_offline: the engine has died, most often for want of memory; i
 
 
 def prepare_environment() -> None:
-    """No usage reports, no telemetry, little log, time for forms, all of few cores. Works only before vLLM is imported."""
+    """No usage reports, no telemetry, little log, all of few cores. Works only before vLLM is imported."""
     os.environ.update(USAGE_REPORTS_OFF)
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     # The engine's processes meet on this machine; without this vLLM asks a route to addresses outside for its own one.
     os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")
     # A forked child hangs if a library of this process has used its threads before.
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-    # The form of a cited answer takes seconds to compile on one core, and five are allowed; the forms are ours, and can be trusted.
-    os.environ.setdefault("VLLM_REGEX_COMPILATION_TIMEOUT_S", "120")
     # Left alone, vLLM on a processor keeps one core free for its scheduler, which is half of two.
     cores = usable_core_ids()
     if len(cores) <= _FEW_CORES:

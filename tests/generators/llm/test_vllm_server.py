@@ -47,7 +47,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "max-model-len": 2048,
         "served-model-name": "smollm",
     }
-    compact = json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})
+    compact = json.dumps({"backend": "guidance", "disable_any_whitespace": True})
     flags = [
         f"--structured-outputs-config={compact}",
         "--enforce-eager",
