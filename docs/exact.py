@@ -5,6 +5,7 @@ mean fusion split=test: gains/rrf/difference           over all such lines
 least misspelt set=cacm|cosqa: clean_near less clean   of lines of either set, one place less another
 fusion_cost: ms/added to ms/search                     or in proportion to it
 mean fusion chosen=corpus 0.3: choice/*/corpus 0.3     over all that stands where the star is
+mean backtracing method=single: rank<=3                how many of them have it at most so high; null is more
 mean walks method=walk minus method=words: right       question by question less what the same lines say of the other
 mean walks method=walk beside method=shown: right      of questions alone that such a line has too
 """
@@ -35,6 +36,7 @@ _OF_ALL: Mapping[str, Callable[[Sequence[float]], float]] = {
 }
 _SAID = re.compile(r"(?:(?P<of>\w+) )?(?P<file>\w+)(?P<where>(?: [^\s:=]+=(?:[^:]|:(?! ))+?)*): (?P<place>.+)")
 _WHERE = re.compile(r" ([^\s:=]+)=(.*?)(?= [^\s:=]+=|$)")
+_AT_MOST = re.compile(r"(.+)<=(\d+)")
 _FIRST = re.compile(r"[-+]?\d*\.?\d+")
 _TWO = re.compile(r"(.+?) (less|to) (.+)")
 
@@ -101,6 +103,8 @@ def _values(line: Any, place: str) -> list[float]:
 
 
 def _there(line: Any, place: str) -> list[float]:
+    if most := _AT_MOST.fullmatch(place):
+        return [float(any(value <= int(most[2]) for value in _there(line, most[1])))] if most[1] in line else []
     before, star, after = place.partition("/*")
     value = at(line, before) if before else line
     if star:

@@ -17,8 +17,8 @@ LINES: list[dict[str, Any]] = [
     {"set": "cacm", "way": "a model:ours", "nDCG@10": 0.6, "to": {"low": 0.1}, "s": 0.0042, "commit": "0123456789ab"},
     {"set": "cosqa", "way": "plain", "nDCG@10": 0.2, "to": {"low": 0.3}, "s": 0.0012, "commit": "0123456789ab"},
     {"set": "cosqa", "way": "plain", "nDCG@10": 0.9, "to": {"low": 0.3}, "s": 0.0012, "commit": "0123456789ab+"},
-    {"set": "time", "qid": "1", "way": "a", "right": True, "commit": "0123456789ab"},
-    {"set": "time", "qid": "2", "way": "a", "right": True, "commit": "0123456789ab"},
+    {"set": "time", "qid": "1", "way": "a", "right": True, "rank": 3, "commit": "0123456789ab"},
+    {"set": "time", "qid": "2", "way": "a", "right": True, "rank": None, "commit": "0123456789ab"},
     {"set": "time", "qid": "2", "way": "b", "right": False, "commit": "0123456789ab"},
     {"of": {"a/b": {"x": 1.0, "y": 4.0}, "c": {"x": 3.0, "y": 4.0}}, "told": "-0.12 [-0.20, -0.04]", "commit": "0123456789ab"},
 ]  # fmt: skip
@@ -53,6 +53,8 @@ def _lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("mean some way=a minus way=b: right", 1.0),  # of the one question that both have
         ("count some set=time way=a minus way=b: right", 1),
         ("count some set=time way=a: right", 2),
+        ("mean some way=a: rank<=3", 0.5),  # one has no rank
+        ("mean some way=a: rank<=2", 0.0),
         ("count some set=time way=a beside way=b: right", 1),  # of the question that b was asked too
         ("mean some way=a minus way=b beside way=b: right", 1.0),
     ],
