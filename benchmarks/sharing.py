@@ -34,8 +34,8 @@ from rerankers import RERANKERS
 
 MODEL = SMALL.model
 AIM = 0.8
-_NOT_ASKING = ("rerank.attention", "rerank.icr", "rerank.cross_encoder")  # read the weights themselves, or none
-_ASKING_OTHERS = ("rerank.self_consistency",)  # has another reranker ask
+_NOT_ASKING = ("rerank.attention", "rerank.icr", "rerank.cross_encoder", "rerank.self_consistency")
+"""They read the weights themselves, or none of them; the last has another reranker ask."""
 _POINTWISE = ("query likelihood", "yes or no")
 
 Measure = Callable[[Method, TransformersLLM, Sequence[Ranking], int], dict[str, Any]]
@@ -74,7 +74,7 @@ def asking(words: Sequence[str]) -> Iterator[Method]:
     """The table's rerankers that put prompts to the model."""
     for method in METHODS:
         wanted = not words or any(word in method.name for word in words)
-        if method.stage == "rerank" and method.use not in _NOT_ASKING + _ASKING_OTHERS and wanted:
+        if method.stage == "rerank" and method.use not in _NOT_ASKING and wanted:
             yield method
 
 

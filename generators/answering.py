@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +12,8 @@ from statistics import fmean
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from generators.mending import Mender
-from rag.core.llm_protocols import CanStream
+from rag.core.completions import complete_each
+from rag.core.llm_protocols import CanStream, CanStreamTogether
 from rag.core.protocols import LLM, close
 from rag.core.types import OK, Answer, Completion, Message, Outcome, Prompt, SamplingParams
 from rag.ingest.sentences import sentences
@@ -203,10 +205,22 @@ def mended_pieces(llm: LLM, prompt: Prompt, params: SamplingParams, mender: Mend
             if settled := mender.add(piece):
                 yield settled
             if mender.done:
-                return _counted(llm, prompt, "".join(written))
+                return _counted(llm, prompt, "".join(written[1:]))
     if rest := mender.finish(cut=drained.value.finish_reason == "length"):
         yield rest
     return _ended(drained.value, mender)
+
+
+def completed(
+    llm: LLM, prompts: Sequence[Prompt], params: Sequence[SamplingParams], menders: Sequence[Mender]
+) -> list[Completion]:
+    """`complete_each`, with one alone read as a stream: a model that goes round is stopped, in place of writing to the limit.
+    A stream that is stopped has no likelihoods, so where these are asked for none is read."""
+    if len(prompts) != 1 or params[0].logprobs or not (isinstance(llm, CanStreamTogether) and llm.streams_together):
+        return complete_each(llm, prompts, params)
+    written = Drained[Completion](mended_pieces(llm, prompts[0], params[0], menders[0]))
+    deque(written, maxlen=0)
+    return [written.value]
 
 
 def _ended(completion: Completion, mender: Mender) -> Completion:

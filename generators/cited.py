@@ -17,6 +17,7 @@ from generators.answering import (
     QUESTION_TOKENS,
     Drained,
     cautious_tokens,
+    completed,
     has_content,
     likelihood_of,
     mended,
@@ -36,7 +37,7 @@ from generators.second_question import joined, second_question
 from generators.tidying import Tidier, tidy
 from prompts.template import PromptTemplate
 from rag.core.arguments import require_one_of, require_positive, require_share
-from rag.core.completions import complete_each, usage_of, with_history, with_shown, without_shown
+from rag.core.completions import usage_of, with_history, with_shown, without_shown
 from rag.core.llm_protocols import CanKeepForms, KeepsPrompts
 from rag.core.powers import kept_forms, reads_of, require_choosing
 from rag.core.protocols import LLM, ChoosingLLM
@@ -214,7 +215,7 @@ class CitedGenerator:
         enough = [self._is_enough(context, odds) for context, (odds, _) in zip(asked, found, strict=True)]
         requests = [context for context, answered in zip(asked, enough, strict=True) if answered]
         rendered = [self._render(self.prompt, context) for context in requests]
-        completions = complete_each(self.llm, rendered, [self._sampling(context) for context in requests])
+        completions = self._completed(requests, rendered, [self._sampling(context) for context in requests])
         written = iter(self._of_both(self._written(requests, rendered, completions)))
         seconds = (perf_counter() - started) / max(1, len(asked))
         judged = iter(zip(found, enough, strict=True))
@@ -268,7 +269,8 @@ class CitedGenerator:
         answers = [self._answer(*each) for each in zip(contexts, rendered, completions, strict=True)]
         again = [place for place, answer in enumerate(answers) if answer.status == "failed" and self.keeps_form]
         if again:
-            freely = complete_each(self.llm, [rendered[place] for place in again], [self._params] * len(again))
+            of_these = [contexts[place] for place in again], [rendered[place] for place in again]
+            freely = self._completed(*of_these, [self._params] * len(again))
             for place, completion in zip(again, freely, strict=True):
                 second = self._answer(contexts[place], rendered[place], completion)
                 answers[place] = self._second(second, first=answers[place])
@@ -352,7 +354,7 @@ class CitedGenerator:
         first = [Message(role="assistant", content=answers[place].text) for place in seconds]
         asked = [Message(role="user", content=second) for second in seconds.values()]
         rendered = [(*self._render(self.prompt, each), *two) for each, *two in zip(contexts, first, asked, strict=True)]
-        completions = complete_each(self.llm, rendered, [self._sampling(context, refusal) for context in contexts])
+        completions = self._completed(contexts, rendered, [self._sampling(context, refusal) for context in contexts])
         for place, context, prompt, completion in zip(seconds, contexts, rendered, completions, strict=True):
             found[place] = joined(found[place], self._answer(context, prompt, completion), refusal=refusal)
         return found
@@ -377,6 +379,11 @@ class CitedGenerator:
             return self._params
         wanted = self.prompt.refusal if refusal is None else refusal
         return replace(self._params, regex=cited_form(len(context.passages), wanted))
+
+    def _completed(
+        self, contexts: Sequence[Context], rendered: Sequence[Prompt], params: Sequence[SamplingParams]
+    ) -> list[Completion]:
+        return completed(self.llm, rendered, params, [self._mender(context) for context in contexts])
 
     def _mender(self, context: Context) -> Mender:
         titles = [hit.document.title for hit in context.passages]

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import prompts
-from generators.answering import Drained, mended, mended_pieces, outcome_of, status_of, warn
+from generators.answering import Drained, completed, mended, mended_pieces, outcome_of, status_of, warn
 from generators.mending import Mender, Said
 from rag.core.arguments import require_positive
 from rag.core.completions import usage_of, with_history
@@ -61,7 +61,8 @@ class ClosedBookGenerator:
             return []
         started = perf_counter()
         rendered = [self._render(query) for query in queries]
-        completions = self.llm.complete(rendered, self._params)
+        menders = [self._mender(query) for query in queries]
+        completions = completed(self.llm, rendered, [self._params] * len(queries), menders)
         seconds = (perf_counter() - started) / len(queries)
         written = zip(queries, rendered, completions, strict=True)
         answers = []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from generators.cited import CitedGenerator
+from generators.closed_book import ClosedBookGenerator
 from generators.enough import spared
 from generators.llm.scripted import ScriptedLLM
 from rag.core.errors import SpecError
@@ -435,20 +436,35 @@ def test_closing_the_stream_closes_the_model() -> None:
     assert closed == [True]
 
 
+class Endless(ScriptedLLM):
+    """A model that goes round in its streams."""
+
+    def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]:  # type: ignore[override]
+        while True:
+            yield "Frames are brazed from tubes [1]. "
+
+
+class Together(Endless):
+    streams_together = True
+
+
 def test_a_stream_that_goes_round_is_stopped() -> None:
-    said = []
-
-    class Endless(ScriptedLLM):
-        def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]:  # type: ignore[override]
-            while True:
-                said.append("Frames are brazed from tubes [1]. ")
-                yield said[-1]
-
     pieces, found = streamed(CitedGenerator(llm=Endless()), context(FRAMES))
     assert "".join(pieces) == found.text == "Frames are brazed from tubes [1]."
     assert (found.finish_reason, found.outcome.counts["loops"]) == ("stop", 2)
     assert found.usage.new_tokens > 0
-    assert len(said) < 6
+
+
+def test_an_answer_alone_is_stopped_where_it_goes_round() -> None:
+    """Read as a stream from a model whose streams cost no more than its batches; with others, and for likelihoods, whole."""
+    [found] = CitedGenerator(llm=Together()).generate([context(FRAMES)])
+    assert (found.text, found.finish_reason) == ("Frames are brazed from tubes [1].", "stop")
+    assert found.outcome.counts["loops"] == 2
+    [closed] = ClosedBookGenerator(llm=Together()).generate([Query(qid="q", text="Frames?")])
+    assert (closed.text, closed.finish_reason) == ("Frames are brazed from tubes [1].", "stop")
+    for llm, n, likelihood in ((Endless(), 1, False), (Together(), 2, False), (Together(), 1, True)):
+        CitedGenerator(llm=llm, likelihood=likelihood).generate([context(FRAMES)] * n)
+        assert llm.batches == [n]
 
 
 def test_a_model_that_cannot_stream_is_asked_at_once() -> None:

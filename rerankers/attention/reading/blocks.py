@@ -29,7 +29,7 @@ from torch import Tensor
 
 from rerankers.attention.heads.layout import Plan
 from rerankers.attention.reading import rows
-from rerankers.attention.reading.capture import run_pass
+from rerankers.attention.reading.capture import Step, run_pass
 
 _PACK = 1536
 """Tokens that go through the model together: enough to keep matrix products busy, few enough for the caches."""
@@ -110,34 +110,19 @@ class _BlocksPass:
         self._runs = tuple(row.runs)  # of all layers
         self._masks: dict[tuple[int, int | None], Tensor] = {}
 
-    def attend(
-        self,
-        layer: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        scale: float,
-        cap: float | None,
-    ) -> Tensor | None:
-        self._look(layer, query, key, value, scale, cap)
-        if layer == self._plan.deepest:
+    def attend(self, step: Step) -> Tensor | None:
+        self._look(step)
+        if step.layer == self._plan.deepest:
             return None
-        return torch.cat([self._attention(layer, run, query, key, value, scale, cap) for run in self._runs], 1)
+        return torch.cat([self._attention(step, run) for run in self._runs], 1)
 
-    def _look(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None) -> None: ...
+    def _look(self, step: Step) -> None: ...
 
-    def _attention(
-        self, layer: int, run: _Run, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None
-    ) -> Tensor:
-        own = run.stacked(query)
-        keys, values = self._seen(layer, run.stacked(key), 0), self._seen(layer, run.stacked(value), 1)
-        mask = self._mask(run.length, self._plan.window(layer), query.device)
-        if cap is not None:
-            result = rows.softcapped_attention(own, keys, values, scale=scale, softcap=cap, mask=mask)
-        else:
-            result = rows.attention(own, keys, values, scale=scale, mask=mask)
-        return result.flatten(0, 1)[None]
+    def _attention(self, step: Step, run: _Run) -> Tensor:
+        own = run.stacked(step.query)
+        keys, values = (self._seen(step.layer, run.stacked(part), n) for n, part in enumerate((step.key, step.value)))
+        mask = self._mask(run.length, self._plan.window(step.layer), own.device)
+        return rows.attention(own, keys, values, scale=step.scale, softcap=step.cap, mask=mask).flatten(0, 1)[None]
 
     def _seen(self, layer: int, own: Tensor, which: int) -> Tensor:
         """Keys (0) or values (1) that blocks see, their own [n, g, length, d]: [n, g, before + length, d]."""
@@ -165,8 +150,8 @@ class _StatesPass(_BlocksPass):
         super().__init__(before, row, plan)
         self.states: list[Tensor] = []
 
-    def _look(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None) -> None:
-        self.states.append(torch.stack((key[0], value[0])))
+    def _look(self, step: Step) -> None:
+        self.states.append(torch.stack((step.key[0], step.value[0])))
 
 
 class _KeysPass(_BlocksPass):
@@ -176,11 +161,10 @@ class _KeysPass(_BlocksPass):
         super().__init__(before, row, plan)
         self.keys: list[Tensor] = []
 
-    def _look(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None) -> None:
-        heads = self._plan.heads.get(layer, ())
+    def _look(self, step: Step) -> None:
+        heads = self._plan.heads.get(step.layer, ())
         if heads:
-            shared = query.shape[1] // key.shape[1]
-            self.keys.append(key[0, sorted({head // shared for head in heads})])
+            self.keys.append(step.key[0, sorted({head // step.shared for head in heads})])
 
 
 class _QueriesPass(_BlocksPass):
@@ -191,21 +175,20 @@ class _QueriesPass(_BlocksPass):
         self.vectors: list[Tensor] = []
         self.outside: list[Tensor] = []
 
-    def _look(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, cap: float | None) -> None:
-        heads = self._plan.heads.get(layer, ())
+    def _look(self, step: Step) -> None:
+        heads = self._plan.heads.get(step.layer, ())
         if not heads:
             return
-        shared = query.shape[1] // key.shape[1]
-        groups = [(pair, len(list(members))) for pair, members in groupby(head // shared for head in heads)]
-        vectors = query[0, list(heads)].float() * scale
+        groups = [(pair, len(list(members))) for pair, members in groupby(head // step.shared for head in heads)]
+        vectors = step.query[0, list(heads)].float() * step.scale
         weighed = []
         for block in self._row.blocks:
-            keys = self._seen(layer, key[:, :, block], 0)[0]
+            keys = self._seen(step.layer, step.key[:, :, block], 0)[0]
             # Heads that share keys stand together, so the keys are never copied for each of them.
             of_each = torch.split(vectors[:, block], [n for _, n in groups])
             logits = torch.cat([own @ keys[pair].float().T for own, (pair, _) in zip(of_each, groups, strict=True)])
-            logits = rows.capped(logits, cap)
-            hidden = ~self._mask(block.stop - block.start, self._plan.window(layer), query.device)[0]
+            logits = rows.capped(logits, step.cap)
+            hidden = ~self._mask(block.stop - block.start, self._plan.window(step.layer), logits.device)[0]
             weighed.append(logits.masked_fill_(hidden, -torch.inf).logsumexp(-1))
         self.vectors.append(vectors)
         self.outside.append(torch.cat(weighed, 1))

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -45,20 +45,28 @@ class _Done(Exception):
     """Ends a forward pass early: the deepest layer that is needed has run."""
 
 
+class Step(NamedTuple):
+    """What a layer's attention is made of: query [s, h, t, d], key and value [s, g, t, d]. `cap`: of its logits."""
+
+    layer: int
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    scale: float
+    cap: float | None
+
+    @property
+    def shared(self) -> int:
+        """Query heads that share a key head."""
+        return int(self.query.shape[1] // self.key.shape[1])
+
+
 class Pass(Protocol):
     """What is done in the place of a layer's attention."""
 
-    def attend(
-        self,
-        layer: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        scale: float,
-        cap: float | None,
-    ) -> Tensor | None:
-        """query [s, h, t, d], key and value [s, g, t, d] -> [s, t, h, d], or None to end the forward pass here."""
+    def attend(self, step: Step) -> Tensor | None:
+        """[s, t, h, d], or None to end the forward pass here."""
         ...
 
 
@@ -82,7 +90,7 @@ def _attention(
                 f"this model adds '{name}' to its attention, so its attention cannot be read. Use another model."
             )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    output = _current.get().attend(module.layer_idx, query, key, value, attention_mask, scale, softcap)
+    output = _current.get().attend(Step(module.layer_idx, query, key, value, attention_mask, scale, softcap))
     if output is None:
         raise _Done
     return output.contiguous(), None
@@ -112,21 +120,10 @@ class _PrefixPass:
     def __init__(self, deepest: int) -> None:
         self._deepest = deepest
 
-    def attend(
-        self,
-        layer: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        scale: float,
-        cap: float | None,
-    ) -> Tensor | None:
-        if layer == self._deepest:
+    def attend(self, step: Step) -> Tensor | None:
+        if step.layer == self._deepest:
             return None
-        if cap is None:
-            return rows.attention(query, key, value, scale=scale, mask=mask)
-        return rows.softcapped_attention(query, key, value, scale=scale, softcap=cap, mask=mask)
+        return rows.attention(step.query, step.key, step.value, scale=step.scale, softcap=step.cap, mask=step.mask)
 
 
 class Collector(Protocol):
@@ -143,32 +140,23 @@ class _SuffixPass:
     def __init__(self, prefix: Cache, weights: Tensor, plan: Plan, collector: Collector) -> None:
         self._prefix, self._weights, self._plan, self._collector = prefix, weights, plan, collector
 
-    def attend(
-        self,
-        layer: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        scale: float,
-        cap: float | None,
-    ) -> Tensor | None:
-        cached: Any = self._prefix.layers[layer]
-        last = layer == self._plan.deepest
+    def attend(self, step: Step) -> Tensor | None:
+        cached: Any = self._prefix.layers[step.layer]
+        last = step.layer == self._plan.deepest
         output, columns = rows.suffix_attention(
-            query,
-            key,
-            value,
+            step.query,
+            step.key,
+            step.value,
             prefix_key=cached.keys,
             prefix_value=cached.values,
-            scale=scale,
-            softcap=cap,
-            mask=mask,
-            weights=self._weights.to(query.device) if layer in self._plan.heads else None,
+            scale=step.scale,
+            softcap=step.cap,
+            mask=step.mask,
+            weights=self._weights.to(step.query.device) if step.layer in self._plan.heads else None,
             need_output=not last,
         )
         if columns is not None:
-            self._collector.add(layer, columns)
+            self._collector.add(step.layer, columns)
         return None if last else output
 
 

@@ -112,8 +112,12 @@ def capped(logits: Tensor, softcap: float | None) -> Tensor:
     return logits if softcap is None else logits.div_(softcap).tanh_().mul_(softcap)
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float, mask: Tensor | None) -> Tensor:
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, *, scale: float, mask: Tensor | None, softcap: float | None = None
+) -> Tensor:
     """Fused attention of a whole prompt; causal when there is no mask. Returns [s, t, h, d]."""
+    if softcap is not None:
+        return softcapped_attention(query, key, value, scale=scale, softcap=softcap, mask=mask)
     shared = query.shape[1] // key.shape[1]
     if mask is None or query.device.type == "cpu" or shared == 1:
         output = functional.scaled_dot_product_attention(

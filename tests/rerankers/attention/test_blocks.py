@@ -14,7 +14,7 @@ from rerankers.attention.heads.identity import key_heads
 from rerankers.attention.heads.layout import Plan, make_plan
 from rerankers.attention.reading import blocks, rows
 from rerankers.attention.reading.blocks import encode_before, encode_documents, encode_queries
-from rerankers.attention.reading.capture import attention_switched
+from rerankers.attention.reading.capture import Step, attention_switched
 from rerankers.attention.reading.match import matches
 from tests.rerankers.tiny_models import tiny_model
 
@@ -137,8 +137,8 @@ def test_blocks_equal_one_eager_pass_with_explicit_masks(family: str) -> None:
 def test_a_doubled_scale_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     look = blocks._QueriesPass._look
 
-    def doubled(self: Any, layer: int, query: Any, key: Any, value: Any, scale: float, cap: float | None) -> None:
-        look(self, layer, query, key, value, 2 * scale, cap)
+    def doubled(self: Any, step: Step) -> None:
+        look(self, step._replace(scale=2 * step.scale))
 
     monkeypatch.setattr(blocks._QueriesPass, "_look", doubled)
     assert_wrong("llama")
@@ -147,8 +147,8 @@ def test_a_doubled_scale_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_swapped_key_heads_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     look = blocks._KeysPass._look
 
-    def swapped(self: Any, layer: int, query: Any, key: Any, value: Any, scale: float, cap: float | None) -> None:
-        look(self, layer, query, key.flip(1), value, scale, cap)
+    def swapped(self: Any, step: Step) -> None:
+        look(self, step._replace(key=step.key.flip(1)))
 
     monkeypatch.setattr(blocks._KeysPass, "_look", swapped)
     assert_wrong("llama")
