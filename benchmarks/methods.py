@@ -31,7 +31,7 @@ from rag.core.types import Query
 
 FOLDER = Path("build/methods")
 FEW = 4
-"""Queries at a time of a model that is slow."""
+"""Queries at a time of a study that remembers replies."""
 
 
 def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> list[Cell]:
@@ -45,7 +45,7 @@ def run(runner: Runner, made: Sequence[Cell], *, limit: int, minutes: float) -> 
             print("time is up", flush=True)
             return failed
         try:
-            for some in _batches(missing, FEW if runner.slow else len(missing)):  # a kill loses one batch
+            for some in _batches(missing, FEW if runner.remembers else len(missing)):  # a kill loses one batch
                 if time.monotonic() > until:
                     break
                 runner.run(cell, some)  # what is read together is read faster

@@ -50,14 +50,13 @@ class Runner:
     @cached_property
     def llm(self) -> Any:
         made = kind_of(self._study.llm["use"])(**self._study.llm["with"])
-        if not self.slow:
+        if not self.remembers:
             return made
         return Remembering(made, kept=self._folder / f"{self._study.name}-replies.jsonl")
 
     @property
-    def slow(self) -> bool:
-        """Whether a study's seconds are no figure, so that what two methods ask may be asked once, a few queries at a time."""
-        return self._study.engine == "llama_cpp"
+    def remembers(self) -> bool:
+        return self._study.remembers
 
     def bench(self, declared: Declared) -> Bench:
         if declared.name not in self._benches:

@@ -15,7 +15,6 @@ OTHERS = RESULTS / "methods_queries_other.jsonl"
 ENGINES: dict[str, dict[str, Any]] = {
     "transformers": {"use": "llm.transformers", "with": {"max_batch_tokens": 16384}},
     "vllm": {"use": "llm.vllm_offline", "with": {"kv_cache_gib": 4, "max_model_len": 4096}},
-    "llama_cpp": {"use": "llm.llama_cpp", "with": {"context_window": 2048, "threads": 1}},
 }
 """Tokens that the model reads at a time are the bound on memory, however many queries a batch has."""
 
@@ -28,15 +27,15 @@ class Study:
     each set, where its list has so many. `depth`: hits that rerankers read, and `words` of each. `reranked`: the first
     stages that they read, and `firsts` those of all else; none named means all. `instructions`: those of the ten that GenQR
     asks. `written`: the most tokens that a reformulator writes; 0 leaves each what it is listed with. `hits`: of every list that
-    is fused or measured. `says`: what the page says of the model. `page`: its name without
-    suffix.
+    is fused or measured. `remembers`: what two methods ask is asked once, a few queries at a time, and its seconds are no
+    figure. `says`: what the page says of the model. `page`: its name without suffix.
     """
 
     name: str
     model: str
     size: str
     says: str
-    engine: Literal["transformers", "vllm", "llama_cpp"] = "transformers"
+    engine: Literal["transformers", "vllm"] = "transformers"
     depth: int
     words: int
     queries: int
@@ -49,6 +48,7 @@ class Study:
     instructions: int = 4
     written: int = 0
     hits: int = 100
+    remembers: bool = False
 
     def of_model(self, model: str) -> Study:
         """The same with another model: lines of their own, and no page."""
@@ -133,14 +133,15 @@ GENQR = Study(
     name="genqr",
     model="qwen2.5-coder-1.5b-instruct",
     size="1.5B",
-    engine="llama_cpp",
-    says="in llama.cpp, on one thread",
+    engine="vllm",
+    says="in vLLM",
     depth=10,
     words=64,
     queries=40,
     firsts=("bm25",),
     instructions=10,
     hits=1000,
+    remembers=True,
     lines=RESULTS / "methods_genqr.jsonl",
     page="",
     methods=("GenQRFusion", "GenQREnsemble"),
