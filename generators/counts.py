@@ -141,6 +141,8 @@ class CountsAssembler:
         if isinstance(plan, Plan) and (most or not coded(plan.where, question, counting.planned.fields)):
             may_go = (Equal, OneOf) if most else (OneOf,)  # one value alone may be what the question calls otherwise
             plan = replace(plan, where=without_invented(plan.where, question, of=may_go))
+        if isinstance(plan, Plan) and plan.operation == "count" and not counting.asked.number:
+            plan = replace(plan, operation="list")  # "which" asks for the things themselves
         left = _unread(plan, counting) if isinstance(plan, Plan) else ""
         if isinstance(plan, Plan) and not left:
             return self._carried_out(plan, counting)

@@ -166,6 +166,23 @@ def test_a_field_that_equals_the_name_of_the_table_says_no_more_than_which_table
     assert alone.settled.text.startswith("90 rows")
 
 
+def test_which_asks_for_the_rows_where_the_plan_counts_them(index: LocalIndex) -> None:
+    """Seen of a model: the number of rows in the place of the one that is asked for."""
+    of_meier = [row for row in rows() if row["customer"] == "Meier" and row["city"] == "Rome"]
+    context, _ = counted(
+        index, "Which orders of Meier went to Rome?", plan("count", where="customer = 'Meier' and city = 'Rome'")
+    )
+    assert context.settled is not None
+    assert context.outcome.counts["matched"] == len(of_meier) > 5
+    assert of_meier[0]["order"] in context.settled.text
+    assert f"and {len(of_meier) - 5} more" in context.settled.text
+    number, _ = counted(
+        index, "How many orders of Meier went to Rome?", plan("count", where="customer = 'Meier' and city = 'Rome'")
+    )
+    assert number.settled is not None
+    assert number.settled.text.startswith(f"{len(of_meier)} rows")
+
+
 def test_the_last_by_a_field(index: LocalIndex) -> None:
     reply = plan("latest", where="city = 'Rome'", field="date")
     context, _ = counted(index, "What is the latest order from Rome?", reply)
