@@ -7,8 +7,8 @@
     recent    the first twenty of them by relevance times recency, `rerank.recency`, the first five
     summed    the same five, of each of which the model first writes what bears on the question
 
-Passages later than the cut-off are counted, and there must be none. Every forecast is one line in a work file. Ten even bins
-give the calibration curve. The model runs in vLLM, so this wants its Python.
+Passages later than the cut-off are counted, and there must be none. Every forecast is one line in a work file. The model runs
+in vLLM, so this wants its Python.
 
     RAGLINE_EVAL_DATA=... python -m plugins.recipes.benchmarks.forecasts [WAY ...] [--n 150] [--model NAME]
 """
@@ -35,7 +35,7 @@ from rag.graphs import load_spec
 WORK = RESULTS / "forecasts.jsonl"
 MODEL = "qwen2.5-coder-1.5b-instruct"
 WAYS = ("base", "crowd", "no-news", "found", "recent", "summed")
-SEED, TOGETHER, BINS = 20266, 16, 10
+SEED, TOGETHER = 20266, 16
 _YES = re.compile(r"Yes ([\d.]+)%")
 Item = dict[str, Any]
 
@@ -125,33 +125,6 @@ def brier(line: Line) -> float:
     return float((line["p"] - line["true"]) ** 2)
 
 
-def curve(lines: Sequence[Line]) -> dict[int, tuple[int, float, float]]:
-    """The calibration curve: for each of ten even bins that is not empty how many forecasts are in it, the mean of what they
-    said, and the share that came true."""
-    bins: dict[int, list[Line]] = {}
-    for line in lines:
-        bins.setdefault(min(BINS - 1, int(line["p"] * BINS)), []).append(line)
-    return {
-        number: (len(some), fmean(line["p"] for line in some), fmean(line["true"] for line in some))
-        for number, some in sorted(bins.items())
-    }
-
-
-def calibration(lines: Sequence[Line]) -> float:
-    """The mean distance of what was said and what came true, over the bins of the curve, weighed by their size."""
-    return sum(n * abs(said - true) for n, said, true in curve(lines).values()) / len(lines)
-
-
-def curve_table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
-    """Markdown: the calibration curve of each way, a row a bin. A cell: the share that came true, of how many."""
-    curves = {way: curve(lines) for way in WAYS if (lines := _lines(work, way, items, model))}
-    yield "| said | " + " | ".join(curves) + " |"
-    yield "| --- |" + " --- |" * len(curves)
-    for number in range(BINS):
-        cells = (f"{of[number][2]:.2f} of {of[number][0]}" if number in of else "" for of in curves.values())
-        yield f"| {number / BINS:.1f} to {(number + 1) / BINS:.1f} | " + " | ".join(cells) + " |"
-
-
 def _lines(work: Work, way: str, items: Sequence[Item], model: str) -> list[Line]:
     known = {line["qid"]: line for line in work.latest(way, "forecast", settings_of(way, model))}
     return [known[item["id"]] for item in items if item["id"] in known]
@@ -159,8 +132,8 @@ def _lines(work: Work, way: str, items: Sequence[Item], model: str) -> list[Line
 
 def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
     """Markdown: Brier scores with 95% intervals, the difference to no news, and the cost. Lower is better."""
-    yield "| way | n | Brier | to no news [95%] | distance in bins | later than the cut-off | tokens | s |"
-    yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: |"
+    yield "| way | n | Brier | to no news [95%] | later than the cut-off | tokens | s |"
+    yield "| --- | ---: | --- | --- | ---: | ---: | ---: |"
     base = {line["qid"]: line for line in _lines(work, "no-news", items, model)}
     for way in WAYS:
         lines = _lines(work, way, items, model)
@@ -170,7 +143,7 @@ def table(work: Work, items: Sequence[Item], model: str) -> Iterator[str]:
         beside = difference_cell([brier(x) for x in shared], [brier(base[x["qid"]]) for x in shared], digits=3)
         yield (
             f"| {way} | {len(lines)} | {mean_cell([brier(line) for line in lines], digits=3)} | {beside} "
-            f"| {calibration(lines):.3f} | {sum(line['late'] for line in lines)} "
+            f"| {sum(line['late'] for line in lines)} "
             f"| {cost_cells(lines, 'tokens', digits=0)} | {cost_cells(lines, 'seconds', digits=2)} |"
         )
 
@@ -182,7 +155,7 @@ def main() -> int:
     options = parsed(parser, WAYS, model=MODEL, work=WORK)
     work, items = Work(options.work, busy=options.busy), drawn()[: options.n]
     forecast_all(options.ways, items, work, options.model)
-    print(*table(work, items, options.model), "", *curve_table(work, items, options.model), sep="\n")
+    print(*table(work, items, options.model), sep="\n")
     return int(any(line["late"] for way in WAYS for line in work.latest(way, "forecast")))
 
 
