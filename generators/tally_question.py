@@ -37,6 +37,8 @@ Metadata = Mapping[str, Any]
 _DATE = re.compile(r"\b(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?\b")
 _SUPERLATIVE = re.compile(r"[^\W\d_]{3,}(?:iest|est|ste|sten|ster|stes)")
 """hottest, heaviest, kälteste: many other words end so, and of the rows of a table alone it is asked."""
+_NAMED_NUMBER = re.compile(r"\b(?!(?:the|an?|total|whole|overall|exact|what|is|give|me|and|per)\b)\w+ number of\b")
+"""The phone number of somebody is one that a passage says."""
 _BEGINS = 4
 """Words within which a question begins: "Please can you count"."""
 _NEAR = 3
@@ -177,6 +179,8 @@ class _Said:
 
     def counts(self) -> bool:
         """How many orders came from Berlin? How many days with snow does the weather table have?"""
+        if _NAMED_NUMBER.search(" ".join(self.words)):
+            return False
         verbs = (end for end in _after(self.words, COUNT_IT) if end <= _BEGINS)
         for end in chain(_after(self.words, COUNT), verbs):
             rest = self.words[end:]
