@@ -13,7 +13,7 @@ from docs.held import Except, Listed, amiss, listed, unreached
 from docs.page_figures import numbers, sections
 
 ROOT = Path(__file__).resolve().parents[1]
-UNREACHED = 8
+UNREACHED = 0
 """Measured numbers that no line reaches, of all pages. Take a figure's line again, reach it or drop it; never raise this."""
 
 

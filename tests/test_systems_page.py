@@ -54,7 +54,6 @@ def row(system: str, **said: str) -> str:
         ("where: {method: walk}, key: answer", "where: {method: walk}, key: answers", "says None at 'answers'"),
         ("where: {method: found-1}, key: told", "where: {set: semeval2010-re}, key: told", "of 2 settings; name one"),
         ("key: kinds/nuggets/accuracy, n: kinds/nuggets/cases, ", "key: kinds/nuggets/accuracy, ", "`n` must say"),
-        ("old: its lines are of before lines had commits", "old: ''", "need `old`, and why"),
         (", share: true}", "}", "it has no interval: `bare` says why"),
         ("bare: F1 is one measure of all pairs", "bare: ''", "it has no interval: `bare` says why"),
         (
