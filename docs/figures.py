@@ -57,7 +57,6 @@ class Figure(BaseModel):
     digits: int = 3
     percent: bool = Field(default=False, description="Told in hundredths.")
     model: str = Field(default="", description="The model of its lines, where it is not that of the row.")
-    old: str = Field(default="", description="Why it is told though its lines have no commit, or that of changed code.")
 
 
 class Told(BaseModel):
@@ -125,7 +124,7 @@ def shown(figure: Figure, found: Told) -> str:
         if found.low is None or found.high is None
         else f" [{number(figure, found.low)}, {number(figure, found.high)}]"
     )
-    return f"{figure.says} {number(figure, found.value)}{ends}{'' if found.clean else ' †'}"
+    return f"{figure.says} {number(figure, found.value)}{ends}"
 
 
 def number(figure: Figure, value: float) -> str:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from docs.figures import Figure, Told, shown, told, unclean
+from docs.figures import Figure, Told, shown, told
 from rag.cli.parser import parser
 from rag.core.errors import SpecError
 from rag.core.recipe import recipe_of
@@ -44,9 +44,8 @@ _HELD = ("loader", "reader")
 _MEASURED = ("reproduced", "mechanism")
 _INTRODUCTION = """
 The ninety-two systems behind this library, and companions of no list: how far each is here, what came out, what stands
-beside it on the same questions, and what differs from the paper. A dagger (†) marks a figure from lines without a commit
-or of changed code; its row says why it is told still. Figures are read out of `benchmarks/results` by `make docs`, which
-refuses a row whose line, part, command, test or table is not there.
+beside it on the same questions, and what differs from the paper. Figures are read out of `benchmarks/results` by `make
+docs`, which refuses a row whose line is not of committed code, and one whose part, command, test or table is not there.
 """
 
 
@@ -103,7 +102,7 @@ def systems_page(text: str) -> str:
         problems += [f"systems.yaml: {one.system}: {problem}" for problem in _overclaimed(one, found[one.system])]
     if problems:
         raise SpecError(*problems)
-    return "\n".join([*_head(systems), *_groups(systems, found), *_unclean_lines()])
+    return "\n".join([*_head(systems), *_groups(systems, found)])
 
 
 def _head(systems: Sequence[System]) -> Iterator[str]:
@@ -150,27 +149,10 @@ def _row(one: System, found: _Found) -> str:
     beside = (
         "<br>".join(shown(figure, each) for figure, each in zip(one.beside, found.beside, strict=True)) or one.plain
     )
-    old = dict.fromkeys(figure.old for figure in one.figure if figure.old and not figure.old.startswith("as "))
     bare = dict.fromkeys(figure.bare for figure in one.figure if figure.bare)
-    differs = one.differs + "".join(
-        (*(f". Without an interval: {why}" for why in bare), *(f". † {why}" for why in old))
-    )
+    differs = one.differs + "".join(f". Without an interval: {why}" for why in bare)
     made = f"<br>`{one.command}`" if one.command else ""
     return f"| **{one.system}**<br>{one.source} | {one.word} | {came} | {beside} | {parts}{made}<br>{differs} |"
-
-
-def _unclean_lines() -> Iterator[str]:
-    """Which recorded lines no figure of a table should be told from."""
-    yield from ("## Lines that say no commit, or one of changed code", "")
-    yield fill(
-        "Lines of `benchmarks/results` that were kept before each had its commit, or that were made beside changes that were not "
-        "committed. The table above marks what it tells from them, and takes clean lines where a question has both.",
-        118,
-    )
-    yield from ("", "| file | lines | without a commit | of changed code |", "| --- | ---: | ---: | ---: |")
-    for name, counts in unclean().items():
-        yield f"| {name} | {' | '.join(f'{count:,}' if count else '' for count in counts)} |"
-    yield ""
 
 
 def _graph(part: str) -> str:
@@ -214,16 +196,11 @@ def _overclaimed(one: System, found: _Found) -> Iterator[str]:
             why = "it has an interval, so take `bare` out" if figure.bare else "it has no interval: `bare` says why"
             yield f"'{figure.says}' of {figure.lines}.jsonl: {why}"
     for figure, each in pairs:
-        if bool(figure.old) == each.clean:
-            why = (
-                "its lines are clean, so take `old` out"
-                if each.clean
-                else "lines without a clean commit need `old`, and why"
-            )
-            yield f"'{figure.says}' of {figure.lines}.jsonl: {why}"
+        if not each.clean:
+            yield f"'{figure.says}' of {figure.lines}.jsonl: its lines have no clean commit; ask them again"
     for figure, each in zip(one.figure, found.figure, strict=True):
         model = figure.model or one.model
-        if each.clean and not any(model in text for text in each.texts) and model != NO_MODEL:
+        if not any(model in text for text in each.texts) and model != NO_MODEL:
             yield f"'{figure.says}' of {figure.lines}.jsonl: its lines do not say the model '{model}'"
     sizes = {each.n for each in found.figure}
     for figure, each in zip(one.beside, found.beside, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from statistics import fmean
@@ -212,13 +212,13 @@ def mended_pieces(llm: LLM, prompt: Prompt, params: SamplingParams, mender: Mend
 
 
 def completed(
-    llm: LLM, prompts: Sequence[Prompt], params: Sequence[SamplingParams], menders: Sequence[Mender]
+    llm: LLM, prompts: Sequence[Prompt], params: Sequence[SamplingParams], menders: Iterable[Mender]
 ) -> list[Completion]:
     """`complete_each`, with one alone read as a stream: a model that goes round is stopped, in place of writing to the limit.
     A stream that is stopped has no likelihoods, so where these are asked for none is read."""
     if len(prompts) != 1 or params[0].logprobs or not (isinstance(llm, CanStreamTogether) and llm.streams_together):
         return complete_each(llm, prompts, params)
-    written = Drained[Completion](mended_pieces(llm, prompts[0], params[0], menders[0]))
+    written = Drained[Completion](mended_pieces(llm, prompts[0], params[0], next(iter(menders))))
     deque(written, maxlen=0)
     return [written.value]
 

@@ -383,7 +383,7 @@ class CitedGenerator:
     def _completed(
         self, contexts: Sequence[Context], rendered: Sequence[Prompt], params: Sequence[SamplingParams]
     ) -> list[Completion]:
-        return completed(self.llm, rendered, params, [self._mender(context) for context in contexts])
+        return completed(self.llm, rendered, params, map(self._mender, contexts))
 
     def _mender(self, context: Context) -> Mender:
         titles = [hit.document.title for hit in context.passages]

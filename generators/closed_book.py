@@ -61,8 +61,7 @@ class ClosedBookGenerator:
             return []
         started = perf_counter()
         rendered = [self._render(query) for query in queries]
-        menders = [self._mender(query) for query in queries]
-        completions = completed(self.llm, rendered, [self._params] * len(queries), menders)
+        completions = completed(self.llm, rendered, [self._params] * len(queries), map(self._mender, queries))
         seconds = (perf_counter() - started) / len(queries)
         written = zip(queries, rendered, completions, strict=True)
         answers = []

@@ -37,7 +37,10 @@ Metadata = Mapping[str, Any]
 _DATE = re.compile(r"\b(?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?\b")
 _SUPERLATIVE = re.compile(r"[^\W\d_]{3,}(?:iest|est|ste|sten|ster|stes)")
 """hottest, heaviest, kälteste: many other words end so, and of the rows of a table alone it is asked."""
-_NAMED_NUMBER = re.compile(r"\b(?!(?:the|an?|total|whole|overall|exact|what|is|give|me|and|per)\b)\w+ number of\b")
+_NAMED_NUMBER = re.compile(
+    r"\b(?:phone|telephone|mobile|cell|fax|extension|hotline|emergency|contact|room|house|flight|account|customer|membership|tax"
+    r"|order|invoice|serial|part|model|version|id|identification|reference|registration|tracking) number of\b"
+)
 """The phone number of somebody is one that a passage says."""
 _BEGINS = 4
 """Words within which a question begins: "Please can you count"."""

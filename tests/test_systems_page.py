@@ -103,11 +103,18 @@ def test_the_page_of_recipes_names_what_the_list_does() -> None:
     assert [name for name in (*parts, *graphs) if f"`{name}`" not in page] == []
 
 
-def test_a_mark_that_is_no_longer_true_is_refused() -> None:
-    clean = "{method: example code, first: bm25, set: cosqa-300}\n      key: nDCG@10\n"
-    assert clean in TEXT
-    with pytest.raises(SpecError, match="its lines are clean, so take `old` out"):
-        systems_page(TEXT.replace(clean, f"{clean}      old: it was so\n", 1))
+def test_a_figure_of_lines_without_a_clean_commit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures._told.cache_clear()
+    monkeypatch.setattr(figures, "is_clean", lambda line: False)
+    try:
+        with pytest.raises(SpecError, match=r"i-MedRAG: .*its lines have no clean commit; ask them again"):
+            systems_page(TEXT)
+    finally:
+        figures._told.cache_clear()
+
+
+def test_every_line_is_of_committed_code() -> None:
+    assert unclean() == {}
 
 
 def test_what_stands_beside_is_over_the_same_questions() -> None:
@@ -161,8 +168,7 @@ class TestFigures:
     @pytest.mark.parametrize("commit", ["", "unknown", CHANGED])
     def test_what_is_no_clean_commit(self, lines: list[dict[str, Any]], commit: str) -> None:
         lines += self.of([1], commit=commit)
-        found = told(figure := Figure(says="right", lines="a", key="x"))
-        assert shown(figure, found) == "right 1.000 [1.000, 1.000] †"
+        assert not told(Figure(says="right", lines="a", key="x")).clean
 
     def test_shares_squares_and_differences(self, lines: list[dict[str, Any]]) -> None:
         lines += self.of([1, 2, None], y=2)

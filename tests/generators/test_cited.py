@@ -437,10 +437,13 @@ def test_closing_the_stream_closes_the_model() -> None:
 
 
 class Endless(ScriptedLLM):
-    """A model that goes round in its streams."""
+    """A model that goes round in its streams, `said` many sentences."""
+
+    said = 0
 
     def stream(self, prompt: Prompt, params: SamplingParams) -> Iterator[str]:  # type: ignore[override]
         while True:
+            self.said += 1
             yield "Frames are brazed from tubes [1]. "
 
 
@@ -449,15 +452,17 @@ class Together(Endless):
 
 
 def test_a_stream_that_goes_round_is_stopped() -> None:
-    pieces, found = streamed(CitedGenerator(llm=Endless()), context(FRAMES))
+    pieces, found = streamed(CitedGenerator(llm=(llm := Endless())), context(FRAMES))
     assert "".join(pieces) == found.text == "Frames are brazed from tubes [1]."
     assert (found.finish_reason, found.outcome.counts["loops"]) == ("stop", 2)
     assert found.usage.new_tokens > 0
+    assert llm.said < 6
 
 
 def test_an_answer_alone_is_stopped_where_it_goes_round() -> None:
     """Read as a stream from a model whose streams cost no more than its batches; with others, and for likelihoods, whole."""
-    [found] = CitedGenerator(llm=Together()).generate([context(FRAMES)])
+    [found] = CitedGenerator(llm=(alone := Together())).generate([context(FRAMES)])
+    assert alone.said < 6
     assert (found.text, found.finish_reason) == ("Frames are brazed from tubes [1].", "stop")
     assert found.outcome.counts["loops"] == 2
     [closed] = ClosedBookGenerator(llm=Together()).generate([Query(qid="q", text="Frames?")])

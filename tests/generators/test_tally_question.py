@@ -32,6 +32,8 @@ NUMBERS = [
     "How many late orders are there?",
     "Number of orders from New York?",
     "What's the total number of orders from New York?",
+    "Show number of orders from New York",
+    "In Berlin, number of late orders?",
     "What is the number of orders from Hamburg that are open?",
     "Count the orders of March 2024.",
     "In Berlin, how many are late?",
