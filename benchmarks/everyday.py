@@ -1,11 +1,12 @@
-"""What an hour of ordinary use costs: a search from the command line, alone and through a server; a large file; a
-table with one long row.
+"""What an hour of ordinary use costs: a search from the command line, alone and through a server; an answer; a large
+file; a table with one long row.
 
-    python -m benchmarks.everyday [--megabytes 95] [--runs 5] [--python PYTHON] [--only search served text table]
+    python -m benchmarks.everyday [--megabytes 95] [--runs 5] [--python PYTHON] [--only search served ask text table]
+    [--record]
 
 Everything goes through the command, so that a version can be measured beside another: `--python` is the interpreter of
-the other one. Seconds are processor time of the command, the least of the runs. Memory is that of the indexing process;
-the process that parses is another, with a limit of its own.
+the other one. Seconds are processor time of the command, the least of the runs. Memory is the most that the command's
+own process held; the process that parses is another, with a limit of its own.
 """
 
 from __future__ import annotations
@@ -18,10 +19,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_COMMAND = "import sys, rag.cli; sys.exit(rag.cli.main())"
+from benchmarks.record import Record, record
+
+_COMMAND = """
+import sys, rag.cli
+code = rag.cli.main()
+print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0], file=sys.stderr)
+sys.exit(code)
+"""
+"""It tells its peak in KiB, last."""
+QUESTION = "When does the certificate expire?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of one command. `what`: the command as it is typed, without the index."""
+
+    what: str
+    seconds: float
+    peak_bytes: int
+    index_bytes: int | None = None
+
+    def __str__(self) -> str:
+        index = f", index of {self.index_bytes / 1e6:,.1f} MB" if self.index_bytes else ""
+        return f"{self.what}: {self.seconds:.2f} s of processor time, memory {self.peak_bytes / 1e6:,.0f} MB{index}"
 
 
 def main() -> None:
@@ -29,8 +54,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=95)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--python", default=sys.executable)
-    parts = {"search": _search, "served": _served, "text": _text, "table": _table}
+    parts = {"search": _search, "served": _served, "ask": _ask, "text": _text, "table": _table}
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--record", action=Record)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -39,10 +65,22 @@ def main() -> None:
             parts[part](folder, given)
 
 
+def _tell(cost: Cost, given: argparse.Namespace) -> None:
+    print(cost, flush=True)
+    if given.record:
+        record("everyday", asdict(cost))
+
+
 def _search(folder: Path, given: argparse.Namespace) -> None:
     place = _notes(folder, given)
     for graph in ("bm25", "hybrid"):
-        _print_search(graph, place, given)
+        _tell(_asked("search", graph, place, given), given)
+
+
+def _ask(folder: Path, given: argparse.Namespace) -> None:
+    place = _notes(folder, given)
+    for graph in ("ask-small", "ask"):
+        _tell(_asked("ask", graph, place, given), given)
 
 
 def _served(folder: Path, given: argparse.Namespace) -> None:
@@ -55,7 +93,7 @@ def _served(folder: Path, given: argparse.Namespace) -> None:
             if server.poll() is not None or time.monotonic() > until:
                 raise SystemExit("everyday: no server listens on a socket; is ragline-serve installed?")
             time.sleep(0.1)
-        _print_search("hybrid", place, given, " through a server")
+        _tell(_asked("search", "hybrid", place, given, " through a server"), given)
     finally:
         server.terminate()
         server.wait()
@@ -69,14 +107,14 @@ def _notes(folder: Path, given: argparse.Namespace) -> list[str]:
         notes.mkdir()
         for number in range(20):
             (notes / f"{number}.txt").write_text(f"Note {number}. The certificate expires in May.\n")
-        _run(given.python, "index", str(notes), *place)
+        _tell(_indexed("twenty notes", notes, folder / "notes-index", given), given)
     return place
 
 
-def _print_search(graph: str, place: list[str], given: argparse.Namespace, how: str = "") -> None:
-    command = ("search", "When does the certificate expire?", *place, "--graph", graph)
-    seconds = min(_run(given.python, *command)[1] for _ in range(given.runs))
-    print(f"rag search --graph {graph}{how}: {seconds:.2f} s of processor time", flush=True)
+def _asked(command: str, graph: str, place: list[str], given: argparse.Namespace, how: str = "") -> Cost:
+    runs = [_run(given.python, command, QUESTION, *place, "--graph", graph)[1:] for _ in range(given.runs)]
+    seconds, peaks = zip(*runs, strict=True)
+    return Cost(what=f"rag {command} --graph {graph}{how}", seconds=min(seconds), peak_bytes=max(peaks))
 
 
 def _text(folder: Path, given: argparse.Namespace) -> None:
@@ -86,31 +124,31 @@ def _text(folder: Path, given: argparse.Namespace) -> None:
     with file.open("w") as stream:
         while stream.tell() < given.megabytes * 1e6:
             stream.write(" ".join(chosen.choices(words, k=80)) + ".\n\n")
-    _print_index(f"{given.megabytes:g} MB of text", file, folder / "text-index", given)
+    _tell(_indexed(f"{given.megabytes:g} MB of text", file, folder / "text-index", given, "--graph", "bm25"), given)
 
 
 def _table(folder: Path, given: argparse.Namespace) -> None:
     file = folder / "table.csv"
     words = " ".join(random.Random(0).choices([f"word{number}" for number in range(5_000)], k=120_000))
     file.write_text(f'id,notes,text\n1,"{words}","{words}"\n')
-    _print_index(f"a table of {file.stat().st_size / 1e6:.1f} MB with one row", file, folder / "table-index", given)
+    what = f"a table of {file.stat().st_size / 1e6:.1f} MB with one row"
+    _tell(_indexed(what, file, folder / "table-index", given, "--graph", "bm25"), given)
 
 
-def _print_index(what: str, source: Path, place: Path, given: argparse.Namespace) -> None:
-    out, seconds = _run(given.python, "index", str(source), "--index", str(place), "--graph", "bm25", "--json")
+def _indexed(what: str, source: Path, place: Path, given: argparse.Namespace, *options: str) -> Cost:
+    out, seconds, peak = _run(given.python, "index", str(source), "--index", str(place), *options, "--json")
     report: dict[str, Any] = json.loads(out)
-    size, memory = report["size_bytes"] / 1e6, report["peak_memory_bytes"] / 1e6
-    print(f"{what}: index of {size:,.1f} MB, memory {memory:,.0f} MB, {seconds:.0f} s of processor time", flush=True)
+    return Cost(what=f"rag index of {what}", seconds=seconds, peak_bytes=peak, index_bytes=report["size_bytes"])
 
 
-def _run(python: str, *arguments: str) -> tuple[str, float]:
-    """What the command prints, and its processor time with that of its children, in seconds."""
+def _run(python: str, *arguments: str) -> tuple[str, float, int]:
+    """What the command prints; its processor time with that of its children, in seconds; the peak of its memory in bytes."""
     before = os.times()
     command = [python, "-c", _COMMAND, *arguments]
     # elsewhere, so that the code of this folder is not what another interpreter imports
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tempfile.gettempdir())
     after = os.times()
-    return done.stdout, after.children_user - before.children_user
+    return done.stdout, after.children_user - before.children_user, int(done.stderr.split()[-1]) * 1024
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Pages whose numbers are held to lines: `not_reached.yaml` lists what no line reaches, by section, with the reason."""
+"""Pages whose numbers are held to lines: `not_reached.yaml` lists what no line reaches, by section, with the reason.
+
+All pages are, but those that are made of lines and registries, which are compared whole, and decisions, which tell of
+trials and say so.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmarks.record import RESULTS
 from docs.exact import is_said, value_of
 from docs.page_figures import Number, Section, numbers, sections
-from docs.reached import Said, pool_of, reach_table
+from docs.reached import Pool, Said, pool_of, reach_table
 from rag.core.yaml_source import parse_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -53,11 +57,14 @@ class Except(BaseModel):
 
 
 class Listed(BaseModel):
-    """`other`: patterns of words whose numbers are no measurement on any page."""
+    """`other`: patterns of words whose numbers are no measurement on any page. `made`: pages that are made, from docs/.
+    `trials`: what a page must say that tells of trials without lines."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     other: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    trials: str = ""
     pages: Mapping[str, Mapping[str, Except]]
 
 
@@ -65,6 +72,19 @@ class Listed(BaseModel):
 def listed() -> Listed:
     """What `not_reached.yaml` says."""
     return Listed.model_validate(parse_yaml(LIST.read_text(encoding="utf-8"), name=LIST.name).data)
+
+
+def held_pages() -> list[str]:
+    """From the top of the project, in the order of their names."""
+    found = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")]
+    return sorted({"README.md", *found}.difference(listed().made) - {each for each in found if tells_trials(each)})
+
+
+def tells_trials(page: str) -> bool:
+    """Whether it is a decision that says so."""
+    return page.startswith("docs/decisions/") and listed().trials in " ".join(
+        (ROOT / page).read_text(encoding="utf-8").split()
+    )
 
 
 def files_of(section: Section, said: Except, page: str = "") -> frozenset[str]:
@@ -78,8 +98,16 @@ def _named(text: str) -> frozenset[str]:
 
 
 def unreached(section: Section, said: Except, page: str = "") -> Iterator[tuple[str, Number]]:
-    """The numbers of a section that no line reaches, each with the field of `Except` where it is at home, if none says more."""
+    """The numbers of a section that no line reaches, each with the field of `Except` where it is at home, if none says more.
+
+    Where it tells of no lines, whole numbers are parameters and bounds, and are left out.
+    """
     pool = pool_of(files_of(section, said, page))
+    found = _unreached(section, said, pool)
+    yield from found if pool.leaves else ((home, number) for home, number in found if not number.is_whole)
+
+
+def _unreached(section: Section, said: Except, pool: Pool) -> Iterator[tuple[str, Number]]:
     reached = [(table, reach_table(table, pool)) for table in section.tables]
     for table, kept in reached:
         for row, cells in enumerate(table.rows):
@@ -91,8 +119,7 @@ def unreached(section: Section, said: Except, page: str = "") -> Iterator[tuple[
     for sentence in section.sentences:
         for number, is_reached in told.reached(_without(sentence)):
             if not is_reached and number.text not in said.told:
-                whole = "whole" if re.fullmatch(r"[\d,]+", number.text) else "unreached"
-                yield "other" if sentence in labels else whole, number
+                yield "other" if sentence in labels else "whole" if number.is_whole else "unreached", number
 
 
 def amiss(page: str, text: str) -> Iterator[str]:
@@ -100,7 +127,7 @@ def amiss(page: str, text: str) -> Iterator[str]:
 
     A listed one that a new line reaches by chance is no fault: else whoever keeps a line would have to mend pages.
     """
-    excepted = listed().pages[page]
+    excepted = listed().pages.get(page, {})
     known = {section.heading for section in sections(text)}
     yield from (f"there is no section '{heading}'" for heading in excepted if heading not in known)
     for section in sections(text):

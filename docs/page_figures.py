@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 _NUMBER = re.compile(
     r"(?<![\w.,@#/\-])[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.\d+(?:e-?\d+)?|\d+)%?(?![\w%]|-\w|\.\d|,\d)"
 )
-_CODE = re.compile(r"^```.*?^```|^~~~.*?^~~~|<!--.*?-->|^\[[^\]]*\]:.*$", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(
+    r"<!-- table: .*?<!-- end -->|^```.*?^```|^~~~.*?^~~~|<!--.*?-->|^\[[^\]]*\]:.*$", re.DOTALL | re.MULTILINE
+)
 _INLINE = re.compile(r"`[^`]*`|95% intervals?|\[95%\]|\bp < \.\d+|\]\([^)]*\)|\barXiv [\d., ]+|https?://\S+")
 _HEADING = re.compile(r"#{1,6} +(.*)")
 _SENTENCE = re.compile(r"(?<=[.;:])\s+(?=[A-Z*`(\[])")
@@ -22,6 +24,11 @@ class Number:
     text: str
     value: float
     half: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Without sign, point or per cent."""
+        return re.fullmatch(r"[\d,]+", self.text) is not None
 
     @property
     def digits(self) -> int:

@@ -112,8 +112,8 @@ def reach_table(table: Table, pool: Pool) -> dict[Place, Match]:
         of = _of_interval(intervals[at][next(n for n, each in enumerate(said[at]) if each is picked)], _ENDS[0])
         for step, name in enumerate(_ENDS):
             place = (at[0], at[1], at[2] + step)
-            found[place] = [each for each in found[place] if _of_interval(each, name) == of]
-            whole[place] = found[place][0]
+            if its_own := [each for each in found[place] if _of_interval(each, name) == of]:
+                found[place], whole[place] = its_own, its_own[0]
     kept = whole | {at: match for at, match in _fitting(found, pool.rarity).items() if at not in whole}
     return kept | _derived(written, kept)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from benchmarks import work_lines
 from benchmarks.methods_list import Cell, cells
 from benchmarks.methods_plot import Point, plot
 from benchmarks.methods_sets import SETS
-from benchmarks.methods_table import Row, bad_calls, page, points, rows_of
+from benchmarks.methods_study import STUDIES, Study
+from benchmarks.methods_table import DOCS, Row, bad_calls, page, points, rows_of, write_pages
 from benchmarks.work_lines import Setup, Work
 from rag.evaluate.significance import holm, paired_randomisation
 
@@ -199,3 +201,25 @@ def test_a_points_interval_is_of_the_mean_over_sets(work: Work) -> None:
     half = 1.96 * (0.1**2 * 20 / 19 / 20) ** 0.5
     assert (level.low, level.high) == (pytest.approx(-half), pytest.approx(half))
     assert points(work, over="hybrid") == []
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=list(STUDIES))
+def test_the_committed_page_is_that_of_its_lines(study: Study, tmp_path: Path) -> None:
+    """Lines of before digests are read as if today's methods had made them: to run them anew is what makes them so."""
+    today = {
+        (c.method.name, c.declared.name, first): c.method.settings(c.declared.name, first, study)
+        for c in cells(study)
+        for first in c.firsts
+    }
+    lines = [json.loads(text) for text in study.lines.read_text(encoding="utf-8").splitlines()]
+    last = {(line["method"], line["set"], line["first"]): line["settings"] for line in lines}
+    work = tmp_path / study.lines.name
+    with work.open("w", encoding="utf-8") as stream:
+        for line in lines:
+            key = line["method"], line["set"], line["first"]
+            if line["settings"] == last[key]:
+                made = {"digests": dict.fromkeys(("component", "prompts", "data"), ""), "machine": {"cpu": line["cpu"]}}
+                stream.write(json.dumps({**line, **made, "settings": today[key]}) + "\n")
+    write_pages(Work(work), tmp_path, study)
+    for name in (f"{study.page}.md", f"{study.page}.svg"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (DOCS / name).read_text(encoding="utf-8")
