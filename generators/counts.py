@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from generators.tally_answer import drafted, told_filter
 from generators.tally_named import coded, invented, left_out, misplaced, without_invented
-from generators.tally_plan import ENDS_AND_MEAN, Plan, Unplanned
+from generators.tally_plan import ENDS_AND_MEAN, Plan, Unplanned, ordered_fields
 from generators.tally_planner import Planned, Planner
 from generators.tally_question import Asked, Known, has_form, read_question
 from generators.tally_tables import name_of_table
@@ -52,15 +52,12 @@ class CountsAssembler:
     """The same passages, or the answer, where a question asks for what no few passages can tell and fields do (ours).
 
     Rules tell such questions (`generators.tally_question`): by their form, and by values, fields or tables that they name.
-    Only of these the model writes a plan, as `generate.tally` has it; one that fields alone decide is carried out over all
-    documents that whoever asks may read, and the context has the answer (`Context.settled`) and the documents that it cites.
-    Where most of the passages are rows of one table, the most, the least and the mean are asked of it, and by such a plan alone.
-    A plan that leaves out a name of the question, or a value that it names, does not decide it; nor does one whose fields no
-    document has together, or one that finds nothing by a condition that the question does not make. Where a number is asked for
-    and there is no such plan, the answer says so. Questions of another form, or of which the model says that they are no such
-    question, keep their passages.
-
-    One call for a question that the rules tell, none for the others.
+    Only of these the model writes a plan, as `generate.tally` has it: one call. A plan that fields alone decide is carried out
+    over all documents that whoever asks may read, and the context has the answer (`Context.settled`) and what it cites. The most,
+    the least and the mean are asked of the rows of one table, which is named or found, and of the field that is named.
+    A plan that leaves out a name or a value of the question does not decide it; nor does one whose fields no document has
+    together, or one that finds nothing by a condition that nobody made. Where a number is asked for and there is no such plan,
+    the answer says so. Other questions keep their passages.
 
     Args:
         llm: the model that plans.
@@ -118,7 +115,7 @@ class CountsAssembler:
                 continue
             if read.sources:
                 known = self._planner.known_of(read.sources, context.query.where)
-            alike = tuple(known.fields) if read.most else ()  # their plans have one form
+            alike = tuple(ordered_fields(known.fields, question)) if read.most else ()  # their plans have one form
             asked.setdefault(alike, []).append((context, read, known, self._planner.rows_of(read.sources)))
         countings = list[_Counting]()
         for alike, some in asked.items():
@@ -127,7 +124,7 @@ class CountsAssembler:
                 [known for _, _, known, _ in some],
                 [name_of_table(read.sources) for _, read, *_ in some],
                 [both(rows, context.query.where) for context, *_, rows in some],
-                most=bool(alike),
+                most={name: some[0][2].fields[name] for name in alike} or None,
             )
             countings += [
                 _Counting(context=context, asked=read, known=known, rows=rows, planned=plan)

@@ -150,14 +150,8 @@ class TallyGenerator:
         return made
 
     def fields(self, where: Where | None = None) -> Mapping[str, Field]:
-        """The fields that a plan may use, of what may be read by whoever asks with this filter.
-
-        The first call for somebody reads all documents that they may read; the last 8 are kept.
-
-        Raises:
-            SpecError: one that was named is in no document.
-        """
-        return self._planner.fields(where)
+        """The fields that a plan may use, of what may be read by whoever asks with this filter; see `Planner.known`."""
+        return self._planner.known(where).fields
 
     def _begun(self, query: Query, plan: Plan) -> _Tally:
         """A tally; that of a plan without a condition is done."""

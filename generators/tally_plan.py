@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from generators.tally_forms import stems, words_of
+from generators.tally_forms import forms, stems, words_of
 from rag.core.errors import SpecError, did_you_mean
 from rag.core.filters import REQUEST, AllOf, AnyOf, Condition, Filter, Not, as_mapping, conditions, fold, parse_where
 from rag.core.filters.operators import Equal, Exists, GreaterOrEqual, LessOrEqual, OneOf, Range
@@ -19,7 +19,7 @@ from rag.core.replies import folded, parse_object
 from rag.core.types import Document
 from rag.core.words import first_words, in_one_line
 from rag.stages.passages import defused
-from retrievers.index.fields import Field
+from retrievers.index.fields import Field, without_missing
 
 Operation = Literal["count", "sum", "mean", "list", "earliest", "latest", "lowest", "highest", "group"]
 _ENDS = ("earliest", "latest", "lowest", "highest")
@@ -29,6 +29,7 @@ Trouble = Literal["no_plan", "other_question", "unknown_operation", "unknown_fie
 
 _KEYS = ("operation", "where", "text", "field")
 _LONGEST_CONDITION = 30
+_UNIT = 2  # letters of a unit in a field's name, at most
 _SHOWN_VALUES = 6
 _MOST_NAMED = 60
 _SHOWN_CHARACTERS = 60
@@ -150,7 +151,7 @@ def plan_form(fields: Mapping[str, Field] | None = None) -> str:
         fields: where the most, the least or the mean is asked for, of which of these; unset where anything may be.
     """
     operations: tuple[str, ...] = get_args(Operation) if fields is None else ENDS_AND_MEAN
-    ordered = [each.name for each in (fields or {}).values() if each.ordered or _has_amounts(each)]
+    ordered = list(fields or ())
     return json.dumps(
         {
             "type": "object",
@@ -163,6 +164,14 @@ def plan_form(fields: Mapping[str, Field] | None = None) -> str:
             "additionalProperties": False,
         }
     )
+
+
+def ordered_fields(fields: Mapping[str, Field], question: str) -> Mapping[str, Field]:
+    """Those whose values have an order: the ones that a question names, units aside (body_mass_g: "body mass"), or else all."""
+    ordered = {name: each for name, each in fields.items() if each.ordered or _has_amounts(each)}
+    said = {form for word in words_of(question) for form in forms(word)}
+    words = {name: [word for word in words_of(name) if len(word) > _UNIT] for name in ordered}
+    return {name: each for name, each in ordered.items() if words[name] and said.issuperset(words[name])} or ordered
 
 
 def told_fields(fields: Mapping[str, Field]) -> str:
@@ -197,7 +206,7 @@ def amount_of(value: Any) -> Decimal | None:
 
 
 def _has_amounts(field: Field) -> bool:
-    return all(amount_of(value) is not None for value in field.values)
+    return all(amount_of(value) is not None for value in without_missing(field.values))
 
 
 def _without_order(tree: Filter | None, fields: Mapping[str, Field]) -> str:

@@ -76,7 +76,7 @@ class Planner:
         tables: Sequence[str],
         wheres: Sequence[Where | None],
         *,
-        most: bool = False,
+        most: Mapping[str, Field] | None = None,
     ) -> list[Planned]:
         """A plan for each question over what is known, or why there is none. One call each, all together.
 
@@ -85,14 +85,14 @@ class Planner:
         Args:
             tables: what the table of each question is called; empty where it is of all documents.
             wheres: which documents each question is asked of.
-            most: all ask for the most, the least or a mean, of the same table; a model that can be held to a form plans no other.
+            most: all ask for the most, the least or a mean of one of these; a model that can be held to a form plans no other.
         """
         rendered = [
             [self._prompt.render(fields=told_fields(known.fields), question=_told_question(question, known))]
             for question, known in zip(questions, knowns, strict=True)
         ]
         kept = bool(questions) and "json_schema" in kept_forms(self._llm)
-        form = plan_form(knowns[0].fields if most else None) if kept else ""
+        form = plan_form(most) if kept else ""
         params = SamplingParams(max_tokens=self._max_tokens, json_schema=form)
         written = write(self._llm, rendered, params, read=str.strip)
         return [
@@ -122,18 +122,8 @@ class Planner:
                 seen.add(document.parent)
                 yield document
 
-    def fields(self, where: Where | None = None) -> Mapping[str, Field]:
-        """The fields that a plan may use, of what may be read by whoever asks with this filter.
-
-        The first call for somebody reads all documents that they may read; the last 8 are kept.
-
-        Raises:
-            SpecError: one that was named is in no document.
-        """
-        return self.known(where).fields
-
     def known(self, where: Where | None = None) -> Known:
-        """The same, how many documents there are, and which tables; see `fields`."""
+        """What is known of what whoever asks may read: read once, kept for the last 8. SpecError: a named field is nowhere."""
         return self._kept.get(self._reader(where), lambda: self._read(self._reader(where)))
 
     def known_of(self, sources: tuple[str, ...], where: Where | None = None) -> Known:

@@ -1,8 +1,7 @@
 """Whether a question asks for a number of documents, all of them, a sum, or the first or last: told by rules, without a model.
 
-A question is one of these by its form ("how many", "list all", "the latest") and by what it names: what documents are called
-(pages, items, or the table that they are rows of), and a value or a field that they have. A form alone is not enough: "how
-many days of leave" asks for what one passage says.
+It is one by its form ("how many", "list all", "the latest") and by what it names: what documents are called (pages, or the
+table that they are rows of), and a value or a field of theirs. "How many days of leave" asks for what one passage says.
 """
 
 from __future__ import annotations
@@ -160,7 +159,9 @@ def read_question(question: str, known: Known, *, found: Sequence[Metadata] = ()
         return Asked(table)
     if not number and table and said.most():
         return Asked(table, number=False, most=True)
-    return Asked(said.sources, number) if number or said.lists() or said.ends() else None
+    if number or said.lists():
+        return Asked(said.sources, number)
+    return Asked(said.sources, number=False, most=bool(said.sources)) if said.ends() else None
 
 
 class _Said:

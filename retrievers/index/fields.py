@@ -20,6 +20,8 @@ _MOST_VALUES = 10_000
 """Distinct values of a field that are remembered; with more its kind is told by these."""
 
 _MOST_FIELDS = 200
+_MISSING = frozenset(["NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-", "–", "—", "?", "."])
+"""What tables have where a number or a date is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class Field:
 
     @property
     def ordered(self) -> bool:
-        """Whether its values have an order: dates and numbers do."""
+        """Whether its values have an order: dates and numbers do, marks for missing ones aside."""
         return self.kind in ("date", "number")
 
     def like(self, value: Any) -> Any:
@@ -70,7 +72,12 @@ def fields_of(documents: Iterable[Document], *, but_not: Collection[str] = OF_CH
 
 def _field(name: str, counts: Mapping[str, int]) -> Field:
     values = tuple(value_named(key) for key in sorted(counts, key=lambda key: (-counts[key], key)))
-    return Field(name=name, kind=_kind(values), values=values)
+    return Field(name=name, kind=_kind(without_missing(values)), values=values)
+
+
+def without_missing(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values but marks for missing ones, such as NA; all of them where there is nothing else."""
+    return tuple(value for value in values if value not in _MISSING) or values
 
 
 def _kind(values: Collection[Any]) -> FieldKind:

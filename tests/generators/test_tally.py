@@ -12,7 +12,8 @@ import pytest
 
 from generators.llm.scripted import ScriptedLLM
 from generators.tally import TallyGenerator
-from generators.tally_plan import Plan, Unplanned, read_plan, told_fields
+from generators.tally_answer import drafted
+from generators.tally_plan import Plan, Unplanned, ordered_fields, plan_form, read_plan, told_fields
 from rag.core.errors import SpecError
 from rag.core.filters import parse_where
 from rag.core.ranking import in_this_order
@@ -316,3 +317,35 @@ def test_a_plan_is_read_out_of_what_stands_around_it() -> None:
     assert made == Plan(operation="count", where=parse_where("year = 2"), condition="", field="")
     assert str(made) == '{"operation": "count", "where": {"year": 2}}'
     assert isinstance(read_plan(plan("earliest"), {}), Unplanned)
+
+
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        ("What is the largest body mass of a penguin?", ["body_mass_g"]),
+        ("Which species has the longest bills, by bill length?", ["bill_length_mm"]),
+        ("In which year was the largest body mass?", ["body_mass_g", "year"]),
+        ("Which penguin is the heaviest?", ["bill_length_mm", "body_mass_g", "year"]),  # none by its name: any
+        ("Which species is the largest?", ["bill_length_mm", "body_mass_g", "year"]),  # a species has no order
+    ],
+)
+def test_the_most_is_asked_of_the_fields_that_a_question_names(question: str, named: list[str]) -> None:
+    fields = {
+        name: Field(name=name, kind="number", values=(1, 2)) for name in ("bill_length_mm", "body_mass_g", "year")
+    }
+    fields["species"] = Field(name="species", kind="text", values=("Gentoo",))
+    ordered = ordered_fields(fields, question)
+    assert list(ordered) == named
+    assert json.loads(plan_form(ordered))["properties"]["field"] == {"enum": named}
+
+
+def test_marks_for_missing_values_take_no_order_from_numbers() -> None:
+    documents = [
+        Document(doc_id=str(n), text="", metadata={"g": g, "code": c})
+        for n, (g, c) in enumerate([("3750", "NA"), ("NA", "US"), ("6300", "DE")])
+    ]
+    fields = fields_of(documents)
+    assert (fields["g"].kind, fields["g"].values) == ("number", ("3750", "6300", "NA"))
+    assert (fields["code"].kind, fields_of(documents[1:2])["g"].kind) == ("text", "text")
+    drawn = drafted(Plan(operation="highest", where=None, condition="", field="g"), documents, fields, shown=5)
+    assert drawn.text.startswith("- 6300: ")
