@@ -115,7 +115,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "mangled_copies": ["xquad/en", "--n", "1", "--model", "smollm2-135m-instruct"],
     "read_in_time": ["xquad/en", "--rooms", "200", "--limit", "4", "--model", "smollm2-135m-instruct"],
     "cut_rows": ["adi", "--limit", "4", "--work", "runs/cut_rows_smoke"],
-    "everyday": ["--megabytes", "1", "--runs", "1"],
+    "everyday": ["--megabytes", "1", "--runs", "1", "--only", "search", "served", "text", "table"],
     "hidden_instructions": ["--limit", "3"],
     "sharing": ["--queries", "1", "--depth", "2", "--rounds", "1", "--methods", "yes or no", "setwise, heapsort"],
     "cited_answers": ["--limit", "1", "--passages", "2", "--closed-book", "--model", "smollm2-135m-instruct"],

@@ -57,7 +57,7 @@ class Except(BaseModel):
 
 
 class Listed(BaseModel):
-    """`other`: patterns of words whose numbers are no measurement on any page. `made`: pages that are made, from docs/.
+    """`other`: patterns of words whose numbers are no measurement on any page. `made`: pages that are made.
     `trials`: what a page must say that tells of trials without lines."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -110,10 +110,11 @@ def reach_table(table: Table, pool: Pool) -> dict[Place, Match]:
     said = {at: [replace(match, features=_without_by(match)) for match in each] for at, each in intervals.items()}
     for at, picked in _fitting(said, pool.rarity).items():
         of = _of_interval(intervals[at][next(n for n, each in enumerate(said[at]) if each is picked)], _ENDS[0])
-        for step, name in enumerate(_ENDS):
-            place = (at[0], at[1], at[2] + step)
-            if its_own := [each for each in found[place] if _of_interval(each, name) == of]:
-                found[place], whole[place] = its_own, its_own[0]
+        ends = {(at[0], at[1], at[2] + step): name for step, name in enumerate(_ENDS)}
+        own = {place: [each for each in found[place] if _of_interval(each, name) == of] for place, name in ends.items()}
+        if all(own.values()):
+            found.update(own)
+            whole.update({place: some[0] for place, some in own.items()})
     kept = whole | {at: match for at, match in _fitting(found, pool.rarity).items() if at not in whole}
     return kept | _derived(written, kept)
 

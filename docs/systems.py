@@ -180,10 +180,9 @@ def _found(one: System) -> _Found:
 
 def _told_beside(beside: Figure, figures: Sequence[Figure], found: Sequence[Told]) -> Told:
     """Over the questions of the first figure that is of the same file and set, or has no question beyond its own; or all."""
-    same = [each.items for figure, each in zip(figures, found, strict=True) if _set(figure) == _set(beside)]
-    return told(
-        beside, among=next(iter(same or [each.items for each in found if each.items < told(beside).items]), frozenset())
-    )
+    own = [each.items for figure, each in zip(figures, found, strict=True) if _set(figure) == _set(beside)]
+    own += [each.items for each in found if each.items < told(beside).items]
+    return told(beside, among=own[0] if own else frozenset())
 
 
 def _set(figure: Figure) -> tuple[str, object]:

@@ -115,7 +115,7 @@ class CountsAssembler:
                 continue
             if read.sources:
                 known = self._planner.known_of(read.sources, context.query.where)
-            alike = tuple(ordered_fields(known.fields, question)) if read.most else ()  # their plans have one form
+            alike = ordered_fields(known.fields, question) if read.most else ()  # their plans have one form
             asked.setdefault(alike, []).append((context, read, known, self._planner.rows_of(read.sources)))
         countings = list[_Counting]()
         for alike, some in asked.items():
@@ -124,7 +124,7 @@ class CountsAssembler:
                 [known for _, _, known, _ in some],
                 [name_of_table(read.sources) for _, read, *_ in some],
                 [both(rows, context.query.where) for context, *_, rows in some],
-                most={name: some[0][2].fields[name] for name in alike} or None,
+                most=alike,
             )
             countings += [
                 _Counting(context=context, asked=read, known=known, rows=rows, planned=plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from calendar import monthrange
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -144,21 +144,20 @@ def read_plan(reply: str, fields: Mapping[str, Field], *, table: str = "") -> Pl
     )
 
 
-def plan_form(fields: Mapping[str, Field] | None = None) -> str:
+def plan_form(fields: Sequence[str] = ()) -> str:
     """JSON Schema of a reply, for models that can be held to one. Any operation may be `other`.
 
     Args:
-        fields: where the most, the least or the mean is asked for, of which of these; unset where anything may be.
+        fields: where the most, the least or the mean is asked for, of which of these; none where anything may be.
     """
-    operations: tuple[str, ...] = get_args(Operation) if fields is None else ENDS_AND_MEAN
-    ordered = list(fields or ())
+    operations: tuple[str, ...] = ENDS_AND_MEAN if fields else get_args(Operation)
     return json.dumps(
         {
             "type": "object",
             "properties": {
                 "operation": {"enum": [*operations, "other"]},
                 **{key: {"type": "string", "maxLength": 200} for key in _KEYS[1:]},
-                **({"field": {"enum": ordered}} if 0 < len(ordered) <= _MOST_NAMED else {}),
+                **({"field": {"enum": list(fields)}} if 0 < len(fields) <= _MOST_NAMED else {}),
             },
             "required": list(_KEYS),
             "additionalProperties": False,
@@ -166,12 +165,12 @@ def plan_form(fields: Mapping[str, Field] | None = None) -> str:
     )
 
 
-def ordered_fields(fields: Mapping[str, Field], question: str) -> Mapping[str, Field]:
+def ordered_fields(fields: Mapping[str, Field], question: str) -> tuple[str, ...]:
     """Those whose values have an order: the ones that a question names, units aside (body_mass_g: "body mass"), or else all."""
-    ordered = {name: each for name, each in fields.items() if each.ordered or _has_amounts(each)}
+    ordered = tuple(name for name, each in fields.items() if each.ordered or _has_amounts(each))
     said = {form for word in words_of(question) for form in forms(word)}
     words = {name: [word for word in words_of(name) if len(word) > _UNIT] for name in ordered}
-    return {name: each for name, each in ordered.items() if words[name] and said.issuperset(words[name])} or ordered
+    return tuple(name for name in ordered if words[name] and said.issuperset(words[name])) or ordered
 
 
 def told_fields(fields: Mapping[str, Field]) -> str:

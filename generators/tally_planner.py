@@ -76,7 +76,7 @@ class Planner:
         tables: Sequence[str],
         wheres: Sequence[Where | None],
         *,
-        most: Mapping[str, Field] | None = None,
+        most: Sequence[str] = (),
     ) -> list[Planned]:
         """A plan for each question over what is known, or why there is none. One call each, all together.
 
@@ -85,7 +85,7 @@ class Planner:
         Args:
             tables: what the table of each question is called; empty where it is of all documents.
             wheres: which documents each question is asked of.
-            most: all ask for the most, the least or a mean of one of these; a model that can be held to a form plans no other.
+            most: all ask for the most, the least or a mean of one of these fields; a model held to a form plans no other.
         """
         rendered = [
             [self._prompt.render(fields=told_fields(known.fields), question=_told_question(question, known))]

@@ -25,6 +25,7 @@ def test_numbers_of_a_page_are_those_of_lines_or_listed(page: str) -> None:
 def test_all_pages_are_held_but_those_that_are_made_and_trials() -> None:
     everyone = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
     assert all("by `make " in (ROOT / page).read_text(encoding="utf-8")[:600] for page in listed().made)
+    assert set(listed().pages) <= set(held_pages())
     left = everyone.difference(held_pages(), listed().made)
     assert {str(Path(page).parent) for page in left} == {"docs/decisions"}
     assert "README.md" in held_pages()

@@ -218,8 +218,11 @@ def test_the_committed_page_is_that_of_its_lines(study: Study, tmp_path: Path) -
         for line in lines:
             key = line["method"], line["set"], line["first"]
             if line["settings"] == last[key]:
-                made = {"digests": dict.fromkeys(("component", "prompts", "data"), ""), "machine": {"cpu": line["cpu"]}}
-                stream.write(json.dumps({**line, **made, "settings": today[key]}) + "\n")
+                made = {
+                    "digests": dict.fromkeys(("component", "prompts", "data"), ""),
+                    "machine": {"cpu": line.get("cpu")},
+                }
+                stream.write(json.dumps({**made, **line, "settings": today[key]}) + "\n")
     write_pages(Work(work), tmp_path, study)
     for name in (f"{study.page}.md", f"{study.page}.svg"):
         assert (tmp_path / name).read_text(encoding="utf-8") == (DOCS / name).read_text(encoding="utf-8")

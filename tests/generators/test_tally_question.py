@@ -114,6 +114,8 @@ def test_without_fields_and_tables_nothing_is_counted(question: str) -> None:
         ("How many customers are from Berlin?", Asked(("docs/customers.csv",))),
         ("How many customers have orders?", Asked()),  # of two tables
         ("How many rows are from Berlin?", Asked()),
+        ("What is the latest order from Berlin?", Asked(ORDERS, number=False, most=True)),
+        ("List all late orders.", Asked(ORDERS, number=False)),
     ],
 )
 def test_a_table_that_is_named_is_the_only_one_that_is_counted(question: str, asked: Asked) -> None:
