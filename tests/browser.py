@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -62,3 +63,17 @@ def keep(page: Any, name: str) -> None:
     """Keep a picture of what the page shows."""
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
+
+
+def hold(page: Any, pattern: str) -> Callable[[], Any]:
+    """Hold back what the page asks for. Returns what waits for the next such request: it may not have left a busy browser."""
+    held: list[Any] = []
+    page.route(pattern, lambda route: held.append(route))  # a builtin has no attributes, and the driver sets one
+
+    def taken() -> Any:
+        end = monotonic() + PATIENCE_MS / 1000
+        while not held and monotonic() < end:
+            page.wait_for_timeout(20)
+        return held.pop(0)
+
+    return taken

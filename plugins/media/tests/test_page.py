@@ -18,7 +18,7 @@ from plugins.serve.tests.served import served
 from rag import build_index, load_pipeline
 from rag.graphs import load_spec
 from ragline_serve import ServeSettings, create_app
-from tests.browser import PATIENCE_MS, keep
+from tests.browser import PATIENCE_MS, hold, keep
 from tests.scripted_graph import graph
 
 pytestmark = pytest.mark.browser
@@ -113,20 +113,18 @@ def test_a_caption_that_a_model_wrote_is_shown_as_its(
 def test_a_reader_who_is_faster_than_the_plug_ins_sees_what_they_draw(browser: Any, index: Path) -> None:
     from playwright.sync_api import expect
 
-    held: list[Any] = []
     with ExitStack() as stack:
         pipeline = stack.enter_context(load_pipeline(graph(), index=index))
         server = stack.enter_context(served(create_app(pipeline, ServeSettings())))
         page = stack.enter_context(closing(browser.new_page(viewport={"width": 1440, "height": 900})))
         page.set_default_timeout(PATIENCE_MS)
-        page.route("**/page/parts.json", lambda route: held.append(route))
-        with page.expect_request("**/page/parts.json"):
-            page.goto(server.url)
+        parts = hold(page, "**/page/parts.json")
+        page.goto(server.url)
         page.get_by_label("Question").fill("How much paid leave?")
         page.keyboard.press("Enter")
         page.evaluate(CLICK_AT_ONCE)
         page.wait_for_timeout(1000)  # without plug-ins an answer would be there by now, and its passage open
-        held[0].continue_()
+        parts().continue_()
         expect(page.locator("#passage-text .media-picture img")).to_have_js_property("naturalWidth", 320)
 
 

@@ -26,7 +26,7 @@ from rag.pipeline import load_pipeline
 from ragline_serve import ServeSettings, create_app
 from ragline_serve.service.walls import HEADERS
 from retrievers.index.directory import LocalIndex
-from tests.browser import PATIENCE_MS, keep
+from tests.browser import PATIENCE_MS, hold, keep
 
 pytestmark = pytest.mark.browser
 
@@ -972,15 +972,15 @@ def test_what_a_plug_in_asks_of_itself_asks_for_no_key_again(visit: Open, monkey
     pytest.importorskip("ragline_media", reason="ragline-media is not installed")
     monkeypatch.setenv("RAGLINE_KEYS", KEY)
     opened = visit()
-    page, held = opened.page, list[Any]()
-    page.route("**/page/parts.json", lambda route: held.append(route))
+    page = opened.page
+    parts = hold(page, "**/page/parts.json")
     page.reload()
     entry = page.get_by_role("dialog", name="This server asks for a key")
     expect(entry).to_be_visible()
     entry.get_by_role("button", name="Cancel").click()
     expect(entry).to_be_hidden()
     with page.expect_response(lambda response: response.url.endswith("/v1/index")) as late:
-        held.pop().continue_()
+        parts().continue_()
     assert late.value.status == 401
     page.evaluate("new Promise((resolve) => setTimeout(resolve))")
     expect(entry).to_be_hidden()
@@ -998,12 +998,11 @@ def test_a_request_that_was_on_its_way_while_a_key_was_asked_for_does_not_ask_ag
     page = visit().page
     entry = page.get_by_role("dialog", name="This server asks for a key")
     expect(entry).to_be_visible()
-    held: list[Any] = []
-    page.route("**/v1/sessions*", lambda route: held.append(route))
+    late = hold(page, "**/v1/sessions*")
     page.evaluate(TWO_REQUESTS)
     expect(page.locator("body")).to_have_attribute("data-refused", "")
     entry.get_by_role("button", name="Cancel").click()
-    held[0].continue_()
+    late().continue_()
     expect(page.locator("body")).to_have_attribute("data-refused", "rr")
     expect(entry).to_be_hidden()
 
