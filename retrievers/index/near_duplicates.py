@@ -1,28 +1,25 @@
 """Units that say nearly the same: which they are is known when an index is built, and kept beside its documents.
 
     duplicates.npy        int32 [m, 2], (row, first row of its group) of every unit in a group, rows ascending
-    duplicates_keys.npy   uint32 [n, 16], what units are looked up by: those of parts that are joined need no second reading
+    duplicates_bands.npy  uint32 [n, 16], what units are looked up by: those of parts that are joined need no second reading
 
 There is no first file where there are none. Nothing is left out of an index.
 
 Two units are near-duplicates where at least `LEAST` of all their three-word runs are in both (Jaccard; Broder 1997). Candidates
-come from one-permutation MinHash (Li, Owen and Zhang, NIPS 2012), a pass over the words of a unit. Every candidate is then
-compared by 64-bit hashes of its runs, and exactly where these are alike, so a wrong one costs time and is never folded.
+come from one-permutation MinHash (Li, Owen and Zhang, NIPS 2012), a pass over the words of a unit. Of most candidates the marks
+that their runs leave in 512 bits say that too little is in both. The others are compared by words, so a wrong one costs time
+and is never folded.
 datasketch's MinHash asks for 128 hash functions a run where this asks for one; simhash (Charikar 2002) within 3 of its 64
 bits is for texts of cosine 0.99 and more.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from hashlib import blake2b
+from functools import cache, lru_cache
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,19 +28,21 @@ from rag.core.errors import IndexProblem
 from rag.core.types import Document, Where
 from retrievers.stores.arrays import load_array
 
-DUPLICATES, KEYS = "duplicates.npy", "duplicates_keys.npy"
+DUPLICATES, KEYS = "duplicates.npy", "duplicates_bands.npy"
 LEAST = 0.8
 _RUN = 3
 _BANDS, _PER_BAND = 16, 4  # two units of Jaccard 0.8 meet in some band with probability 0.9998, of 0.5 with 0.64
 _BINS = _BANDS * _PER_BAND
+_MARKS = 512
 _EMPTY = np.uint64(2**64 - 1)
-_WORDS = 1 << 16  # that are hashed together
-_KNOWN = 1 << 18  # words whose hash is kept
-_PAIRS = 1 << 16  # that are told one by one
+_CHARACTERS, _AT_LEAST = 1 << 18, 100  # that are hashed together, and for how many a text counts
+_END = "A"  # of a text; no lower-cased one has it
+_BASE = 0x9E3779B97F4A7C15
+_PAIRS, _ROW = 1 << 16, 0xFFFFFFFF
 _COMPARED = 3  # units before it in a band that a unit is compared with: boilerplate is not quadratic
-_WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|\\w+")
-_ASCII_WORD = re.compile("\\w+", re.ASCII)
-_MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
+_ALONE = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # characters of Chinese and Japanese, each a word
+_WORD = re.compile(f"[{_ALONE}]|[^\\W{_ALONE}]+")
+_MIX = np.array([_BASE, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
 Pairs = NDArray[np.int32]
 Keys = NDArray[np.uint32]
@@ -109,26 +108,12 @@ def write_duplicates(folder: Path, documents: Sequence[Document], keys: Keys | N
     Raises:
         OSError: the disk is full.
     """
-    with TemporaryFile(dir=folder) as file:
-        runs = None if keys is not None else _KeptHashes(cast(BinaryIO, file))
-        keys = keys_of(documents, runs) if keys is None else keys
-        np.save(folder / KEYS, keys)
-        pairs = near_duplicates(documents, keys, runs=runs)
+    keys, marks = (keys, None) if keys is not None else _looked_up(_texts(documents), len(documents))
+    np.save(folder / KEYS, keys)
+    pairs = near_duplicates(documents, keys, marks=marks)
     if len(pairs):
         np.save(folder / DUPLICATES, pairs)
     return len(pairs)
-
-
-def keys_of(documents: Sequence[Document], runs: _KeptHashes | None = None) -> Keys:
-    """uint32 [n, bands]: what units are looked up by; 0 where one has nothing in a band. `runs`: keeps the hashes they are of."""
-    keys, first = np.zeros((len(documents), _BANDS), dtype=np.uint32), 0
-    for hashed in _hashed(document.text for document in documents):
-        n = len(hashed.sizes)
-        keys[first : first + n] = _band_keys(hashed)
-        if runs is not None:
-            runs.add(hashed)
-        first += n
-    return keys
 
 
 def read_keys(path: Path, *, n: int) -> Keys:
@@ -149,37 +134,41 @@ def near_duplicates(
     documents: Sequence[Document],
     keys: Keys | None = None,
     rows: NDArray[np.int32] | None = None,
-    runs: _KeptHashes | None = None,
+    marks: _Marks | None = None,
 ) -> Pairs:
     """(row, first row of its group), int32 [n, 2], of all units that have a near-duplicate.
 
     Each unit of a group is a near-duplicate of the group's first. The same documents in the same order give the same.
 
     Args:
-        keys: of these documents, where they are known (`keys_of`).
+        keys: of these documents, where they are known.
         rows: of the documents that count, ascending, as if there were no others; all, where it is None.
-        runs: of all documents, where they are kept.
+        marks: of all documents, where they are known.
     """
-    keys = keys_of(documents) if keys is None else keys
+    if keys is None:
+        keys, marks = _looked_up(_texts(documents), len(documents))
     keys, rows = (keys, np.arange(len(keys), dtype=np.int32)) if rows is None else (keys[rows], rows)
     group_of: dict[int, int] = {}
-
-    @lru_cache(maxsize=256)
-    def hashes(place: int) -> frozenset[int]:
-        row = int(rows[place])
-        return runs.of(row) if runs is not None else frozenset(next(_hashed([documents[row].text])).runs.tolist())
 
     @lru_cache(maxsize=64)
     def whole(place: int) -> tuple[frozenset[tuple[str, ...]], object]:
         document = documents[int(rows[place])]
         return _runs(document.text), document.contents
 
-    for place, earlier in _candidates(keys):
-        if place not in group_of:
+    pairs = _candidates(keys)
+    if marks is None:
+        asked = rows[np.unique(np.concatenate((pairs >> 32, pairs & _ROW)))]
+        marks = _Marks.empty(len(documents))
+        texts = (documents[row].text for row in asked.tolist())
+        marks.bits[asked], marks.sizes[asked] = _looked_up(texts, len(asked))[1]
+    for begun in range(0, len(pairs), _PAIRS):
+        places, others = pairs[begun : begun + _PAIRS] >> 32, pairs[begun : begun + _PAIRS] & _ROW
+        near = marks.may_be_near(rows[places], rows[others])
+        for place, earlier, may_be in zip(places.tolist(), others.tolist(), near, strict=True):
             first = group_of.get(earlier, earlier)
-            if _alike(hashes(first), hashes(place)):
-                (one, its_contents), (other, others) = whole(first), whole(place)
-                if its_contents == others and _alike(one, other):
+            if place not in group_of and (may_be or first != earlier):
+                (one, its_contents), (other, contents) = whole(first), whole(place)
+                if its_contents == contents and _alike(one, other):
                     group_of[place] = group_of[first] = first
     return rows[np.array(sorted(group_of.items()), dtype=np.int32).reshape(-1, 2)]
 
@@ -191,61 +180,95 @@ class _Hashed(NamedTuple):
     sizes: NDArray[np.int64]
 
 
-class _KeptHashes:
-    """Hashes of the runs of all units, in a file, 8 bytes each: a second reading of the texts would cost more."""
+class _Marks(NamedTuple):
+    """Which bits the runs of each unit set, uint64 [n, 8], and how many runs it has, int64 [n]."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._ends = file, array("q", [0])
+    bits: NDArray[np.uint64]
+    sizes: NDArray[np.int64]
 
-    def add(self, hashed: _Hashed) -> None:
-        """Those of the next units."""
-        self._file.write(hashed.runs.data)
-        self._file.flush()
-        self._ends.extend((self._ends[-1] + np.cumsum(hashed.sizes)).tolist())
+    @classmethod
+    def empty(cls, n: int) -> _Marks:
+        """Of so many units without a run."""
+        return cls(np.zeros((n, _MARKS // 64), dtype=np.uint64), np.zeros(n, dtype=np.int64))
 
-    def of(self, row: int) -> frozenset[int]:
-        """Those of one."""
-        first, last = self._ends[row], self._ends[row + 1]
-        return frozenset(array("Q", os.pread(self._file.fileno(), 8 * (last - first), 8 * first)))
+    def may_be_near(self, rows: NDArray[np.int32], others: NDArray[np.int32]) -> list[bool]:
+        """Of pairs of units, whether so much may be in both: a bit that one has alone is a run that the other lacks."""
+        ours, theirs = self.bits[rows], self.bits[others]
+        alone = np.bitwise_count(ours & ~theirs).sum(axis=1, dtype=np.int64)
+        lacking = np.bitwise_count(theirs & ~ours).sum(axis=1, dtype=np.int64)
+        most = np.minimum(self.sizes[rows] - alone, self.sizes[others] - lacking)
+        return (most >= LEAST * (most + alone + lacking)).tolist()  # type: ignore[no-any-return]
 
 
-class _WordHashes(dict[str, int]):
-    """Word -> its hash, kept."""
+def _texts(documents: Iterable[Document]) -> Iterator[str]:
+    return (document.text for document in documents)
 
-    def __missing__(self, word: str) -> int:
-        made = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-        self[word] = made
-        return made
+
+def _looked_up(texts: Iterable[str], n: int) -> tuple[Keys, _Marks]:
+    """What units are looked up by, and what tells most of them apart. `n`: how many texts there are."""
+    keys, marks, first = np.zeros((n, _BANDS), dtype=np.uint32), _Marks.empty(n), 0
+    for hashed in _hashed(texts):
+        last = first + len(hashed.sizes)
+        keys[first:last] = _band_keys(hashed)
+        marks.bits[first:last], marks.sizes[first:last] = _bits(hashed), hashed.sizes
+        first = last
+    return keys, marks
 
 
 def _hashed(texts: Iterable[str]) -> Iterator[_Hashed]:
     """A hash of every run of three words; of all words where there are fewer. Many texts at a time."""
-    known, words, sizes = _WordHashes(), array("Q"), array("q")
+    some, size = list[str](), 0
     for text in texts:
-        before = len(words)
-        words.extend(map(known.__getitem__, _words(text)))
-        sizes.append(len(words) - before)
-        words.extend((0, 0))  # so that no run reaches into the next text
-        if len(words) > _WORDS:
-            yield _run_hashes(words, sizes)
-            words, sizes = array("Q"), array("q")
-            if len(known) > _KNOWN:
-                known.clear()
-    if sizes:
-        yield _run_hashes(words, sizes)
+        some.append(text.lower())
+        size += len(text) + _AT_LEAST
+        if size > _CHARACTERS:
+            yield _run_hashes(some)
+            some, size = [], 0
+    if some:
+        yield _run_hashes(some)
 
 
-def _run_hashes(words: array[int], sizes: array[int]) -> _Hashed:
-    """`words`: hashes of those of each text, and two zeros behind them. `sizes`: words of each."""
-    hashes, n_words = np.array(words, dtype=np.uint64), np.array(sizes, dtype=np.int64)
-    mixed = hashes[:-2] * _MIX[0] ^ hashes[1:-1] * _MIX[1] ^ hashes[2:] * _MIX[2]
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= _MIX[1]
-    mixed ^= mixed >> np.uint64(32)
+def _run_hashes(texts: Sequence[str]) -> _Hashed:
+    """Of lower-cased texts. A word is a number in base `_BASE`, modulo 2**64: what stands before it is subtracted from a sum."""
+    joined = "\n" + "".join(text + _END + _END for text in texts)  # two, so that no run reaches into the next text
+    plain = joined.isascii()
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    kinds = _kinds(0x80 if plain else 0x110000)[codes]
+    inside = (kinds[1:] == 1) & (kinds[:-1] == 1)
+    starts = np.flatnonzero(np.append(False, (kinds[1:] > 0) & ~inside))
+    ends = np.flatnonzero(np.append((kinds[:-1] > 0) & ~inside, True))
+    powers = np.multiply.accumulate(np.full(len(codes), _BASE, dtype=np.uint64))
+    sums = np.cumsum(codes * powers)
+    words = (sums[ends] - sums[starts - 1]) * powers[len(codes) - 1 - starts]
+    words = _mixed(words * np.uint64(pow(_BASE, -len(codes) - 1, 2**64)))
+    lasts = np.flatnonzero(codes[starts] == ord(_END))[::2]
+    firsts = np.append(0, lasts[:-1] + 2)
+    n_words = lasts - firsts
     n_runs = np.minimum(n_words, np.maximum(1, n_words - _RUN + 1))
-    starts = np.cumsum(n_words + 2) - (n_words + 2)
-    places = np.arange(n_runs.sum()) + np.repeat(starts - (np.cumsum(n_runs) - n_runs), n_runs)
-    return _Hashed(mixed[places], n_runs)
+    places = np.arange(n_runs.sum()) + np.repeat(firsts - (np.cumsum(n_runs) - n_runs), n_runs)
+    mixed = words[:-2] * _MIX[0] ^ words[1:-1] * _MIX[1] ^ words[2:] * _MIX[2]
+    return _Hashed(_mixed(mixed)[places], n_runs)
+
+
+@cache
+def _kinds(n: int) -> NDArray[np.int8]:
+    """Of characters below `n`: 0 in no word, 1 in words, 2 a word alone."""
+    every, kinds = "".join(map(chr, range(n))), np.zeros(n, dtype=np.int8)
+    for kind, characters in enumerate(("\\w", f"[{_ALONE}{_END}]"), 1):
+        kinds[[match.start() for match in re.finditer(characters, every)]] = kind
+    return kinds
+
+
+def _mixed(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    hashes = (hashes ^ hashes >> np.uint64(29)) * _MIX[1]
+    return hashes ^ hashes >> np.uint64(32)
+
+
+def _bits(hashed: _Hashed) -> NDArray[np.uint64]:
+    """uint64 [texts, 8]: which of so many bits the runs of each text set."""
+    bits = np.zeros((len(hashed.sizes), _MARKS), dtype=np.bool_)
+    bits[np.repeat(np.arange(len(bits)), hashed.sizes), (hashed.runs % np.uint64(_MARKS)).astype(np.int64)] = True
+    return np.packbits(bits, axis=1).view(np.uint64)
 
 
 def _band_keys(hashed: _Hashed) -> Keys:
@@ -262,11 +285,11 @@ def _band_keys(hashed: _Hashed) -> Keys:
 
 
 def _words(text: str) -> list[str]:
-    return (_ASCII_WORD if text.isascii() else _WORD).findall(text.lower())  # the first is a third faster
+    return _WORD.findall(text.lower())
 
 
-def _candidates(keys: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
-    """(row, an earlier row that shares a band with it), rows ascending."""
+def _candidates(keys: Keys) -> NDArray[np.int64]:
+    """A row and an earlier one that shares a band with it, as `row << 32 | earlier`, ascending."""
     pairs = np.empty(0, dtype=np.int64)
     for band in keys.T:
         order = np.argsort(band, kind="stable")
@@ -276,9 +299,7 @@ def _candidates(keys: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
             found.append(order[same + step] << 32 | order[same])
         pairs = np.sort(np.concatenate(found))
         pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # band by band, as copies of one text meet in all of them
-    for first in range(0, len(pairs), _PAIRS):
-        some = pairs[first : first + _PAIRS]
-        yield from zip((some >> 32).tolist(), (some & 0xFFFFFFFF).tolist(), strict=True)
+    return pairs
 
 
 def _runs(text: str) -> frozenset[tuple[str, ...]]:
@@ -286,6 +307,6 @@ def _runs(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words[i : i + _RUN]) for i in range(max(1, len(words) - _RUN + 1)))
 
 
-def _alike(one: frozenset[Any], other: frozenset[Any]) -> bool:
+def _alike(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> bool:
     shared = len(one) - len(one - other)
     return shared >= LEAST * (len(one) + len(other) - shared)

@@ -16,7 +16,16 @@ from rag.pipeline import load_pipeline
 from rag.pipeline.as_json import hit_json
 from rerankers.distinct import DistinctReranker
 from retrievers.index.directory import LocalIndex
-from retrievers.index.near_duplicates import DUPLICATES, NearDuplicates, near_duplicates
+from retrievers.index.near_duplicates import (
+    DUPLICATES,
+    NearDuplicates,
+    _alike,
+    _hashed,
+    _looked_up,
+    _runs,
+    _words,
+    near_duplicates,
+)
 
 WORDS = [f"word{i}" for i in range(3000)]
 
@@ -60,6 +69,41 @@ def test_nearly_all_are_found_and_none_is_wrong() -> None:
     grouped = [pair for pair in pairs if pair[0] != pair[1]]
     assert all(row == first + 100 for row, first in grouped)
     assert len(grouped) >= 97
+
+
+@given(st.lists(st.text(st.sampled_from("aBc_ é.中はA\n9İ\ud800") | st.characters()), max_size=5))
+def test_runs_are_hashed_of_the_words_that_are_compared_whatever_stands_beside_a_text(texts: list[str]) -> None:
+    together = next(iter(_hashed(texts)), None)
+    alone = [next(_hashed([text])) for text in texts]
+    sizes = [len(_words(text)) for text in texts]
+    assert together is None or together.sizes.tolist() == [min(n, max(1, n - 2)) for n in sizes]
+    assert [run for each in alone for run in each.runs] == ([] if together is None else together.runs.tolist())
+
+
+@given(st.integers(1, 3000), st.floats(0, 1), st.integers(0, 99))
+def test_marks_tell_no_near_duplicates_apart(n: int, share: float, seed: int) -> None:
+    one = prose(seed, n)
+    texts = [" ".join(one), " ".join(edited(one, int(share * n) or 1))]
+    _, marks = _looked_up(texts, 2)
+    [may_be_near] = marks.may_be_near(np.array([0], np.int32), np.array([1], np.int32))
+    assert may_be_near or not _alike(*map(_runs, texts))
+
+
+def test_marks_tell_most_others_apart() -> None:
+    one = prose(1, 200)
+    texts = [" ".join(edited(one, 100)), *(" ".join(prose(seed, 200)) for seed in range(2, 52)), " ".join(one)]
+    _, marks = _looked_up(texts, len(texts))
+    others = np.arange(len(texts) - 1, dtype=np.int32)
+    assert not any(marks.may_be_near(np.full(len(others), len(texts) - 1, np.int32), others))
+
+
+def test_keys_that_are_known_give_the_same_groups() -> None:
+    one, two = prose(1), prose(2)
+    units = documents(one, two, edited(one, 3), prose(3), edited(two, 6), one, prose(4, 2), prose(4, 2))
+    keys, _ = _looked_up((unit.text for unit in units), len(units))
+    assert near_duplicates(units, keys).tolist() == near_duplicates(units).tolist() != []
+    rows = np.array([1, 2, 4, 5], np.int32)
+    assert near_duplicates(units, keys, rows).tolist() == near_duplicates(units, rows=rows).tolist() != []
 
 
 @given(st.lists(st.booleans(), min_size=12, max_size=12))
