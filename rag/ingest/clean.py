@@ -49,6 +49,8 @@ class Cleaner:
         self.replaced = 0
 
     def __call__(self, text: str) -> str:
+        if text.replace("\n", "").isprintable():  # nearly all are: nothing that is cleaned away can be printed
+            return text
         text = _BREAKS.sub("\n", text)
         text, removed = _CONTROLS.subn("", text)
         text, replaced = _SURROGATES.subn("\ufffd", text)

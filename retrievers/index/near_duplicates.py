@@ -304,7 +304,7 @@ def _candidates(keys: Keys) -> NDArray[np.int64]:
 
 def _runs(text: str) -> frozenset[tuple[str, ...]]:
     words = _words(text)
-    return frozenset(tuple(words[i : i + _RUN]) for i in range(max(1, len(words) - _RUN + 1)))
+    return frozenset(zip(words, words[1:], words[2:], strict=False) if len(words) > _RUN else [tuple(words)])
 
 
 def _alike(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> bool:

@@ -17,6 +17,8 @@ from retrievers.index.shared import BEGIN, SHARED, Base
 from retrievers.index_protocol import ContentStore
 from retrievers.stores.arrays import load_array
 
+_as_json = json.JSONEncoder(ensure_ascii=False, default=str, separators=(",", ":")).encode
+
 
 class DocumentsWriter:
     """Documents in row order. A context manager; leaving it without an exception writes the tables."""
@@ -58,7 +60,7 @@ class DocumentsWriter:
             fields["contents"] = [content_json(content) for content in document.contents]
             for content in document.contents:
                 self._contents.held_by(len(self), content.sha256)
-        line = json.dumps(fields, ensure_ascii=False, default=str, separators=(",", ":")) + "\n"
+        line = _as_json(fields) + "\n"
         self._append(_whole(document.doc_id), _whole(line).encode())
 
     def keep(self, sha256: str, data: bytes, thumbnail: bytes) -> None:

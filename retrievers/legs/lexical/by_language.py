@@ -95,9 +95,9 @@ class LexicalByLanguage:
                 if code not in parts:
                     (folder / code).mkdir()
                     reader = analyzer_of(analyzer, code)
-                    parts[code] = len(parts), reader, stack.enter_context(LexicalWriter(folder / code, bm25))
+                    parts[code] = len(parts), reader, stack.enter_context(LexicalWriter(folder / code, bm25, reader))
                 number, reader, writer = parts[code]
-                writer.add(reader.terms(text))
+                writer.add(text)
                 codes.append(number)
                 if len(codes) % REPORT_EVERY == 0:
                     progress("analysing", len(codes), max(len(codes), total))

@@ -127,9 +127,9 @@ class LexicalLeg:
         if unstemmed := reader.why_unstemmed():
             log.warning("index.analyzer: %s", unstemmed)
         n_docs, total = 0, length_hint(texts)
-        with LexicalWriter(folder, bm25) as writer:
+        with LexicalWriter(folder, bm25, reader) as writer:
             for n_docs, text in enumerate(texts, start=1):
-                writer.add(reader.terms(text))
+                writer.add(text)
                 if n_docs % REPORT_EVERY == 0:
                     progress("analysing", n_docs, max(n_docs, total))
             progress("analysing", n_docs, n_docs)

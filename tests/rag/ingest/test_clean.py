@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.ingest.clean import Cleaner, decode
+from rag.ingest.clean import _BREAKS, _CONTROLS, _SURROGATES, Cleaner, decode
 from rag.ingest.types import ReadError
 
 from .conftest import Noted
@@ -73,3 +75,11 @@ def test_binary_is_refused(notes: Noted) -> None:
 def test_a_byte_order_mark_that_lies_is_refused(notes: Noted) -> None:
     with pytest.raises(ReadError, match="starts as utf-16 but is not"):
         decode(b"\xff\xfea\x00b", notes)
+
+
+def test_whatever_is_cleaned_away_cannot_be_printed() -> None:
+    """So that text which can be printed is taken as it is."""
+    for char in map(chr, range(sys.maxunicode + 1)):
+        assert not char.isprintable() or f"a{char}b" == _SURROGATES.sub(
+            "", _CONTROLS.sub("", _BREAKS.sub("", f"a{char}b"))
+        )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.core.errors import IndexMismatch, MissingDependency
 from retrievers.analysis.analyzer import LUCENE_STOP_WORDS, Analyzer
-from retrievers.analysis.cjk import CUTS
+from retrievers.analysis.cjk import CUTS, split
 from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.analysis.stemming import STEMMERS
 
@@ -247,3 +250,18 @@ def test_of_a_language_without_a_stemmer_the_known_ones_are_named() -> None:
     assert ", de, " in said
     assert "(ISO 639-1)" in said
     assert Analyzer(AnalyzerSettings(language="xx", stemmer="none")).why_unstemmed() == ""
+
+
+@given(
+    st.text(st.sampled_from("aÉ ß_9.-") | st.sampled_from("中カ한\u0301\u093fक") | st.characters()),
+    st.sampled_from(sorted(CUTS)),
+)
+def test_text_without_marks_and_unspaced_letters_has_the_words_that_it_has_beside_them(text: str, cjk: str) -> None:
+    # A mark that stands alone is no word, so that whatever stands before it keeps its words.
+    assert split(text, cjk) == split(f"{text} \u0301", cjk)
+
+
+def test_words_of_ascii_are_runs_of_letters_digits_and_underscores() -> None:
+    every = "".join(f"a{chr(code)}b " for code in range(128))
+    analyzer = Analyzer(AnalyzerSettings(language="en", stemmer="none", stop_words="none"))
+    assert analyzer.terms(every) == re.findall(r"\w+", every.lower(), re.ASCII)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retrievers.analysis.settings import AnalyzerSettings
+from retrievers.legs.lexical import writer
 from retrievers.legs.lexical.impacts import WITH_FLOOR, ImpactsWriter
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings
@@ -99,6 +101,21 @@ def test_rank_bm25_gets_the_terms_of_all_documents_in_text_order(tmp_path: Path,
     assert np.load(tmp_path / "tokens.npy").tolist() == [0, 1, 0, 2, 2]
     assert np.load(tmp_path / "starts.npy").tolist() == [0, 4, 4, 5]
     assert [facts[name] for name in ("n_docs", "n_terms", "n_tokens")] == [3, 3, 5]
+
+
+def test_words_that_were_forgotten_get_the_numbers_of_their_terms_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["red apples and the red pears", "apple pears fig", "plums red figs", "", "Äpfel äpfel 中文中"] * 3
+    built = []
+    for known in (1 << 18, 1, 3):
+        monkeypatch.setattr(writer, "_KNOWN", known)
+        folder = tmp_path / str(known)
+        folder.mkdir()
+        LexicalLeg.build(texts, folder, analyzer=AnalyzerSettings(language="en"), bm25=LexicalSettings())
+        built.append(files(folder))
+    assert built[0] == built[1] == built[2]
+    assert json.loads(built[0]["vocabulary.json"]) == ["red", "appl", "pear", "fig", "plum", "äpfel", "中", "文"]
 
 
 def test_texts_that_cannot_be_read_leave_nothing_that_was_put_aside(tmp_path: Path) -> None:
