@@ -51,7 +51,7 @@ def fits(text: str, limit: float, spans: Ruler) -> bool:
 
 def _most_words(text: str) -> float:
     """What `word_spans` and what is added for long tokens cannot pass: a mark is one and begins another. A tenth of the cost."""
-    marks = len(text.encode("utf-8", "surrogatepass").translate(None, _PLAIN))
+    marks = len(text.encode("ascii", "replace").translate(None, _PLAIN))  # and all that is not ASCII
     return len(text.split()) + 2 * marks + len(text) / _LONGEST_TOKEN
 
 
