@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -228,3 +229,30 @@ def test_every_word_of_a_very_long_document_and_of_five_scripts_in_one_is_found(
     retriever = BM25Retriever(index=make_index(documents))
     found = retriever.retrieve([_query(word, qid=word) for word in ("zebra", *scripts.split())], k=2)
     assert [ranking.doc_ids for ranking in found] == [("long",), *[("scripts",)] * 5]
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_nothing_is_collected_while_hits_are_made_and_after_it_as_before(
+    retriever: BM25Retriever, queries: tuple[Query, ...], monkeypatch: pytest.MonkeyPatch, collects: bool
+) -> None:
+    many, seen = type(retriever._index.documents).many, list[bool]()
+
+    def watched(*given: Any) -> list[Document]:
+        seen.append(gc.isenabled())
+        return many(*given)
+
+    def broken(*given: Any) -> list[Document]:
+        raise OSError("the disk is gone")
+
+    try:
+        gc.enable() if collects else gc.disable()
+        monkeypatch.setattr(type(retriever._index.documents), "many", watched)
+        retriever.retrieve(queries, k=5)
+        assert seen and not any(seen)
+        assert gc.isenabled() == collects
+        monkeypatch.setattr(type(retriever._index.documents), "many", broken)
+        with pytest.raises(OSError, match="the disk is gone"):
+            retriever.retrieve(queries, k=5)
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
