@@ -181,7 +181,7 @@ class Batch:
         """Let the other rows go, and the padding that was there for them alone."""
         import torch
 
-        from generators.llm.joining import trim
+        from generators.llm.growing import trim
 
         index = torch.tensor(rows)
         self._mask = self._mask[index]
@@ -195,7 +195,7 @@ class Batch:
     @property
     def can_join(self) -> bool:
         """Whether `join` is possible with this model's cache."""
-        from generators.llm.joining import can_join
+        from generators.llm.growing import can_join
 
         return can_join(self._cache)
 
@@ -203,7 +203,7 @@ class Batch:
         """Take in the rows of another batch of the model, behind one's own. The other is used up."""
         import torch
 
-        from generators.llm.joining import join, pad_to
+        from generators.llm.growing import join, pad_to
 
         longest = max(self._mask.shape[1], other._mask.shape[1])
         with torch.inference_mode():

@@ -22,7 +22,7 @@ class Together:
     """Writes streams in one batch, without a thread of its own: who needs a piece makes the next pass, for all.
 
     A stream that begins joins the others at their next pass. Where the model's cache cannot be joined
-    (`generators.llm.joining`), it waits for their end, and those that wait are written together then. A row leaves the
+    (`generators.llm.growing`), it waits for their end, and those that wait are written together then. A row leaves the
     batch when it is done, and at the next pass after its stream was closed or its reader's work became unwanted
     (`rag.core.stopping`); one that was not read yet is never read then. What a slow reader has not fetched waits
     for it, to the end of its completion at most.

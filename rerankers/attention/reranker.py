@@ -20,7 +20,6 @@ from rag.core.ranking import require_k
 from rag.core.types import Document, Ranking, Usage
 from rerankers.attention.heads.choosing import HeadChoice
 from rerankers.attention.heads.head_sets import HeadSet, head_sets_sha256
-from rerankers.attention.icr.one_prompt import read_in_one_prompt, reader_of_one_prompt
 from rerankers.attention.icr.reranker import ICRReranker
 from rerankers.attention.opening import MB, heads_of, null_strength, open_reader
 from rerankers.attention.options import AttentionOptions
@@ -79,7 +78,7 @@ class AttentionReranker:
         works = [AttentionWork.of(ranking, self.options.depth) for ranking in rankings]
         to_read = [work for work in works if len(work.head) > 1]
         if to_read and self.options.layout == "prompt":
-            read_in_one_prompt(self._one_prompt(), to_read, first_stage_weight=self.options.first_stage_weight)
+            self._read_in_one_prompt(to_read)
         elif to_read:
             with self._llm.weights() as lent:
                 self._read(to_read, lent, k)
@@ -193,16 +192,31 @@ class AttentionReranker:
         )
         return Question(reader=reader, query=query, nulls=nulls, over=self.options.over or heads.over)
 
+    def _read_in_one_prompt(self, works: Sequence[AttentionWork]) -> None:
+        """Give every work the scores that its first candidates get in one prompt, or what went wrong."""
+        head_rankings = [replace(work.ranking, hits=work.head) for work in works]
+        rankings = self._one_prompt().rerank(head_rankings, k=max(len(each.hits) for each in head_rankings))
+        for work, ranking in zip(works, rankings, strict=True):
+            work.usage, work.prompt_outcome = ranking.usage, ranking.outcome
+            if ranking.outcome.kind != "fallback":
+                scores = {hit.doc_id: hit.score for hit in ranking.hits}
+                attention = np.array([scores[hit.doc_id] for hit in work.head])
+                before = np.array([hit.score for hit in work.head], dtype=np.float64)
+                work.scores = fused(attention, before, weight=self.options.first_stage_weight)
+
     def _one_prompt(self) -> ICRReranker:
         if self._in_one_prompt is None:
             with self._llm.weights() as lent:
                 heads = heads_of(lent, self._heads, layout="prompt", context=self._llm.context_window)
-            self._in_one_prompt = reader_of_one_prompt(
-                self._llm,
-                heads,
-                null=self.options.nulls[0] if self.options.nulls else "N/A",
-                strength=null_strength(heads, self.options) if self.options.nulls else 0.0,
+            strength = null_strength(heads, self.options) if self.options.nulls else 0.0
+            self._in_one_prompt = ICRReranker(
+                llm=self._llm,
+                heads=tuple(heads.weights),
+                head_weights=heads.weights,
                 instruction="qa" if self.options.instruction == "qa" else "ie",
+                null=self.options.nulls[0] if self.options.nulls else "N/A",
+                null_strength=strength,
+                calibrate=strength != 0,
             )
         return self._in_one_prompt
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrievers.missed import Missed
+from retrievers.rounds import Missed
 
 
 def test_what_may_be_missed_by_hand() -> None:

@@ -8,7 +8,7 @@ what a filter means. `OPERATORS` is the table of what a condition can ask. The g
 from rag.core.filters.limits import ANY_SIZE, REQUEST, Limits
 from rag.core.filters.nodes import AllOf, AnyOf, Condition, Filter, Not, Operator, conditions, fold
 from rag.core.filters.operators import OPERATORS
-from rag.core.filters.reading import Where, WhereData, both, parse_where
+from rag.core.filters.reading import Where, WhereData, both, matches, parse_where
 from rag.core.filters.scope import (
     NewestOf,
     ReadableBy,
@@ -21,7 +21,6 @@ from rag.core.filters.scope import (
 )
 from rag.core.filters.structured import as_mapping
 from rag.core.filters.text import as_text
-from rag.core.filters.truth import matches
 from rag.core.filters.values import Value
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from rag.core.types import NO_USAGE, OK, Document, Outcome, Ranking, Usage
 from rerankers.attention.heads.layout import Plan, make_plan
 from rerankers.attention.icr.listing import Listing
 from rerankers.attention.icr.options import ICROptions
-from rerankers.attention.icr.windows import slide
 from rerankers.attention.reading.prompt import INSTRUCTIONS, Pieces
 from rerankers.attention.reading.score import calibrated, document_scores
 
@@ -31,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 _USUAL_DEPTH = 100  # documents, where nothing says how many
 _TOKENS_PER_WORD = 2  # more than any tokenizer needs on average
+
+
+Scorer = Callable[[Sequence[int]], NDArray[np.float64]]
+"""Positions, best first -> a finite score for each, comparable within this call alone."""
 
 
 class ICRReranker:
@@ -212,3 +215,33 @@ def _warn(rankings: Sequence[Ranking]) -> None:
             odd[0].qid,
             odd[0].outcome.detail,
         )
+
+
+def by_score(positions: Sequence[int], scores: NDArray[np.float64]) -> list[int]:
+    """Positions by descending score; equal scores keep their order."""
+    return [positions[i] for i in np.argsort(-scores, kind="stable")]
+
+
+def slide(n: int, score: Scorer, *, window: int, stride: int) -> tuple[list[int], int]:
+    """Order of positions 0..n-1 (best first on entry) by windows that slide from the tail to the head.
+
+    Each window is scored, its `stride` lowest become part of the final tail, the others go on into the next
+    window behind the `stride` positions in front of it.
+
+    Returns:
+        The order, and the number of windows scored.
+    """
+    if not 1 <= stride < window:
+        raise ValueError(f"stride must be at least 1 and below window ({window}), got {stride}")
+    front = max(n - window, 0)
+    carried, tail, n_windows = list(range(front, n)), list[int](), 0
+    while True:
+        carried = by_score(carried, score(carried))
+        n_windows += 1
+        if front == 0:
+            return carried + tail, n_windows
+        carried, lowest = carried[:-stride], carried[-stride:]
+        tail = lowest + tail
+        step = min(stride, front)
+        carried = list(range(front - step, front)) + carried
+        front -= step

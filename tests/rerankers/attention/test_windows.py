@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rerankers.attention.icr.windows import by_score, slide
+from rerankers.attention.icr.reranker import by_score, slide
 
 
 class Relevance:

@@ -248,7 +248,8 @@ def test_nothing_is_collected_while_hits_are_made_and_after_it_as_before(
         gc.enable() if collects else gc.disable()
         monkeypatch.setattr(type(retriever._index.documents), "many", watched)
         retriever.retrieve(queries, k=5)
-        assert seen and not any(seen)
+        assert seen
+        assert not any(seen)
         assert gc.isenabled() == collects
         monkeypatch.setattr(type(retriever._index.documents), "many", broken)
         with pytest.raises(OSError, match="the disk is gone"):
