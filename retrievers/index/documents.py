@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -33,10 +34,10 @@ TABLES = LINES, OFFSETS, KEYS, ROWS = tuple(
     f"documents.{end}" for end in ("jsonl", "offsets.npy", "keys.npy", "rows.npy")
 )
 
-_BEGIN = b'{"doc_id":"'
-"""How the line of a unit begins that shares no metadata of another."""
+_begin = re.compile(rb'\{"doc_id":"([^"\\]*)"').match
+"""How the line of a unit begins that shares no metadata of another, where its doc_id is easily read."""
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-_OTHERS = tuple(field.name for field in fields(Document) if field.name != "doc_id")
+_FIELDS = frozenset(field.name for field in fields(Document))
 _set, _new = object.__setattr__, object.__new__
 _PASSED = 8 << 20
 """Bytes that a pass over all documents leaves mapped behind it."""
@@ -68,21 +69,21 @@ def _key_if_written(doc_id: str) -> int:
         return 0
 
 
-def document_of(fields: Mapping[str, Any], base: Mapping[str, Any]) -> Document:
-    """The document of a stored line. `base`: the metadata of the unit that it points to, if it shares some.
+def fields_of(stored: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes the document of a stored line, in the same object. `base`: metadata of the unit that it shares some with.
 
     Raises:
         ValueError, TypeError, KeyError: it is none.
     """
-    fields = dict(fields)
-    if SHARED in fields:
-        fields["metadata"] = merged(fields.pop(SHARED), base, fields["metadata"])
-    if "contents" in fields:
-        fields["contents"] = tuple(map(read_content, fields["contents"]))
-    document = Document(**fields)
-    if not isinstance(document.metadata, dict) or not isinstance(document.doc_id, str):
-        raise TypeError("fields of other types")
-    return document
+    if SHARED in stored:
+        stored["metadata"] = merged(stored.pop(SHARED), base, stored["metadata"])
+    if "contents" in stored:
+        stored["contents"] = tuple(map(read_content, stored["contents"]))
+    if not stored.keys() <= _FIELDS or not isinstance(stored.get("metadata", {}), dict):
+        raise TypeError("other fields, or of other types")
+    if not isinstance(stored["doc_id"], str) or not isinstance(stored["text"], str):
+        raise TypeError("no texts")
+    return stored
 
 
 def read_documents(
@@ -109,7 +110,7 @@ def read_documents(
         metadata = {row: read[base].get("metadata", {}) for row, base in shared.items()}
         documents = []
         for row in rows:
-            documents.append(document_of(read[row], metadata.get(row, {})))
+            documents.append(Document(**fields_of({**read[row]}, metadata.get(row, {}))))
     except (ValueError, TypeError, KeyError, RecursionError) as cause:
         raise IndexProblem(
             f"index '{name}' is damaged: row {row} is no document, or is not there. Build it again from its sources: "
@@ -203,7 +204,7 @@ class _Unread(Document):
 
     def __getattr__(self, name: str) -> Any:
         """What is not there yet: Python asks here only where it finds a slot empty."""
-        if name not in _OTHERS:
+        if name not in _FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         _whole(self)
         return getattr(self, name)
@@ -221,21 +222,11 @@ class _Unread(Document):
         return _whole(self).__reduce_ex__(protocol)
 
 
-def unread(doc_id: str, read: Callable[[bytes, int], Document], line: bytes, row: int) -> Document:
-    """The document of this doc_id, which `read` makes of its line and row. What that raises, looking at the document raises."""
-    document = _new(_Unread)
-    _set(document, "doc_id", doc_id)
-    _set(document, "unread", (read, line, row))
-    return document
-
-
 def _whole(document: Document) -> Document:
     """The same object, all of it read."""
     if document.unread is not None:
-        read, line, row = document.unread
-        whole = read(line, row)
-        for name in _OTHERS:
-            _set(document, name, getattr(whole, name))
+        documents, line, row = document.unread
+        Document.__init__(document, **documents.fields(line, row))
         _set(document, "__class__", Document)
         _set(document, "unread", None)  # last: another thread may be on its way here
     return document
@@ -290,17 +281,18 @@ class Documents(StoredDocuments):
 
     def _waiting(self, line: bytes, row: int) -> Document:
         """The document of a line, its doc_id read alone where that is easy."""
-        end = line.find(b'"', len(_BEGIN))
-        doc_id = line[len(_BEGIN) : end]
-        if end < 0 or b"\\" in doc_id or not line.startswith(_BEGIN):
-            return self._read(line, row)
+        if (begin := _begin(line)) is None:
+            return Document(**self.fields(line, row))
+        document = _new(_Unread)
         try:
-            return unread(doc_id.decode(), self._read, line, row)
+            _set(document, "doc_id", begin[1].decode())
         except UnicodeDecodeError:
-            return self._read(line, row)
+            return Document(**self.fields(line, row))
+        _set(document, "unread", (self, line, row))
+        return document
 
-    def _read(self, line: bytes, row: int) -> Document:
-        """The document of a line.
+    def fields(self, line: bytes, row: int) -> dict[str, Any]:
+        """What makes the document of a line.
 
         Raises:
             IndexProblem: it is none.
@@ -310,7 +302,7 @@ class Documents(StoredDocuments):
             read, end = _scan(text, 0)
             if text[end:] != "\n":
                 raise ValueError("something stands behind it")
-            return document_of(read, self._base(base_row(read[SHARED], row)) if SHARED in read else {})
+            return fields_of(read, self._base(base_row(read[SHARED], row)) if SHARED in read else {})
         except (ValueError, TypeError, KeyError, RecursionError, StopIteration) as cause:
             raise IndexProblem(f"'{self._path}': row {row} is no document ({cause}). Build the index again") from cause
 
@@ -318,7 +310,7 @@ class Documents(StoredDocuments):
         """All of them. What was passed is let go of as it goes: a build would else have the whole file in its memory."""
         begin = 0
         for row, end in enumerate(self._offsets[1:]):
-            yield self._read(self.line(row), row)
+            yield Document(**self.fields(self.line(row), row))
             if end - begin > _PASSED:
                 n = int(end - begin) // mmap.PAGESIZE * mmap.PAGESIZE
                 self._lines.madvise(mmap.MADV_DONTNEED, begin, n)

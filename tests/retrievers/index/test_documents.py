@@ -133,7 +133,10 @@ def test_damaged_files_are_an_index_problem(
         b"[" * 5000 + b"\n",
         b"\xff\n",
         b'{"doc_id":1,"text":""}\n',
+        b'{"doc_id":"a"}\n',
+        b'{"doc_id":"a","text":3}\n',
         b'{"doc_id":"a","text":"","metadata":3}\n',
+        b'{"doc_id":"a","text":"","author":"b"}\n',
     ],
 )
 def test_a_line_that_is_no_document_is_an_index_problem(tmp_path: Path, line: bytes) -> None:
