@@ -35,6 +35,7 @@ from benchmarks.peer import Peer
 from benchmarks.record import Record, record
 from benchmarks.turns import timed
 from rag.core.lines import records
+from rag.core.types import Document
 from rag.evaluate.beir import load_beir
 from retrievers.index.directory import LocalIndex
 from retrievers.legs.lexical.settings import LexicalSettings
@@ -112,6 +113,11 @@ def corpus(work: Path, passages: int) -> Path:
     return whole
 
 
+def passage(unit: Document) -> int:
+    """The number of the passage that a unit is of: one of long words is cut in two."""
+    return int(unit.parent.removeprefix("w"))
+
+
 def built(options: argparse.Namespace) -> tuple[Path, Path]:
     """The file of the passages, and an index that was made of them now."""
     source, place = corpus(options.work, options.passages), options.work / "idx"
@@ -140,7 +146,7 @@ def words(options: argparse.Namespace) -> None:
             with_texts = timed(lambda each, of=hits_of: documents.many(of(each)), len(asked))
             told("search", options, engine="ragline, with texts", k=depth, **with_texts)
             if depth == max(DEPTHS):
-                ours = [rows[place] for place in range(len(asked))]
+                ours = [[passage(each) for each in documents.many(rows[place])] for place in range(len(asked))]
         begun = perf_counter()
         leg.search(analysed, k=max(DEPTHS))
         told("batch", options, engine="ragline", k=max(DEPTHS), seconds=(perf_counter() - begun) / len(asked))

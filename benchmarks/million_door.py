@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.million import DEPTHS, built, queries, told
+from benchmarks.million import DEPTHS, built, passage, queries, told
 from benchmarks.peer import Peer
 from benchmarks.turns import middle_and_slow, one_turn
 from rag import load_pipeline
@@ -68,9 +68,7 @@ def door(options: argparse.Namespace) -> None:
             mine, other = middle_and_slow(ours), middle_and_slow(theirs) if theirs else {}
             ratios = {f"ratio_{key}": mine[key] / other[key] for key in other}
             told("door", options, of=name, questions=n, clock=options.clock, ragline=mine, bm25s=other, **ratios)
-        shared = [
-            len({hit.doc_id for hit in found[i]} & {f"w{row}" for row in rows[i]}) / most for i in range(len(rows))
-        ]
+        shared = [len({passage(hit.document) for hit in found[i]} & {*rows[i]}) / most for i in range(len(rows))]
         told("door", options, of="hits in both hundreds", share=fmean(shared) if shared else None)
 
 

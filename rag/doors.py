@@ -26,12 +26,12 @@ from rag.pipeline.as_json import (
     verdict_json,
 )
 from rag.pipeline.facets import MOST_FIELDS, facets_json
+from rag.pipeline.load import successor
 from rag.pipeline.memory_plan import require_room_together
 from rag.pipeline.plain_results import Wanted
 from rag.pipeline.plain_results import told as reply_events
 from rag.pipeline.snippets import terms_of
 from rag.pipeline.streaming import AnswerStream
-from rag.pipeline.successor import successor
 from rag.pipeline.turns import (
     LONGEST_TOKEN,
     answering_llm,

@@ -84,6 +84,24 @@ def load_pipeline(
     return Pipeline(found.graph, index=bound, owns_index=bound is not index, by_stage=by_stage, instead=found.instead)
 
 
+def successor(pipeline: Pipeline, index: Index) -> Pipeline:
+    """A pipeline of the same graph over another index, whose documents and legs are loaded.
+
+    Models, and parts that search no index, are those of `pipeline`; both can be used side by side.
+
+    Raises:
+        RagError: the index cannot serve the graph, is damaged, or needs a model that is not here or more memory than
+            there is.
+    """
+    graph = build(pipeline.spec, index=index, kept=pipeline.graph.facts)
+    index.check(graph.spec.graph.index, graph.legs)
+    require_room(plan_turns(graph, by_stage=pipeline.by_stage, index=index, machine=this_machine()))
+    assert index.documents is not None
+    for leg in graph.legs:
+        index.leg(leg).warm_up()
+    return Pipeline(graph, index=index, by_stage=pipeline.by_stage, instead=pipeline.instead)
+
+
 def _opened(index: str | Path | Index | Sequence[str | Path] | None) -> Index | None:
     if isinstance(index, str | Path):
         return open_index(index)

@@ -224,8 +224,8 @@ class _Unread(Document):
 
 def _whole(document: Document) -> Document:
     """The same object, all of it read."""
-    if document.unread is not None:
-        documents, line, row = document.unread
+    if (waits := document.unread) is not None:
+        documents, line, row = waits
         Document.__init__(document, **documents.fields(line, row))
         _set(document, "__class__", Document)
         _set(document, "unread", None)  # last: another thread may be on its way here

@@ -163,8 +163,10 @@ class Parts:
         """A leg over all parts, to be opened. `facts`: of the whole."""
         return Opening(parts=[part.leg(name) for part in self.parts], rows=self.rows, facts=facts, mask=mask)
 
-    def keys(self) -> Keys:
-        """uint32 [n, 16]: what its documents are looked up by among near-duplicates."""
+    def keys(self) -> Keys | None:
+        """uint32 [n, 16]: what its documents are looked up by among near-duplicates. None: an older part keeps none."""
+        if not all(KEYS in part.manifest.files for part in self.parts):
+            return None
         return self.rows.joined(
             [read_keys(part.checked(KEYS) / KEYS, n=part.manifest.corpus.n_units) for part in self.parts]
         )

@@ -89,11 +89,14 @@ class Computed:
         Raises:
             OSError: it could not be written, or is not read back as it was.
         """
-        content = _packed(digests, columns)
-        file = self._folder / f"{self._made_by}-{hashlib.sha256(content).hexdigest()}.block"
+        content, digest = _packed(digests, columns), hashlib.sha256()
+        for part in content:
+            digest.update(part)
+        file = self._folder / f"{self._made_by}-{digest.hexdigest()}.block"
         unfinished = file.with_suffix(_UNFINISHED)
         try:
-            unfinished.write_bytes(content)
+            with unfinished.open("wb") as stream:
+                stream.writelines(content)
         except OSError:
             unfinished.unlink(missing_ok=True)  # what fitted of it would only take room
             raise
@@ -154,7 +157,8 @@ def _part(block: Mapping[str, NDArray[Any]], name: str, place: int) -> NDArray[A
     return part
 
 
-def _packed(digests: Sequence[bytes], columns: Columns) -> bytes:
+def _packed(digests: Sequence[bytes], columns: Columns) -> list[bytes | memoryview]:
+    """The bytes of a block, one part after the other: nothing is copied that need not be."""
     arrays: dict[str, NDArray[Any]] = {"digests": np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(-1, 32)}
     for name, column in columns.items():
         if isinstance(column, Ragged):
@@ -162,13 +166,14 @@ def _packed(digests: Sequence[bytes], columns: Columns) -> bytes:
         else:
             arrays[name] = column
     header: dict[str, tuple[str, list[int], int]] = {}
-    body = bytearray()
+    parts, size = list[bytes | memoryview](), 0
     for name, array in arrays.items():
-        body.extend(bytes(-len(body) % _ALIGN))
-        header[name] = array.dtype.str, list(array.shape), len(body)
-        body.extend(np.ascontiguousarray(array).tobytes())
+        size += (room := -size % _ALIGN)
+        header[name] = array.dtype.str, list(array.shape), size
+        parts += [bytes(room), np.ascontiguousarray(array).reshape(-1).view(np.uint8).data]
+        size += array.nbytes
     line = json.dumps(header).encode() + b"\n"
-    return line.rjust(-(-len(line) // _ALIGN) * _ALIGN) + bytes(body)
+    return [line.rjust(-(-len(line) // _ALIGN) * _ALIGN), *parts]
 
 
 def _read(file: Path) -> dict[str, NDArray[Any]] | None:

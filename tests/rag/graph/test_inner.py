@@ -24,7 +24,7 @@ from rag.graph.schema import graph_schema
 from rag.pipeline import Pipeline, load_pipeline
 from rag.pipeline.answer_lines import answer_lines
 from rag.pipeline.identity import graph_identity
-from rag.pipeline.successor import successor
+from rag.pipeline.load import successor
 from rerankers import RERANKERS
 from retrievers import RETRIEVERS
 from retrievers.index.opening import open_index

@@ -5,38 +5,53 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rag.core.errors import IndexProblem
 from rag.core.types import Document
-from retrievers.index.documents import unread
+from retrievers.index.documents import LINES, Documents
+from retrievers.index.writer import DocumentsWriter
 
 WHOLE = Document(doc_id="a", text="one", title="two", metadata={"three": 3})
 
 
-def waiting(read: list[int] | None = None) -> Document:
-    def whole(line: bytes, row: int) -> Document:
-        if read is not None:
-            read.append(row)
-        assert line == b"line"
-        return WHOLE
+class Counting(Documents):
+    """Notes which rows were read."""
 
-    return unread("a", whole, b"line", 7)
+    read: list[int]
+
+    def fields(self, line: bytes, row: int) -> dict[str, Any]:
+        self.read.append(row)
+        return super().fields(line, row)
 
 
-def test_it_is_read_once_and_only_for_what_is_not_its_id() -> None:
-    read: list[int] = []
-    document = waiting(read)
+@pytest.fixture
+def stored(tmp_path: Path) -> Counting:
+    with DocumentsWriter(tmp_path) as writer:
+        writer.add(Document(doc_id="z", text="another"))
+        writer.add(WHOLE)
+    documents = Counting(tmp_path)
+    documents.read = []
+    return documents
+
+
+def test_it_is_read_once_and_only_for_what_is_not_its_id(stored: Counting) -> None:
+    document = stored.at(1)
     assert document.doc_id == "a"
-    assert not read
+    assert not stored.read
     assert (document.text, document.title, document.metadata, document.contents) == ("one", "two", {"three": 3}, ())
     assert document.full_text == "two one"
-    assert read == [7]
+    assert stored.read == [1]
     assert type(document) is Document
 
 
-def test_whatever_is_done_with_it_is_done_with_the_whole() -> None:
-    assert waiting() == WHOLE
+def test_whatever_is_done_with_it_is_done_with_the_whole(stored: Counting) -> None:
+    def waiting() -> Document:
+        return stored.at(1)
+
     assert waiting() == WHOLE
     assert waiting() == waiting()
     assert waiting() != dataclasses.replace(WHOLE, text="other")
@@ -55,12 +70,11 @@ def test_whatever_is_done_with_it_is_done_with_the_whole() -> None:
         waiting().text = "x"  # type: ignore[misc]
 
 
-def test_what_reading_raises_is_raised_each_time() -> None:
-    def broken(line: bytes, row: int) -> Document:
-        raise ValueError(f"row {row}")
-
-    document = unread("a", broken, b"", 3)
+def test_what_reading_raises_is_raised_each_time(stored: Counting, tmp_path: Path) -> None:
+    lines = (tmp_path / LINES).read_bytes()
+    (tmp_path / LINES).write_bytes(lines.replace(b'"two"', b'"two,'))
+    document = Documents(tmp_path).at(1)
     for _ in range(2):
-        with pytest.raises(ValueError, match="row 3"):
+        with pytest.raises(IndexProblem, match="row 1"):
             document.text  # noqa: B018
     assert document.doc_id == "a"
