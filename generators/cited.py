@@ -32,6 +32,7 @@ from generators.asked_for import Kind, asked_for, has_value
 from generators.cited_form import cited_form
 from generators.copies import Copies, can_be_asked_again
 from generators.enough import log_odds, spared
+from generators.highlights import shown_highlights
 from generators.mending import Mender, Said
 from generators.second_question import joined, second_question
 from generators.tidying import Tidier, tidy
@@ -371,7 +372,8 @@ class CitedGenerator:
 
     def shown(self, context: Context) -> str:
         """What the model reads of a context."""
-        return "\n\n".join(numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1))
+        passages = [numbered(hit.document, number) for number, hit in enumerate(context.passages, start=1)]
+        return "\n\n".join([*passages, *filter(None, [shown_highlights(context)])])
 
     def _sampling(self, context: Context, refusal: str | None = None) -> SamplingParams:
         """`refusal`: what it may say instead; the prompt's own, where nothing is named."""

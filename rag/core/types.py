@@ -351,15 +351,26 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Highlight:
+    """A part of the text of `Context.passages[marker - 1]`: from the character `start` to before `end`."""
+
+    marker: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context(_OfQuery):
     """What a generator reads. `passages[i]` is cited as [i + 1]; `n_tokens` counts the passages alone.
 
-    `settled`: the answer, where it was worked out before a generator was asked.
+    `highlights`: what of the passages is nearest to the question, the nearest first. `settled`: the answer, where it was
+    worked out before a generator was asked.
     """
 
     query: Query
     passages: tuple[ScoredDocument, ...] = ()
     n_tokens: int = 0
+    highlights: tuple[Highlight, ...] = ()
     settled: Settled | None = None
     outcome: Outcome = OK
     usage: Usage = NO_USAGE

@@ -18,6 +18,7 @@ ASSEMBLERS = Registry(
     {
         "counts": "generators.counts:CountsAssembler",
         "gate": "rag.stages.risk.refusal:GateAssembler",
+        "highlights": "generators.highlights:HighlightsAssembler",
         "token_budget": "rag.stages.assemble:TokenBudgetAssembler",
     },
 )
