@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.sets:
         dataset = load_beir(data_folder() / name)
         language = name.rpartition("/")[2] if name.startswith("xquad/") else "en"
-        items = drawn(dataset.items(), options.n)
+        items = drawn([*dataset.items()], options.n)
         with tempfile.TemporaryDirectory() as work:
             build_index(dataset.corpus, Path(work) / "index")
             with load_pipeline("ask", index=Path(work) / "index") as pipeline:
