@@ -29,7 +29,7 @@ from rag.core.trec import strictly_falling
 from rag.core.types import Document, Query
 from rag.evaluate.beir import Dataset, load_beir
 from rag.evaluate.significance import mean_interval
-from rag.stages.transform.identifiers import IdentifierTransform
+from ragline_recipes.identifiers import IdentifierTransform
 from retrievers.analysis.settings import AnalyzerSettings
 from retrievers.legs.lexical.leg import LexicalLeg
 from retrievers.legs.lexical.settings import LexicalSettings

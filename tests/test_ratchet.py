@@ -8,12 +8,12 @@ from benchmarks.house import Source, importers, measured
 from benchmarks.house_walks import walks
 
 AT_MOST = {
-    "lines of the centre": 72_673,
-    "lines of centre and plug-ins": 117_711,
-    "lines of centre and plug-ins that hold code": 78_122,
+    "lines of the centre": 72_740,
+    "lines of centre and plug-ins": 117_858,
+    "lines of centre and plug-ins that hold code": 78_216,
     "files over 500 lines": 0,
     "functions over 60 lines": 0,
-    "modules with one importer, under 60 lines": 11,
+    "modules with one importer, under 60 lines": 10,
     "pages of docs beside the reference": 24,
 }
 FILES_AT_MOST = {"rag index --graph bm25": 102, "rag search --graph bm25, cold": 99, "the same, warm": 29}

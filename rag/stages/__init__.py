@@ -7,7 +7,6 @@ REFORMULATORS = Registry("reformulate", {"conversation": "rag.stages.conversatio
 FUSERS = Registry(
     "fuse",
     {
-        "interleave": "rag.stages.fuse:InterleaveFuser",
         "rrf": "rag.stages.fuse:RRFFuser",
         "weighted": "rag.stages.fuse:WeightedFuser",
     },
@@ -35,6 +34,5 @@ TRANSFORMS = Registry(
     "transform",
     {
         "context": "rag.stages.transform.context:ContextTransform",
-        "identifiers": "rag.stages.transform.identifiers:IdentifierTransform",
     },
 )

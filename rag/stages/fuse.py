@@ -1,7 +1,7 @@
 """Rankings of several sources, or of several variants of a query, become one ranking per qid.
 
-By ranks or by scores a document gets what it earns over all lists of its qid, once, and ties break by doc_id; interleaved
-lists take turns. No fuser looks at texts.
+By ranks or by scores a document gets what it earns over all lists of its qid, once, and ties break by doc_id. No fuser
+looks at texts.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, zip_longest
 from types import MappingProxyType
 from typing import NamedTuple, get_args
 
 from rag.core.arguments import require_one_of
 from rag.core.errors import ContractError
-from rag.core.ranking import by_qid, in_this_order, ranked, require_k
+from rag.core.ranking import by_qid, ranked, require_k
 from rag.core.types import OK, Document, Outcome, Ranking, ScoredDocument, ScorePart
 from rag.stages.scaling import CORPUS, Norm, Scaled, scaled_scores
 
@@ -175,20 +174,6 @@ def _without_silent(doc_ids: KeysView[str], weights: Sequence[float], lists: Seq
     return {i: math.fsum(weights) / weight for i, weight in said.items() if weight}
 
 
-class InterleaveFuser:
-    """The first hits of all lists, then the second ones, and so on, each document once (arXiv 2412.03573).
-
-    For lists that look for different things, such as the tools of one request: each gets its share of the top, where
-    a fusion by score or rank would prefer what several lists hold. A useless list takes its share too. Scores are
-    1 / rank.
-    """
-
-    def fuse(self, rankings: Sequence[Ranking], *, k: int) -> list[Ranking]:
-        """One ranking per distinct qid, in first-seen order, at most `k` hits, of the root query."""
-        require_k(k, by="fuse.interleave")
-        return [_in_turns(group, k) for group in by_qid(rankings).values()]
-
-
 class Earned:
     """What each document of one qid has earned so far. Exact sums: the order of lists cannot split a tie."""
 
@@ -303,13 +288,3 @@ def _list_names(rankings: Sequence[Ranking]) -> list[str]:
         source if sources.count(source) == 1 else f"{source}: {ranking.query.text}"
         for source, ranking in zip(sources, rankings, strict=True)
     ]
-
-
-def _in_turns(group: Sequence[Ranking], k: int) -> Ranking:
-    rows = zip_longest(*([hit.document for hit in ranking.hits] for ranking in group))
-    first: dict[str, Document] = {}
-    for document in chain.from_iterable(rows):
-        if document is not None:
-            first.setdefault(document.doc_id, document)
-    outcome = OK if first else Outcome(kind="empty", detail="none of the fused lists has a hit")
-    return Ranking(query=group[0].query.root, hits=in_this_order(list(first.values()), k=k), outcome=outcome)

@@ -49,19 +49,35 @@ def texts(context: Context) -> list[str]:
     return [context.passages[each.marker - 1].document.text[each.start : each.end] for each in context.highlights]
 
 
-def test_the_nearest_sentences_are_those_of_sentence_transformers(index: LocalIndex, encoder: Path) -> None:
+def test_where_no_words_are_shared_the_nearest_are_those_of_sentence_transformers(
+    index: LocalIndex, encoder: Path
+) -> None:
     from sentence_transformers import SentenceTransformer
 
     cut = [f"{text.removesuffix('.')}." for text in (*LAMPS.split(". "), *FRAMES.split(". "))]
-    as_read = [f"Lamps. {text}" if text in LAMPS else text for text in cut]
+    both, other = Document(doc_id="b", title="Works", text=" ".join(cut)), "quartz sphinx judges vows"
     model = SentenceTransformer(str(encoder), device="cpu")
-    order = np.argsort(-(model.encode(as_read) @ model.encode([QUESTION])[0]), kind="stable")
-    [context] = HighlightsAssembler(index=index, n=3).assemble([given(*TITLED)])
+    order = np.argsort(-(model.encode([f"Works. {text}" for text in cut]) @ model.encode([other])[0]), kind="stable")
+    asked = Context(query=Query(qid="q", text=other), passages=in_this_order([both]))
+    [context] = HighlightsAssembler(index=index, n=3).assemble([asked])
     assert texts(context) == [cut[place] for place in order[:3]]
-    assert all(
-        each.marker == (1 if text in LAMPS else 2)
-        for each, text in zip(context.highlights, texts(context), strict=True)
+
+
+def test_without_vectors_the_nearest_share_rare_words_and_stand_high(tmp_path: Path) -> None:
+    first = Document(
+        doc_id="a", text="Forks stand here. Wheels are trued by night. Lugs are filed by two people first."
     )
+    second = Document(
+        doc_id="b", text="Saddles come last. Lamps are lit by hand each night. Paint dries for a whole day."
+    )
+    with LocalIndex.open(small_index(tmp_path, TITLED)) as words:
+        [context] = HighlightsAssembler(index=words, n=3).assemble([given(first, second)])
+    assert texts(context) == [
+        "Saddles come last. Lamps are lit by hand each night.",  # of few words, so with the next
+        "Forks stand here. Wheels are trued by night.",
+        "Lugs are filed by two people first.",
+    ]
+    assert [each.marker for each in context.highlights] == [2, 1, 1]
 
 
 def test_questions_of_a_batch_get_what_each_gets_alone(index: LocalIndex) -> None:
@@ -82,13 +98,10 @@ def test_short_sentences_are_read_with_the_next_and_long_ones_in_part(index: Loc
     assert [len(text) for text in texts(context)] == [400, 400]
 
 
-def test_what_needs_no_highlights_gets_none(index: LocalIndex, tmp_path: Path) -> None:
+def test_what_needs_no_highlights_gets_none(index: LocalIndex) -> None:
     settled = given(*TITLED, settled=Settled(text="Seven."))
     few = given(Document(doc_id="one", text="Lamps are lit by hand each night."))
     assert [each.highlights for each in HighlightsAssembler(index=index).assemble([settled, few])] == [(), ()]
-    with LocalIndex.open(small_index(tmp_path, TITLED)) as words:
-        [context] = HighlightsAssembler(index=words, n=1).assemble([given(*TITLED)])
-    assert context == given(*TITLED)
     with pytest.raises(ValueError, match=r"assemble\.highlights: n must be"):
         HighlightsAssembler(index=index, n=0)
 

@@ -8,7 +8,7 @@ from generators.llm.scripted import ScriptedLLM
 from rag.core.types import Message, Query, Ranking
 from rag.stages import REFORMULATORS
 from rag.stages.conversation import ConversationReformulator, self_contained
-from rag.stages.fuse import InterleaveFuser, RRFFuser, WeightedFuser
+from rag.stages.fuse import RRFFuser, WeightedFuser
 
 MultiQueryReformulator = REFORMULATORS.get("multi_query")
 
@@ -28,7 +28,7 @@ def test_the_turn_and_its_rewrite_are_both_searched() -> None:
     assert (rewrite.qid, rewrite.history, rewrite.where, rewrite.usage.calls) == ("q", HISTORY, {"lang": "en"}, 0)
 
 
-@pytest.mark.parametrize("fuser", [RRFFuser(), WeightedFuser(), InterleaveFuser()], ids=lambda f: type(f).__name__)
+@pytest.mark.parametrize("fuser", [RRFFuser(), WeightedFuser()], ids=lambda f: type(f).__name__)
 @pytest.mark.parametrize("keep_original", [True, False])
 def test_what_reads_no_history_reads_the_rewrite_and_who_answers_reads_the_turn(
     fuser: Any, keep_original: bool

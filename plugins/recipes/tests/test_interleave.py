@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rag.core.types import Document, Query, Ranking, ScoredDocument
-from rag.stages.fuse import InterleaveFuser
+from ragline_recipes.interleave import InterleaveFuser
 
 
 def ranking(*doc_ids: str, qid: str = "q", text: str = "asked") -> Ranking:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rag.core.types import Document
-from rag.stages.transform.identifiers import IdentifierTransform, parts
+from ragline_recipes.identifiers import IdentifierTransform, parts
 
 
 @pytest.mark.parametrize(

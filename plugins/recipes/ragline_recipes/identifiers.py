@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rag.core.types import Document
+from rag.types import Document
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _SEVERAL = re.compile(r"_|[a-z\d][A-Z]|[A-Z]{2}[a-z]{2}")
