@@ -3,7 +3,7 @@
 Questions are drawn by a seed and answered as `rag ask` answers, from the same passages both ways. Of a set with questions
 that have no answer, those alone are asked, and refusals are counted.
 
-    RAGLINE_EVAL_DATA=... python -m benchmarks.highlights [SET ...] [--n 40] [--record]
+    RAGLINE_EVAL_DATA=... python -m benchmarks.highlights [SET ...] [--n 40] [--model NAME] [--record]
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.make_samples import data_folder
@@ -24,6 +25,7 @@ from rag.core.report import RunResult
 from rag.core.types import Answer, Query
 from rag.evaluate.beir import Item, load_beir
 from rag.evaluate.right import contains
+from rag.evaluate.significance import mean_interval, paired_randomisation
 from rag.indexing import build_index
 from rag.pipeline import Pipeline, load_pipeline
 
@@ -65,11 +67,18 @@ def asked(pipeline: Pipeline, items: Sequence[Item], language: str) -> dict[str,
     return found
 
 
+def summed(line: dict[str, Any]) -> dict[str, Any]:
+    """Shares and the difference, each with its 95% interval."""
+    shares = {way: {"share": fmean(line[way]), **asdict(mean_interval(line[way]))} for way in ("shown", "without")}
+    return {"share": shares, "difference": asdict(paired_randomisation(line["shown"], line["without"]))}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print for each set the share of right answers both ways, and their difference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=SETS, help=f"default: {' '.join(SETS)}")
     parser.add_argument("--n", type=int, default=40, help="questions of each set, at most")
+    parser.add_argument("--model", help="another model that writes")
     parser.add_argument("--record", action=Record, help="append to results/highlights.jsonl")
     options = parser.parse_args(arguments)
     for name in options.sets:
@@ -78,10 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         items = drawn([*dataset.items()], options.n)
         with tempfile.TemporaryDirectory() as work:
             build_index(dataset.corpus, Path(work) / "index")
-            with load_pipeline("ask", index=Path(work) / "index") as pipeline:
+            with load_pipeline("ask", index=Path(work) / "index", model=options.model) as pipeline:
                 pipeline.warm_up()
                 line = {"set": name, "n": len(items), "refusing": not items[0].answerable}
                 line |= asked(pipeline, items, language)
+                line |= summed(line)
         cells = mean_cell(line["shown"]), mean_cell(line["without"]), difference_cell(line["shown"], line["without"])
         print(f"{name} ({line['n']}): {' | '.join(cells)}", flush=True)
         if options.record:

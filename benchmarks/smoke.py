@@ -113,6 +113,7 @@ SMALL = {  # the longest first, so that nothing long is left at the end
     "attention_invariance": ["--documents", "3", "--queries", "1"],
     "first_hour": ["--folder", str(ROOT / "examples" / "corpus"), "--n", "1", "--model", "smollm2-135m-instruct"],
     "mangled_copies": ["xquad/en", "--n", "1", "--model", "smollm2-135m-instruct"],
+    "highlights": ["xquad/en", "--n", "2", "--model", "smollm2-135m-instruct"],
     "read_in_time": ["xquad/en", "--rooms", "200", "--limit", "4", "--model", "smollm2-135m-instruct"],
     "cut_rows": ["adi", "--limit", "4", "--work", "runs/cut_rows_smoke"],
     "everyday": ["--megabytes", "1", "--runs", "1", "--only", "search", "served", "text", "table"],
