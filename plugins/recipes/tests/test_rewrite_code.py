@@ -12,7 +12,7 @@ from generators.llm.transformers import TransformersLLM
 from plugins.recipes.tests.test_written_context import Served
 from rag.core.types import Document
 from rag.models.identity import model_identity
-from rag.stages.transform.identifiers import IdentifierTransform
+from ragline_recipes.identifiers import IdentifierTransform
 from ragline_recipes.mean_of_parts import PART
 from ragline_recipes.rewrite_code import RewriteCodeTransform
 from tests.generators.llm.conftest import save_random_model
